@@ -1,0 +1,217 @@
+"""What happens in the transaction of one batch, in the order in which everybody takes their locks."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, Final, cast
+from uuid import UUID
+
+from handoff.events.v1 import intake_pb2
+
+from backbone import envelope, kafka, parking, subjects, telemetry
+from backbone.database import Connection
+from backbone.envelope import Incoming, Poison, Unknown
+
+Handler = Callable[[Connection, Sequence[Incoming]], Awaitable[None]]
+"""Changes state and adds events for a batch, in the batch's transaction. Set-based: never a statement an event."""
+
+NEVER_PARKED: Final = "PersonalDataErased"
+
+
+class Displaced(Exception):
+    """The stored offset is not where we believed: somebody else has been here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batches:
+    """Applies batches for one consumer group."""
+
+    group: str
+    namespace: str
+    handle: Handler
+    letters: parking.Letters
+
+    async def apply(self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]) -> None:
+        """Apply the records once. Displaced when they are not ours to apply."""
+        started = monotonic()
+        await self._set_offsets(conn, records, believed)
+        incoming, broken = self._open(records)
+        await self.apply_events(conn, incoming)
+        for record, reason in broken:
+            await self._set_aside(conn, record, reason)
+        telemetry.BATCH.labels("+".join(sorted({event.topic for event in incoming}))).observe(monotonic() - started)
+
+    async def apply_events(self, conn: Connection, incoming: Sequence[Incoming], *, replaying: bool = False) -> None:
+        """Lock the subjects, drop duplicates, follow links, set aside what waits behind a parked record, handle."""
+        if not incoming:
+            return
+        known = await subjects.lock(conn, _mentioned(incoming))
+        fresh = _without_duplicates(incoming, known)
+        waiting = set() if replaying else await parking.parked_subjects(conn, self.group, known)
+        ready = [event for event in fresh if event.subject not in waiting or event.type == NEVER_PARKED]
+        behind = [event for event in fresh if event.subject in waiting and event.type != NEVER_PARKED]
+        await parking.add_behind(conn, self.group, self.namespace, behind)
+        await _remember(conn, ready)
+        ready = await self._settle_identity(conn, ready, known)
+        if ready:
+            spans = [(event.subject, f"{self.group} {event.type}", event.traceparent) for event in ready]
+            with telemetry.following(spans):
+                await self.handle(conn, ready)
+        for event in ready:
+            telemetry.CONSUMED.labels(event.topic, event.type).inc()
+
+    async def park(self, conn: Connection, record: Any, reason: str, believed: Mapping[kafka.Partition, int]) -> None:
+        """Set one record aside that failed alone, and go past it."""
+        await self._set_offsets(conn, [record], believed)
+        await self._set_aside(conn, record, reason)
+
+    async def _set_aside(self, conn: Connection, record: Any, reason: str) -> None:
+        subject = envelope.subject_of(record.key)
+        if subject is not None:
+            await subjects.lock(conn, [subject])
+        await parking.park(conn, self.group, record, reason)
+        await parking.copy_to_dead_letters(conn, self.letters, record, reason)
+
+    async def _set_offsets(
+        self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]
+    ) -> None:
+        after: dict[kafka.Partition, int] = {}
+        for record in records:
+            partition = kafka.Partition(record.topic, record.partition)
+            if record.offset < after.get(partition, believed.get(partition, 0)):
+                # Kafka's own idea of our position lags behind ours, as after a rebalance that gave us the same again.
+                raise Displaced
+            after[partition] = record.offset + 1
+        ordered = sorted(after)
+        names, numbers = [key.topic for key in ordered], [key.partition for key in ordered]
+        await conn.execute(
+            "SELECT FROM consumer_offset"
+            " WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))"
+            " ORDER BY topic, partition FOR NO KEY UPDATE",
+            self.group,
+            names,
+            numbers,
+        )
+        status = await conn.execute(
+            "UPDATE consumer_offset o SET next_offset = v.after"
+            " FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS v(topic, partition, believed, after)"
+            " WHERE o.consumer_group = $1 AND o.topic = v.topic AND o.partition = v.partition"
+            " AND o.next_offset = v.believed",
+            self.group,
+            names,
+            numbers,
+            [believed.get(key, -1) for key in ordered],
+            [after[key] for key in ordered],
+        )
+        if int(status.split()[-1]) != len(ordered):
+            raise Displaced
+
+    def _open(self, records: Iterable[Any]) -> tuple[list[Incoming], list[tuple[Any, str]]]:
+        incoming: list[Incoming] = []
+        broken: list[tuple[Any, str]] = []
+        for record in records:
+            try:
+                incoming.append(open_record(self.namespace, record))
+            except Unknown:
+                telemetry.DROPPED.labels("unknown").inc()
+            except Poison as error:
+                broken.append((record, str(error)))
+        return incoming, broken
+
+    async def _settle_identity(
+        self, conn: Connection, events: Sequence[Incoming], known: dict[UUID, subjects.Subject]
+    ) -> list[Incoming]:
+        """Store links and tombstones that the batch brings, then tell each event who its subject is by now."""
+        changed = False
+        for event in events:
+            message = event.message
+            if isinstance(message, intake_pb2.LeadMerged):
+                await subjects.link(conn, UUID(message.merged_id), UUID(message.survivor_id))
+            elif isinstance(message, intake_pb2.LeadUnmerged):
+                await subjects.unlink(conn, UUID(message.unmerged_id))
+            elif isinstance(message, intake_pb2.PersonalDataErased):
+                await subjects.erase(conn, _erased(message))
+                await parking.forget(conn, _erased(message))
+            else:
+                continue
+            changed = True
+        if changed:
+            known = await subjects.lock(conn, known)
+        return [
+            event.about(known[event.subject].subject_id, erased=known[event.subject].erased_at is not None)
+            for event in events
+        ]
+
+
+def open_record(namespace: str, record: Any) -> Incoming:
+    """Read a record as it came from Kafka."""
+    return envelope.open_record(
+        topic=kafka.short_name(namespace, record.topic),
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        raw_headers=record.headers,
+        value=record.value,
+    )
+
+
+async def stored_offsets(
+    conn: Connection, group: str, partitions: Iterable[kafka.Partition]
+) -> dict[kafka.Partition, int]:
+    """Return the next offset of each partition; one that was never read gets a row with offset 0."""
+    ordered = sorted(partitions)
+    names, numbers = [key.topic for key in ordered], [key.partition for key in ordered]
+    await conn.execute(
+        "INSERT INTO consumer_offset SELECT $1, v.topic, v.partition, 0"
+        " FROM unnest($2::text[], $3::int[]) AS v(topic, partition) ON CONFLICT DO NOTHING",
+        group,
+        names,
+        numbers,
+    )
+    rows = await conn.fetch(
+        "SELECT topic, partition, next_offset FROM consumer_offset"
+        " WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))",
+        group,
+        names,
+        numbers,
+    )
+    return {kafka.Partition(row[0], row[1]): row[2] for row in rows}
+
+
+def _erased(message: intake_pb2.PersonalDataErased) -> list[UUID]:
+    return [UUID(lead_id) for lead_id in (message.stamp.lead_id, *message.merged_lead_ids)]
+
+
+def _mentioned(incoming: Iterable[Incoming]) -> set[UUID]:
+    mentioned: set[UUID] = set()
+    for event in incoming:
+        mentioned.add(event.subject)
+        message = event.message
+        if isinstance(message, intake_pb2.LeadMerged):
+            mentioned |= {UUID(message.merged_id), UUID(message.survivor_id)}
+        elif isinstance(message, intake_pb2.LeadUnmerged):
+            mentioned |= {UUID(message.unmerged_id), UUID(message.survivor_id)}
+        elif isinstance(message, intake_pb2.PersonalDataErased):
+            mentioned |= set(_erased(message))
+    return mentioned
+
+
+def _without_duplicates(incoming: Iterable[Incoming], known: Mapping[UUID, subjects.Subject]) -> list[Incoming]:
+    seen: dict[tuple[UUID, str], int] = {}
+    fresh: list[Incoming] = []
+    for event in incoming:
+        key = (event.subject, event.topic)
+        if event.version <= seen.get(key, known[event.subject].seen.get(event.topic, 0)):
+            telemetry.DROPPED.labels("duplicate").inc()
+            continue
+        seen[key] = event.version
+        fresh.append(event)
+    return fresh
+
+
+async def _remember(conn: Connection, fresh: Iterable[Incoming]) -> None:
+    seen: dict[UUID, dict[str, int]] = {}
+    for event in fresh:
+        seen.setdefault(event.subject, {})[event.topic] = event.version
+    if seen:
+        await subjects.see(conn, cast("Mapping[UUID, Mapping[str, int]]", seen))

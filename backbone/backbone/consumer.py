@@ -1,0 +1,266 @@
+"""Reads topics as one member of a consumer group and applies each event once.
+
+One transaction a batch: the stored offsets are compared and set, the subjects' rows are locked, duplicates of the relay
+are dropped, the handler changes state and adds events. So offsets live with the state, and whoever reads a record a
+second time (a zombie, a rebalance, a rollback) finds that the offset has moved on. A failing batch is split until the
+record that fails is alone; it is parked, and what follows of its subject waits behind it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import structlog
+
+from backbone import batches, database, kafka, parking, telemetry
+from backbone.batches import Displaced, Handler
+from backbone.database import Connection, Database
+from backbone.envelope import Incoming, Poison
+from backbone.settings import ServiceSettings
+
+__all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
+
+POLL_MS: Final = 250
+HANDFUL: Final = 5
+REST_S: Final = 0.01
+HINT_EVERY_S: Final = 2.0
+TRIES_ALONE: Final = 3
+FIRST_BACKOFF_S: Final = 0.1
+LONGEST_BACKOFF_S: Final = 2.0
+HALT_POLL_S: Final = 1.0
+
+log = structlog.get_logger()
+
+
+class Consumer:
+    """One member of a service's consumer group."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        db: Database,
+        *,
+        service: str,
+        reads: Iterable[str],
+        handle: Handler,
+        stopping: asyncio.Event,
+    ) -> None:
+        self.group = kafka.group_name(settings.namespace, service)
+        self.topics = [kafka.topic_name(settings.namespace, topic) for topic in reads]
+        self.halted = False
+        self._settings = settings
+        self._db = db
+        self._stopping = stopping
+        self.batches = batches.Batches(
+            group=self.group,
+            namespace=settings.namespace,
+            handle=handle,
+            letters=parking.Letters(
+                topic=kafka.dead_letter_name(settings.namespace, service), partitions=settings.partitions
+            ),
+        )
+        self._assignments = kafka.Assignments()
+        self._client: kafka.Client | None = None
+        self._positions: dict[kafka.Partition, int] = {}
+        self._stuck: set[kafka.Partition] = set()
+        self._moved = asyncio.Condition()
+        self._hinted_at = 0.0
+        self._hint: asyncio.Task[None] | None = None
+
+    # What others may ask
+
+    @property
+    def is_ready(self) -> bool:
+        """Say whether partitions are being read, or will be as soon as there are some for this member."""
+        return self._client is not None and not self.halted and not self._stuck
+
+    @property
+    def positions(self) -> Mapping[kafka.Partition, int]:
+        """The next offset of each partition that this member owns, as stored in the database."""
+        return dict(self._positions)
+
+    async def caught_up(self, topics: Iterable[str] | None = None) -> None:
+        """Wait until this member has applied everything that stands now in its partitions (of these short names)."""
+        wanted = {kafka.topic_name(self._settings.namespace, topic) for topic in topics} if topics else None
+        ends: dict[kafka.Partition, int] = {}
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._client is not None and bool(self._positions))
+        assert self._client is not None
+        owned = [partition for partition in self._positions if wanted is None or partition.topic in wanted]
+        ends = await self._client.end_offsets(owned) if owned else {}
+        async with self._moved:
+            # A partition that went to another member is that member's to catch up with.
+            await self._moved.wait_for(
+                lambda: all(self._positions.get(partition, end) >= end for partition, end in ends.items())
+            )
+
+    # The loop
+
+    async def run(self) -> None:
+        """Read until the process stops; a broken client is replaced, with growing pauses."""
+        backoff = FIRST_BACKOFF_S
+        while not self._stopping.is_set():
+            client = kafka.consumer(self._settings, group=self.group)
+            try:
+                await kafka.ensure_topics(self._settings, self.topics)
+                await client.start()
+                client.subscribe(self.topics, listener=self._assignments)
+                self._client = client
+                await self._read(client)
+            except (kafka.KafkaError, OSError, TimeoutError) as error:
+                log.warning("the consumer starts over", reason=type(error).__name__, rest_seconds=backoff)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
+            else:
+                backoff = FIRST_BACKOFF_S
+            finally:
+                self._client = None
+                self._positions.clear()
+                await self._drop_hint()
+                await kafka.stop(client.stop())
+
+    async def _read(self, client: kafka.Client) -> None:
+        while not self._stopping.is_set():
+            if not kafka.is_alive(client):
+                raise kafka.KafkaError("a background task of the client ended")
+            # Never cancelled: a cancelled poll leaves the client without its watch over slow members.
+            fetched = await client.getmany(timeout_ms=POLL_MS, max_records=kafka.MAX_POLL_RECORDS)
+            if self._assignments.changed:
+                await self._take_over(client)
+                continue
+            if not fetched:
+                continue
+            records = [record for partition in sorted(fetched) for record in fetched[partition]]
+            await self._settle(client, records)
+            self._note_lag(client)
+            if len(records) > HANDFUL:
+                await asyncio.sleep(REST_S)
+
+    async def _take_over(self, client: kafka.Client) -> None:
+        """Go to the stored offsets of what is assigned now; what was fetched before is fetched again."""
+        self._assignments.changed = False
+        assigned = client.assignment()
+        stored = await self._patiently(lambda conn: batches.stored_offsets(conn, self.group, assigned))
+        ends = await client.end_offsets(list(assigned)) if assigned else {}
+        begins = await client.beginning_offsets(list(assigned)) if assigned else {}
+        self._positions, self._stuck = {}, set()
+        for partition in assigned:
+            offset = stored[partition]
+            if offset == 0:
+                # Never read: whatever the log still has.
+                client.seek(partition, begins[partition])
+                self._positions[partition] = 0
+                continue
+            if not begins[partition] <= offset <= ends[partition]:
+                log.error(
+                    "the stored offset is outside the log: restore the topic, or set the offset by hand",
+                    topic=partition.topic,
+                    partition=partition.partition,
+                )
+                client.pause(partition)
+                self._stuck.add(partition)
+                continue
+            client.seek(partition, offset)
+            self._positions[partition] = offset
+        async with self._moved:
+            self._moved.notify_all()
+        log.info("partitions assigned", count=len(assigned), group=self.group)
+
+    async def _settle(self, client: kafka.Client, records: Sequence[Any]) -> None:
+        """Apply the records, however often it takes; returns early when they turn out not to be ours."""
+        try:
+            await self._apply_or_split(records)
+        except Displaced:
+            log.info("somebody else has applied these records", group=self.group)
+            await self._take_over(client)
+        async with self._moved:
+            self._moved.notify_all()
+        self._hint_progress(client)
+
+    async def _apply_or_split(self, records: Sequence[Any]) -> None:
+        failures = 0
+        backoff = FIRST_BACKOFF_S
+        while True:
+            try:
+                await self._commit(lambda conn: self.batches.apply(conn, records, self._positions), records)
+                return
+            except (Displaced, asyncio.CancelledError):
+                raise
+            except Exception as error:  # noqa: BLE001 - the one place where a record's fault is told from ours
+                if database.is_transient(error):
+                    log.warning("the database is not at hand", reason=type(error).__name__, rest_seconds=backoff)
+                    await asyncio.sleep(backoff)
+                    backoff = min(backoff * 2, LONGEST_BACKOFF_S)
+                    continue
+                failures += 1
+                if len(records) > 1:
+                    middle = len(records) // 2
+                    await self._apply_or_split(records[:middle])
+                    await self._apply_or_split(records[middle:])
+                    return
+                if failures >= TRIES_ALONE:
+                    await self._park(records[0], error)
+                    return
+
+    async def _park(self, record: Any, error: Exception) -> None:
+        reason = parking.reason_of(error)
+        log.error("a record is parked", reason=reason, topic=record.topic, partition=record.partition)
+        while not await self._patiently(lambda conn: parking.may_park(conn, self.group)):
+            self.halted = True
+            log.error("too many leads were parked within a minute: see `handoff parked list`, then resume")
+            await asyncio.sleep(HALT_POLL_S)
+        self.halted = False
+        await self._commit(
+            lambda conn: self.batches.park(conn, record, reason, self._positions), [record], patiently=True
+        )
+        telemetry.PARKED.labels(type(error).__name__).inc()
+
+    async def _commit(
+        self, act: Callable[[Connection], Awaitable[None]], records: Sequence[Any], *, patiently: bool = False
+    ) -> None:
+        if patiently:
+            await self._patiently(act)
+        else:
+            async with self._db.transaction() as conn:
+                await act(conn)
+        for record in records:
+            self._positions[kafka.Partition(record.topic, record.partition)] = record.offset + 1
+
+    async def _patiently(self, act: Callable[[Connection], Awaitable[Any]]) -> Any:
+        """Do `act` in a transaction until the database lets it; other faults than the database's rise."""
+        while True:
+            try:
+                return await self._db.run(act)
+            except Exception as error:
+                if not database.is_transient(error):
+                    raise
+                await asyncio.sleep(LONGEST_BACKOFF_S / 4)
+
+    # What tools look at
+
+    def _note_lag(self, client: kafka.Client) -> None:
+        for partition, position in self._positions.items():
+            end = client.highwater(partition)
+            if end is not None:
+                telemetry.LAG.labels(partition.topic, partition.partition).set(max(0, end - position))
+
+    def _hint_progress(self, client: kafka.Client) -> None:
+        """Tell Kafka now and then how far we are. Tools see lag by it; nothing of ours reads it, or waits for it."""
+        now = asyncio.get_running_loop().time()
+        if now - self._hinted_at < HINT_EVERY_S or (self._hint is not None and not self._hint.done()):
+            return
+        self._hinted_at = now
+        self._hint = asyncio.create_task(_hint(client, dict(self._positions)))
+
+    async def _drop_hint(self) -> None:
+        if self._hint is not None:
+            self._hint.cancel()
+            await asyncio.gather(self._hint, return_exceptions=True)
+            self._hint = None
+
+
+async def _hint(client: kafka.Client, positions: dict[kafka.Partition, int]) -> None:
+    try:
+        await asyncio.wait_for(client.commit(positions), kafka.STOP_TIMEOUT_S)
+    except (kafka.KafkaError, TimeoutError, OSError):
+        return

@@ -1,0 +1,112 @@
+"""CloudEvents 1.0, binary mode, on Kafka: an event's attributes are headers, its value is one protobuf message."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from google.protobuf.message import DecodeError, Message
+from handoff.events import topics
+
+from backbone import times
+
+CONTENT_TYPE: Final = b"application/protobuf"
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Poison(Exception):
+    """A record that can never be applied; the text says why, without any of its values."""
+
+
+class Unknown(Exception):
+    """An event type of a newer version, which this one does not need."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Incoming:
+    """One event as a handler gets it. `subject` is the survivor where `original_subject` was merged."""
+
+    id: UUID
+    type: str
+    """The event's short name, such as LeadRouted."""
+    topic: str
+    """The topic's short name, such as routing."""
+    subject: UUID
+    original_subject: UUID
+    version: int
+    time: datetime
+    message: Message
+    traceparent: str
+    partition: int
+    offset: int
+    erased: bool = False
+
+    def about(self, survivor: UUID, *, erased: bool) -> "Incoming":
+        """Return the event with its link followed and its tombstone known."""
+        if survivor == self.subject and erased == self.erased:
+            return self
+        return replace(self, subject=survivor, erased=erased)
+
+
+def headers(
+    *, event_id: UUID, ce_type: str, source: str, key: bytes, version: int, occurred_at: datetime, traceparent: str
+) -> list[tuple[str, bytes]]:
+    """Return the headers of a record."""
+    subject = str(UUID(bytes=key)) if len(key) == 16 else ""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", str(event_id).encode()),
+        ("ce_type", ce_type.encode()),
+        ("ce_source", source.encode()),
+        ("ce_subject", subject.encode()),
+        ("ce_time", times.text(occurred_at).encode()),
+        ("ce_subjectversion", str(version).encode()),
+        ("traceparent", traceparent.encode()),
+        ("content-type", CONTENT_TYPE),
+    ]
+
+
+def subject_of(key: bytes | None) -> UUID | None:
+    """Return the subject that a record's key names, None for a key that is none."""
+    return UUID(bytes=key) if key is not None and len(key) == 16 else None
+
+
+def open_record(
+    *, topic: str, partition: int, offset: int, key: bytes | None, raw_headers: Headers, value: bytes | None
+) -> Incoming:
+    """Read a record. Poison for one that is no event of ours, Unknown for a type that this version does not know."""
+    attributes: Mapping[str, bytes] = dict(raw_headers)
+    subject = subject_of(key)
+    if subject is None:
+        raise Poison("the key is not a lead's id")
+    ce_type = attributes.get("ce_type", b"").decode(errors="replace")
+    message_class = topics.message_class(ce_type)
+    if message_class is None:
+        if ce_type.startswith("handoff."):
+            raise Unknown(ce_type)
+        raise Poison("the header ce_type is missing or not ours")
+    try:
+        return Incoming(
+            id=UUID(attributes["ce_id"].decode()),
+            type=message_class.DESCRIPTOR.name,
+            topic=topic,
+            subject=subject,
+            original_subject=subject,
+            version=int(attributes["ce_subjectversion"]),
+            time=times.parse(attributes["ce_time"].decode()),
+            message=_decode(message_class, value),
+            traceparent=attributes.get("traceparent", b"").decode(),
+            partition=partition,
+            offset=offset,
+        )
+    except (KeyError, ValueError) as error:
+        raise Poison("a CloudEvents header is missing or malformed") from error
+
+
+def _decode(message_class: type[Message], value: bytes | None) -> Message:
+    try:
+        return message_class.FromString(value or b"")
+    except DecodeError as error:
+        raise Poison("the value is not the message that ce_type names") from error

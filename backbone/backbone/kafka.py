@@ -1,0 +1,156 @@
+"""Kafka's names and settings in one place: topics, groups, partitioner, clients. aiokafka stays behind this module.
+
+Every value here was measured on a real broker (architecture.md); a client whose background task died is replaced, not
+repaired, because aiokafka does not notice by itself.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from backbone.settings import ServiceSettings
+
+__all__ = ["Client", "KafkaError", "Partition", "Producer"]
+
+Client = AIOKafkaConsumer
+Producer = AIOKafkaProducer
+Partition = TopicPartition
+
+MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
+MAX_BATCH_BYTES: Final = 1024 * 1024
+MAX_PARTITION_FETCH_BYTES: Final = 262_144
+MAX_POLL_RECORDS: Final = 500
+REQUEST_TIMEOUT_MS: Final = 40_000
+REBALANCE_TIMEOUT_MS: Final = 15_000
+STOP_TIMEOUT_S: Final = 3.0
+RETENTION_MS: Final = 14 * 24 * 3600 * 1000
+
+log = structlog.get_logger()
+
+
+def topic_name(namespace: str, topic: str) -> str:
+    """Return the full name: `handoff.routing.v1` for `routing`."""
+    return f"{namespace}.{topic}.v1"
+
+
+def short_name(namespace: str, name: str) -> str:
+    """Return what `topic_name` was given, also for a dead-letter topic."""
+    return name.removeprefix(f"{namespace}.").removesuffix(".dlq").removesuffix(".v1")
+
+
+def dead_letter_name(namespace: str, service: str) -> str:
+    """Return the name of the topic with a copy of what `service` parked."""
+    return f"{namespace}.{service}.v1.dlq"
+
+
+def group_name(namespace: str, service: str) -> str:
+    """Return the consumer group of a service."""
+    return f"{namespace}.{service}"
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition of a key, the same in every service and every version."""
+    return zlib.crc32(key) % partitions
+
+
+async def ensure_topics(settings: ServiceSettings, names: Iterable[str]) -> None:
+    """Create the topics that are missing; KafkaError when the broker is away or refuses."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        missing = sorted(set(names) - set(await admin.list_topics()))
+        if not missing:
+            return
+        configs = {"retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_RECORD_BYTES)}
+        answer = await admin.create_topics(
+            [
+                NewTopic(
+                    name=name,
+                    num_partitions=settings.partitions,
+                    replication_factor=settings.replication_factor,
+                    topic_configs=configs,
+                )
+                for name in missing
+            ]
+        )
+        for topic_error in answer.topic_errors:
+            error = for_code(topic_error[1])
+            if topic_error[1] != 0 and error is not TopicAlreadyExistsError:
+                raise error(f"topic {topic_error[0]} was not created")
+    finally:
+        await stop(admin.close())
+
+
+def consumer(settings: ServiceSettings, *, group: str | None, read_ahead: int = MAX_PARTITION_FETCH_BYTES) -> Client:
+    """Make a consumer; without a group it reads what it is told to."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=min(1_000, settings.session_timeout_ms // 4),
+        rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        max_partition_fetch_bytes=read_ahead,
+        max_poll_records=MAX_POLL_RECORDS,
+        fetch_max_wait_ms=500,
+        metadata_max_age_ms=30_000,
+        retry_backoff_ms=100,
+    )
+
+
+def producer(settings: ServiceSettings) -> Producer:
+    """Make an idempotent producer that waits for every in-sync replica."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=MAX_BATCH_BYTES,
+        max_request_size=MAX_RECORD_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        metadata_max_age_ms=30_000,
+        retry_backoff_ms=100,
+    )
+
+
+class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Notes that partitions were handed out, be it the same again. The reader goes to its stored offsets by itself:
+    aiokafka swallows what is raised in here, and a database connection must not be shared with its loop."""
+
+    def __init__(self) -> None:
+        self.changed = False
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        """Nothing to save: offsets are stored with the state."""
+
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        """Remember that the positions are Kafka's by now."""
+        self.changed = True
+
+
+def is_alive(client: Client | Producer) -> bool:
+    """Say whether the client's background tasks still run; they can end without an error that anybody sees."""
+    if isinstance(client, AIOKafkaProducer):
+        tasks: list[Any] = [client._sender.sender_task]
+    else:
+        coordination = getattr(client._coordinator, "_coordination_task", None)
+        tasks = [client._fetcher._fetch_task, *([coordination] if coordination is not None else [])]
+    return not any(task is not None and task.done() for task in tasks)
+
+
+async def stop(stopping: Any) -> None:
+    """Await a client's `stop()` for three seconds at most: it can hang while the broker is down."""
+    try:
+        await asyncio.wait_for(stopping, STOP_TIMEOUT_S)
+    except (TimeoutError, KafkaError, OSError, RuntimeError) as error:
+        log.info("a Kafka client did not stop in time", reason=type(error).__name__)

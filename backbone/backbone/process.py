@@ -1,0 +1,280 @@
+"""One service, one process, one TaskGroup: server, relay, consumers and workers live and die together.
+
+A worker that ends takes the process with it, so that a supervisor starts it anew; nothing stays green over a dead loop.
+"""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI
+from prometheus_client import start_http_server
+from starlette.responses import JSONResponse, Response
+
+from backbone import (
+    database,
+    idempotency,
+    kafka,
+    migration,
+    outbox,
+    parked_api,
+    problem,
+    relay,
+    security,
+    telemetry,
+)
+from backbone.batches import Handler
+from backbone.consumer import Consumer
+from backbone.settings import ServiceSettings
+
+S = TypeVar("S", bound=ServiceSettings)
+
+DATABASE_PATIENCE_S: Final = 60.0
+MAX_BODY_BYTES: Final = 1024 * 1024
+SERVER_GRACE_S: Final = 3
+CONSUMER_GRACE_S: Final = 4.0
+
+log = structlog.get_logger()
+
+
+class Ended(Exception):
+    """A worker came to an end while the process was to run on."""
+
+
+@dataclass(kw_only=True)
+class Service(Generic[S]):
+    """What `compose` fills: the routes, the consumers and the workers of one process."""
+
+    name: str
+    settings: S
+    database: database.Database
+    outbox: outbox.Outbox
+    access: security.Access
+    app: FastAPI
+    stopping: asyncio.Event
+    relay: relay.Relay
+    consumers: list[Consumer] = field(default_factory=list)
+    workers: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    _gates: list[Consumer] = field(default_factory=list)
+
+    def consume(self, topics: Iterable[str], handle: Handler, *, gates_readiness: bool = True) -> Consumer:
+        """Read these topics (short names) as this service's consumer group; the handler gets batches of at most 500."""
+        consumer = Consumer(
+            self.settings, self.database, service=self.name, reads=topics, handle=handle, stopping=self.stopping
+        )
+        self.consumers.append(consumer)
+        if gates_readiness:
+            self._gates.append(consumer)
+        return consumer
+
+    def work(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run `loop` until it is cancelled. When it returns or raises, the process ends."""
+        self.workers[name] = loop
+
+    def at_close(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Do this after everything has stopped."""
+        self.closers.append(close)
+
+    async def not_ready_because(self) -> str | None:
+        """Return why this process should get no requests, None when it should."""
+        if self.stopping.is_set():
+            return "stopping"
+        try:
+            async with self.database.reading() as conn:
+                await conn.fetchval("SELECT 1")
+        except Exception as error:
+            if not database.is_transient(error):
+                raise
+            return "the database is away"
+        if not all(consumer.is_ready for consumer in self._gates):
+            return "a consumer is not at work: Kafka is away, or it halted over parked records"
+        return None
+
+
+Compose = Callable[[Service[S]], Awaitable[None]]
+
+
+def run(name: str, settings_class: type[S], compose: Compose[S], *, package: str | None = None) -> None:
+    """Run a service until SIGTERM or SIGINT: migrations first, then everything that `compose` names."""
+    settings = settings_class()  # type: ignore[call-arg]  # from the environment
+    telemetry.configure_logs(name, settings.log_level)
+    telemetry.configure_traces(name, settings.otlp_endpoint)
+    home = package or compose.__module__.partition(".")[0]
+    asyncio.run(_wait_for_database(settings.database_url))
+    if not asyncio.run(migration.is_current(settings.database_url, home)):
+        migration.upgrade(settings.database_url, home)
+    asyncio.run(_main(name, settings, compose))
+
+
+async def _wait_for_database(url: str) -> None:
+    db = await database.connect_patiently(url, name="start", size=1, patience_s=DATABASE_PATIENCE_S)
+    await db.close()
+
+
+async def _main(name: str, settings: S, compose: Compose[S]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    listener = socket.create_server((settings.host, settings.port), reuse_port=False)
+    async with running(name, settings, compose, listener=listener, stopping=stopping):
+        log.info("ready", port=settings.port)
+        await stopping.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def running(
+    name: str, settings: S, compose: Compose[S], *, listener: socket.socket, stopping: asyncio.Event
+) -> AsyncIterator[Service[S]]:
+    """Run a service inside the caller's event loop; leaving the block stops it gracefully."""
+    service = await _make(name, settings, stopping)
+    try:
+        await compose(service)
+        groups = [consumer.batches for consumer in service.consumers]
+        service.app.include_router(parked_api.router(service.database, groups))
+        service.app.include_router(_probes(service))
+        security.check_routes(service.app)
+        server = _Server(uvicorn.Config(service.app, **_uvicorn_settings()))
+        with _metrics(settings.metrics_port, settings.host):
+            async with asyncio.TaskGroup() as group:
+                serving = group.create_task(server.serve([listener]), name="server")
+                consuming = [
+                    group.create_task(_to_the_end(one.run(), "consumer", stopping)) for one in service.consumers
+                ]
+                working = [group.create_task(_to_the_end(work(), label, stopping)) for label, work in _works(service)]
+                try:
+                    yield service
+                finally:
+                    stopping.set()
+                    server.should_exit = True
+                    await asyncio.wait([serving], timeout=SERVER_GRACE_S + 1)
+                    if consuming:
+                        await asyncio.wait(consuming, timeout=CONSUMER_GRACE_S)
+                    for task in (serving, *consuming, *working):
+                        task.cancel()
+    finally:
+        for close in service.closers:
+            await close()
+        await service.database.close()
+
+
+async def _make(name: str, settings: S, stopping: asyncio.Event) -> Service[S]:
+    db = await database.connect_patiently(
+        settings.database_url, name=name, size=settings.pool_size, patience_s=DATABASE_PATIENCE_S
+    )
+    post = relay.Relay.of(settings, f"/handoff/{name}")
+    db.after_commit.append(post.wake)
+    access = security.Access()
+    await access.load(db)
+    app = FastAPI(title=f"Handoff: {name}", version="1", max_body_size=MAX_BODY_BYTES, redoc_url=None)
+    app.state.access = access
+    problem.install(app)
+    return Service(
+        name=name,
+        settings=settings,
+        database=db,
+        outbox=outbox.Outbox(topic=name, namespace=settings.namespace, partitions=settings.partitions),
+        access=access,
+        app=app,
+        stopping=stopping,
+        relay=post,
+    )
+
+
+def _works(service: Service[S]) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
+    settings = service.settings
+    works = [
+        ("topics", lambda: _ensure_topics(service)),
+        ("relay", service.relay.run),
+        ("idempotency keys", lambda: idempotency.sweep_forever(service.database)),
+        *service.workers.items(),
+    ]
+    if settings.console_url:
+        works.append(
+            (
+                "keys",
+                lambda: service.access.refresh_forever(service.database, settings.console_url, settings.service_key),
+            )
+        )
+    return works
+
+
+async def _ensure_topics(service: Service[S]) -> None:
+    """Make the topics that this service writes; readers make theirs themselves. Kafka may come later than we."""
+    namespace = service.settings.namespace
+    names = [kafka.topic_name(namespace, service.name), kafka.dead_letter_name(namespace, service.name)]
+    while True:
+        try:
+            await kafka.ensure_topics(service.settings, names)
+            break
+        except (kafka.KafkaError, OSError, TimeoutError):
+            await asyncio.sleep(1)
+    await service.stopping.wait()
+
+
+async def _to_the_end(work: Awaitable[None], label: str, stopping: asyncio.Event) -> None:
+    await work
+    if not stopping.is_set():
+        raise Ended(label)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+        """Signals are the process's; uvicorn would raise them again before the workers have closed."""
+        yield
+
+
+def _uvicorn_settings() -> dict[str, Any]:
+    return {
+        "loop": "asyncio",
+        "log_config": None,
+        "access_log": False,
+        "timeout_graceful_shutdown": SERVER_GRACE_S,
+        "timeout_keep_alive": 75,
+        "backlog": 4096,
+        "lifespan": "off",
+        "server_header": False,
+    }
+
+
+@contextmanager
+def _metrics(port: int | None, host: str) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    server, thread = start_http_server(port, host)
+    assert isinstance(thread, threading.Thread)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _probes(service: Service[S]) -> APIRouter:
+    api = APIRouter(dependencies=[Depends(security.public)], tags=["probes"])
+
+    @api.get("/livez")
+    async def live() -> dict[str, str]:
+        """Answer while the process lives: a dead worker ends it."""
+        return {"status": "live"}
+
+    @api.get("/readyz")
+    async def ready() -> Response:
+        """Answer 200 when this instance does its work, 503 with the reason when not."""
+        reason = await service.not_ready_because()
+        if reason is not None:
+            return problem.unavailable(f"Not ready: {reason}.").response()
+        return JSONResponse({"status": "ready"})
+
+    return api

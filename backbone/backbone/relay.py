@@ -1,0 +1,167 @@
+"""The outbox's other half: sends what is committed, in order, and deletes it after the broker's acknowledgement.
+
+Woken by each commit of this process, with a slow poll for what another process left behind. A row that is sent and not
+yet deleted when the process dies is sent again with the same id and version; readers drop it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from backbone import database, envelope, kafka, telemetry
+from backbone.outbox import SHARDS
+from backbone.settings import ServiceSettings
+
+LIMIT: Final = 500
+HANDFUL: Final = 5
+REST_S: Final = 0.01
+POLL_S: Final = 0.5
+SEND_DEADLINE_S: Final = 8.0
+FIRST_BACKOFF_S: Final = 0.2
+LONGEST_BACKOFF_S: Final = 2.0
+LOCK_SPACE: Final = 7_263_115
+"""First half of the advisory locks; the shard is the second."""
+
+_LOCK: Final = """
+SELECT shard FROM generate_series(0, $1::int - 1) AS shard WHERE pg_try_advisory_xact_lock($2::int, shard)
+"""
+_READ: Final = """
+SELECT id, topic, partition, key, event_id, type, version, occurred_at, traceparent, value, reason
+FROM outbox WHERE shard = ANY($1::int[]) ORDER BY id LIMIT $2
+"""
+
+log = structlog.get_logger()
+
+
+class Unsent(Exception):
+    """The broker did not acknowledge in time; whether it has the records is unknown."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """Runs in the service's process. `wake()` after each commit that may have added events."""
+
+    settings: ServiceSettings
+    source: str
+    _woken: asyncio.Event
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, source: str) -> "Relay":
+        """Make the relay of a service's process."""
+        return cls(settings=settings, source=source, _woken=asyncio.Event())
+
+    def wake(self) -> None:
+        """Say that events may wait."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Send for ever. A broken broker or database is tried again with a new client, with growing pauses."""
+        backoff = FIRST_BACKOFF_S
+        while True:
+            try:
+                await self._with_clients()
+            except (Unsent, kafka.KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+                if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError) and not database.is_transient(
+                    error
+                ):
+                    raise
+                telemetry.RELAY_FAULTS.labels(type(error).__name__).inc()
+                log.warning("the relay starts over", reason=type(error).__name__, rest_seconds=backoff)
+                await asyncio.sleep(backoff)
+                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
+            else:
+                backoff = FIRST_BACKOFF_S
+
+    async def _with_clients(self) -> None:
+        # A stopped process must not hold its shards for long: the server ends a transaction that idles past the send.
+        conn = await database.connect_single(
+            self.settings.database_url, name=f"{self.source} relay", idle_ms=int((SEND_DEADLINE_S + 2) * 1000)
+        )
+        producer = kafka.producer(self.settings)
+        try:
+            await producer.start()
+            while True:
+                sent = await self._flush(conn, producer)
+                if sent == LIMIT:
+                    continue
+                if sent > HANDFUL:
+                    await asyncio.sleep(REST_S)
+                if sent == 0:
+                    await self._wait()
+                if not kafka.is_alive(producer):
+                    raise Unsent
+        finally:
+            await kafka.stop(producer.stop())
+            conn.terminate()
+
+    async def _wait(self) -> None:
+        try:
+            await asyncio.wait_for(self._woken.wait(), POLL_S)
+        except TimeoutError:
+            return
+        self._woken.clear()
+
+    async def _flush(self, conn: "asyncpg.Connection[asyncpg.Record]", producer: kafka.Producer) -> int:
+        self._woken.clear()
+        async with conn.transaction():
+            shards = [row[0] for row in await conn.fetch(_LOCK, SHARDS, LOCK_SPACE)]
+            # A statement of its own: its snapshot has to be younger than the locks, or rows just deleted come again.
+            rows = await conn.fetch(_READ, shards, LIMIT) if shards else []
+            telemetry.OUTBOX.set(len(rows))
+            if not rows:
+                return 0
+            await self._send(producer, rows)
+            await conn.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row[0] for row in rows])
+        for topic, some in groupby(sorted(rows, key=itemgetter(1)), key=itemgetter(1)):
+            telemetry.PUBLISHED.labels(topic).inc(len(list(some)))
+        return len(rows)
+
+    async def _send(self, producer: kafka.Producer, rows: Sequence[asyncpg.Record]) -> None:
+        by_partition = groupby(sorted(rows, key=itemgetter(1, 2, 0)), key=itemgetter(1, 2))
+        sends = [
+            self._send_partition(producer, topic, partition, list(some)) for (topic, partition), some in by_partition
+        ]
+        try:
+            await asyncio.wait_for(asyncio.gather(*sends), SEND_DEADLINE_S)
+        except TimeoutError as error:
+            raise Unsent from error
+
+    async def _send_partition(
+        self, producer: kafka.Producer, topic: str, partition: int, rows: Sequence[asyncpg.Record]
+    ) -> None:
+        acknowledged: list[Any] = []
+        batch = producer.create_batch()
+        for row in rows:
+            if not self._append(batch, row):
+                acknowledged.append(await self._hand_over(producer, batch, topic, partition))
+                batch = producer.create_batch()
+                if not self._append(batch, row):
+                    raise ValueError("a record does not fit into an empty batch")
+        acknowledged.append(await self._hand_over(producer, batch, topic, partition))
+        for future in acknowledged:
+            await future
+
+    async def _hand_over(self, producer: kafka.Producer, batch: Any, topic: str, partition: int) -> Any:
+        batch.close()
+        return await producer.send_batch(batch, topic, partition=partition)
+
+    def _append(self, batch: Any, row: asyncpg.Record) -> bool:
+        _, _, _, key, event_id, ce_type, version, occurred_at, traceparent, value, reason = row
+        headers = envelope.headers(
+            event_id=event_id,
+            ce_type=ce_type,
+            source=self.source,
+            key=key,
+            version=version,
+            occurred_at=occurred_at,
+            traceparent=traceparent,
+        )
+        if reason is not None:
+            headers.append(("handoff_reason", reason.encode()))
+        return batch.append(timestamp=None, key=key, value=value, headers=headers) is not None

@@ -1,0 +1,121 @@
+"""The PostgreSQL and the Kafka of a test run, and an empty migrated database for each test."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from backbone import migration, security
+
+PACKAGES: Final = {
+    "intake": "lead_intake",
+    "qualification": "qualification",
+    "routing": "routing",
+    "sla": "sla_monitor",
+    "forecast": "forecast",
+    "notifications": "notifications",
+    "console": "console",
+}
+"""Short name of a service's topic -> its package."""
+
+KAFKA_OVERRIDES: Final = {"group.min.session.timeout.ms": "1000"}
+
+
+@dataclass(slots=True)
+class Servers:
+    """Addresses of the two servers, and what was made on them so far."""
+
+    kafka: str
+    postgres: str
+    """URL of the server without a database's name."""
+    _templates: dict[str, asyncio.Task[str]] = field(default_factory=dict)
+    _vaults: int = 0
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database."""
+        return f"{self.postgres}/{database}"
+
+    async def create_database(self, *, template: str | None = None) -> str:
+        """Create a database and return its name."""
+        name = f"test_{uuid4().hex}"
+        await self._administer(
+            f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY FILE_COPY" if template else "")
+        )
+        return name
+
+    async def drop_database(self, name: str) -> None:
+        """Drop a database, whoever is connected."""
+        await self._administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    async def migrated(self, package: str) -> str:
+        """Clone the package's migrated template, made once per run."""
+        if package not in self._templates:
+            self._templates[package] = asyncio.ensure_future(self._make_template(package))
+        return await self.create_database(template=await self._templates[package])
+
+    async def _make_template(self, package: str) -> str:
+        name = await self.create_database()
+        await asyncio.to_thread(migration.upgrade, self.url(name), package)
+        return name
+
+    async def _administer(self, statement: str) -> None:
+        conn = await asyncpg.connect(self.url("postgres"))
+        try:
+            await conn.execute(statement)
+        finally:
+            await conn.close()
+
+
+@contextmanager
+def started() -> Iterator[Servers]:
+    """Start both servers in a folder of their own, or take containers with HANDOFF_TEST_STACK=containers."""
+    if os.environ.get("HANDOFF_TEST_STACK") == "containers":
+        with _containers() as servers:
+            yield servers
+        return
+    from handoff_local import kafka, postgres
+
+    folder = Path(tempfile.mkdtemp(prefix="handoff-test-"))
+    folder.chmod(0o755)
+    try:
+        with ExitStack() as stack:
+            server = stack.enter_context(postgres.throwaway(folder / "postgres"))
+            broker = stack.enter_context(kafka.throwaway(folder / "kafka", KAFKA_OVERRIDES))
+            yield Servers(kafka=broker.address, postgres=server.url)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _containers() -> Iterator[Servers]:
+    from testcontainers.kafka import KafkaContainer
+    from testcontainers.postgres import PostgresContainer
+
+    with PostgresContainer("postgres:18", driver=None) as server, KafkaContainer("apache/kafka:4.2.0") as broker:
+        url = server.get_connection_url().rpartition("/")[0]
+        yield Servers(kafka=broker.get_bootstrap_server(), postgres=url)
+
+
+async def trust(conn: Any, jwk: dict[str, Any]) -> None:
+    """Let a service accept the tests' tokens and the tests' machine key."""
+    await conn.execute("INSERT INTO trusted_key VALUES ($1, $2)", jwk["kid"], jwk)
+    await conn.execute("INSERT INTO machine_key VALUES ($1, 'tests', 'service')", security.hash_key(SERVICE_KEY))
+
+
+SERVICE_KEY: Final = "hk_" + "0" * 40
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The two servers, once per run."""
+    with started() as running:
+        yield running

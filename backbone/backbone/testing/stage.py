@@ -1,0 +1,289 @@
+"""Services in the test's own process, with everybody else's topics in the test's hands."""
+
+import asyncio
+import base64
+import importlib
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.message import Message
+
+from backbone import database, envelope, ids, kafka, process, security, telemetry
+from backbone.batches import open_record
+from backbone.envelope import Incoming
+from backbone.settings import ServiceSettings
+from backbone.testing import PATIENCE_S, eventually, servers
+from handoff.events import topics
+
+PARTITIONS: Final = 2
+SESSION_TIMEOUT_MS: Final = 2_000
+START_PATIENCE_S: Final = 30.0
+
+Predicate = Callable[[Sequence[Incoming]], bool]
+
+
+@dataclass(slots=True)
+class Signer:
+    """Signs tokens that every service of the test trusts."""
+
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+
+    def jwk(self) -> dict[str, Any]:
+        """Return the public half."""
+        x = base64.urlsafe_b64encode(self.key.public_key().public_bytes_raw()).rstrip(b"=").decode()
+        return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "tests", "use": "sig", "alg": security.ALGORITHM}
+
+    def token(self, role: str, rep: str | None = None, sub: str | None = None) -> str:
+        """Return a bearer token."""
+        claims = {"sub": sub or f"test:{role}", "role": role, "iss": security.ISSUER, "exp": int(time.time()) + 3600}
+        return jwt.encode(
+            {**claims, **({"rep": rep} if rep else {})}, self.key, security.ALGORITHM, headers={"kid": "tests"}
+        )
+
+
+@dataclass(slots=True)
+class Tap:
+    """Reads a topic from its beginning, beside everybody."""
+
+    settings: ServiceSettings
+    topic: str
+    events: list[Incoming] = field(default_factory=list)
+    _client: kafka.Client | None = None
+
+    async def until(self, predicate: Predicate) -> list[Incoming]:
+        """Read on until the predicate holds over all events so far, and return them."""
+        if self._client is None:
+            await kafka.ensure_topics(self.settings, [self.topic])
+            self._client = kafka.consumer(self.settings, group=None)
+            await self._client.start()
+            partitions = [kafka.Partition(self.topic, number) for number in range(self.settings.partitions)]
+            self._client.assign(partitions)
+            await self._client.seek_to_beginning(*partitions)
+        deadline = time.monotonic() + PATIENCE_S
+        while not predicate(self.events):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not seen on {self.topic}: {Counter(event.type for event in self.events)}")
+            for records in (await self._client.getmany(timeout_ms=200)).values():
+                self.events += [open_record(self.settings.namespace, record) for record in records]
+        return list(self.events)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            await kafka.stop(self._client.stop())
+
+
+@dataclass(slots=True)
+class Actor:
+    """A running service as a test sees it."""
+
+    service: process.Service[Any]
+    address: str
+    http: httpx.AsyncClient
+    """Calls it as an admin."""
+    _stage: "Stage"
+    _ended: asyncio.Task[None]
+
+    @property
+    def database(self) -> database.Database:
+        """The service's own database."""
+        return self.service.database
+
+    @property
+    def settings(self) -> Any:
+        """The service's settings."""
+        return self.service.settings
+
+    def as_role(self, role: str, *, rep: str | None = None, sub: str | None = None) -> httpx.AsyncClient:
+        """Return a client that calls it with a token of this role."""
+        return self._stage.client(self.address, self._stage.signer.token(role, rep, sub))
+
+    def as_nobody(self) -> httpx.AsyncClient:
+        """Return a client without a token."""
+        return self._stage.client(self.address, None)
+
+    def as_service(self) -> httpx.AsyncClient:
+        """Return a client with a service's machine key."""
+        return self._stage.client(self.address, servers.SERVICE_KEY)
+
+    async def publish(self, topic: str, events: Iterable[tuple[UUID, Message]], *, twice: bool = False) -> None:
+        """Put events on another service's topic, as that service would."""
+        await self._stage.publish(topic, events, twice=twice)
+
+    async def published(self, predicate: Predicate) -> list[Incoming]:
+        """Wait until the predicate holds over everything on the service's own topic, and return it."""
+        return await self._stage.tap(self.service.name).until(predicate)
+
+    async def settled(self) -> None:
+        """Wait until everything published so far is applied and everything that followed is sent."""
+        for consumer in self.service.consumers:
+            await asyncio.wait_for(consumer.caught_up(), PATIENCE_S)
+
+        async def empty() -> None:
+            async with self.database.reading() as conn:
+                assert await conn.fetchval("SELECT count(*) FROM outbox") == 0
+
+        await eventually(empty)
+
+    async def stop(self) -> None:
+        """Stop it gracefully, in the middle of a test."""
+        self.service.stopping.set()
+        await self._ended
+
+
+@dataclass(slots=True)
+class Stage:
+    """One test's namespace with the services that it started."""
+
+    servers: servers.Servers
+    signer: Signer
+    namespace: str = field(default_factory=lambda: f"t{uuid4().hex[:12]}")
+    _taps: dict[str, Tap] = field(default_factory=dict)
+    _actors: list[Actor] = field(default_factory=list)
+    _clients: list[httpx.AsyncClient] = field(default_factory=list)
+    _databases: list[str] = field(default_factory=list)
+    _versions: Counter[tuple[str, UUID]] = field(default_factory=Counter)
+    _producer: kafka.Producer | None = None
+
+    async def __call__(self, name: str, *, database_url: str | None = None, **settings: Any) -> Actor:
+        """Start the service with this topic's short name; a second start with the first's `database_url` is a replica."""
+        package = servers.PACKAGES[name]
+        main = importlib.import_module(f"{package}.main")
+        module = importlib.import_module(f"{package}.settings")
+        url = database_url or await self.database_url(package)
+        merged = {**self._base(url), **await self._extras(name), **settings}
+        listener = socket.create_server(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        stopping = asyncio.Event()
+        up: asyncio.Future[process.Service[Any]] = asyncio.get_running_loop().create_future()
+
+        async def live() -> None:
+            made = module.Settings(**merged)
+            try:
+                async with process.running(name, made, main.compose, listener=listener, stopping=stopping) as service:
+                    up.set_result(service)
+                    await stopping.wait()
+            except BaseException as error:
+                if up.done():
+                    raise
+                up.set_exception(error)
+
+        task = asyncio.create_task(live())
+        service = await asyncio.wait_for(up, START_PATIENCE_S)
+        actor = Actor(
+            service=service,
+            address=address,
+            http=self.client(address, self.signer.token("admin")),
+            _stage=self,
+            _ended=task,
+        )
+        self._actors.append(actor)
+        await eventually(lambda: _is_ready(actor))
+        return actor
+
+    def _base(self, url: str) -> dict[str, Any]:
+        return {
+            "database_url": url,
+            "kafka": self.servers.kafka,
+            "namespace": self.namespace,
+            "partitions": PARTITIONS,
+            "metrics_port": None,
+            "session_timeout_ms": SESSION_TIMEOUT_MS,
+            "service_key": servers.SERVICE_KEY,
+        }
+
+    async def _extras(self, name: str) -> dict[str, Any]:
+        """Return what some services need besides: a vault's database, the tests' signing key."""
+        if name != "intake":
+            return {}
+        vault = await self.servers.create_database()
+        self._databases.append(vault)
+        key = base64.b64encode(bytes(range(32))).decode()
+        return {"vault_database_url": self.servers.url(vault), "master_key": key, "public_url": "http://intake.test"}
+
+    async def database_url(self, package: str) -> str:
+        """Return the URL of an empty migrated database that trusts the tests' tokens."""
+        name = await self.servers.migrated(package)
+        self._databases.append(name)
+        url = self.servers.url(name)
+        conn = await database.connect_single(url, name="tests", idle_ms=0)
+        try:
+            await servers.trust(conn, self.signer.jwk())
+        finally:
+            await conn.close()
+        return url
+
+    def client(self, address: str, token: str | None) -> httpx.AsyncClient:
+        """Return a client that is closed with the test."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        made = httpx.AsyncClient(base_url=address, headers=headers, timeout=30)
+        self._clients.append(made)
+        return made
+
+    def tap(self, topic: str) -> Tap:
+        """Return the reader of a topic."""
+        if topic not in self._taps:
+            settings = ServiceSettings(**self._base(""))
+            self._taps[topic] = Tap(settings, kafka.topic_name(self.namespace, topic))
+        return self._taps[topic]
+
+    async def publish(self, topic: str, events: Iterable[tuple[UUID, Message]], *, twice: bool = False) -> None:
+        """Put events on a topic; `twice` sends each again with the same id and version, as a relay may."""
+        settings = ServiceSettings(**self._base(""))
+        name = kafka.topic_name(self.namespace, topic)
+        if self._producer is None:
+            self._producer = kafka.producer(settings)
+            await self._producer.start()
+        await kafka.ensure_topics(settings, [name])
+        for subject, message in events:
+            self._versions[topic, subject] += 1
+            headers = envelope.headers(
+                event_id=ids.new(),
+                ce_type=topics.event_type(topic, message),
+                source=f"/handoff/{topic}",
+                key=subject.bytes,
+                version=self._versions[topic, subject],
+                occurred_at=message.stamp.occurred_at.ToDatetime(tzinfo=_UTC),  # type: ignore[attr-defined]
+                traceparent=telemetry.current_trace(subject),
+            )
+            partition = kafka.partition_of(subject.bytes, PARTITIONS)
+            for _ in range(2 if twice else 1):
+                await self._producer.send_and_wait(
+                    name, message.SerializeToString(), key=subject.bytes, partition=partition, headers=headers
+                )
+
+    async def close(self) -> None:
+        """Stop everything; an error that ended a service is raised."""
+        for actor in self._actors:
+            actor.service.stopping.set()
+        ended = await asyncio.gather(*(actor._ended for actor in self._actors), return_exceptions=True)
+        for client in self._clients:
+            await client.aclose()
+        for tap in self._taps.values():
+            await tap.close()
+        if self._producer is not None:
+            await kafka.stop(self._producer.stop())
+        for name in self._databases:
+            await self.servers.drop_database(name)
+        for result in ended:
+            if isinstance(result, BaseException):
+                raise result
+
+
+_UTC: Final = UTC
+
+
+async def _is_ready(actor: Actor) -> None:
+    if actor._ended.done():
+        await actor._ended
+    response = await actor.http.get("/readyz")
+    assert response.status_code == 200, response.text

@@ -1,0 +1,40 @@
+"""Instants: RFC 3339 text with Z and microseconds, protobuf timestamps, and the database's clock."""
+
+from datetime import UTC, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from backbone.database import Connection
+
+
+def text(instant: datetime) -> str:
+    """Return RFC 3339 in UTC with `Z`, microseconds kept: `2026-11-10T13:33:31.020000Z`."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def parse(value: str) -> datetime:
+    """Read RFC 3339 with a zone. ValueError without a zone, or outside the years 1900 to 2200."""
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise ValueError("no zone")
+    if not 1900 <= instant.year <= 2200:
+        raise ValueError("year outside 1900 to 2200")
+    return instant.astimezone(UTC)
+
+
+def stamp(instant: datetime) -> Timestamp:
+    """Return the protobuf form."""
+    result = Timestamp()
+    result.FromDatetime(instant)
+    return result
+
+
+def at(timestamp: Timestamp) -> datetime:
+    """Return the aware UTC datetime of a protobuf timestamp."""
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+async def now(conn: Connection) -> datetime:
+    """Return the database's time, the only clock that several instances share."""
+    instant: datetime = await conn.fetchval("SELECT clock_timestamp()")
+    return instant
