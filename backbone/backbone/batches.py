@@ -6,11 +6,10 @@ from time import monotonic
 from typing import Any, Final, cast
 from uuid import UUID
 
-from handoff.events.v1 import intake_pb2
-
 from backbone import envelope, kafka, parking, subjects, telemetry
 from backbone.database import Connection
 from backbone.envelope import Incoming, Poison, Unknown
+from handoff.events.v1 import intake_pb2
 
 Handler = Callable[[Connection, Sequence[Incoming]], Awaitable[None]]
 """Changes state and adds events for a batch, in the batch's transaction. Set-based: never a statement an event."""

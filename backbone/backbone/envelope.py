@@ -7,9 +7,9 @@ from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import DecodeError, Message
-from handoff.events import topics
 
 from backbone import times
+from handoff.events import topics
 
 CONTENT_TYPE: Final = b"application/protobuf"
 

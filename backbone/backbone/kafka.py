@@ -7,7 +7,7 @@ repaired, because aiokafka does not notice by itself.
 import asyncio
 import zlib
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -19,9 +19,9 @@ from backbone.settings import ServiceSettings
 
 __all__ = ["Client", "KafkaError", "Partition", "Producer"]
 
-Client = AIOKafkaConsumer
-Producer = AIOKafkaProducer
-Partition = TopicPartition
+Client: TypeAlias = AIOKafkaConsumer
+Producer: TypeAlias = AIOKafkaProducer
+Partition: TypeAlias = TopicPartition
 
 MAX_RECORD_BYTES: Final = 8 * 1024 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024
@@ -30,6 +30,8 @@ MAX_POLL_RECORDS: Final = 500
 REQUEST_TIMEOUT_MS: Final = 40_000
 REBALANCE_TIMEOUT_MS: Final = 15_000
 STOP_TIMEOUT_S: Final = 3.0
+LEADER_POLL_S: Final = 0.02
+LEADER_POLLS: Final = 250
 RETENTION_MS: Final = 14 * 24 * 3600 * 1000
 
 log = structlog.get_logger()
@@ -84,8 +86,21 @@ async def ensure_topics(settings: ServiceSettings, names: Iterable[str]) -> None
             error = for_code(topic_error[1])
             if topic_error[1] != 0 and error is not TopicAlreadyExistsError:
                 raise error(f"topic {topic_error[0]} was not created")
+        # A reader that joins before every partition has a leader is given none, and would not look again for seconds.
+        for _ in range(LEADER_POLLS):
+            if not any(_leaderless(one) for one in await admin.describe_topics(missing)):
+                break
+            await asyncio.sleep(LEADER_POLL_S)
     finally:
         await stop(admin.close())
+
+
+def _leaderless(topic: Any) -> bool:
+    return (
+        topic["error_code"] != 0
+        or not topic["partitions"]
+        or any(partition["leader"] < 0 for partition in topic["partitions"])
+    )
 
 
 def consumer(settings: ServiceSettings, *, group: str | None, read_ahead: int = MAX_PARTITION_FETCH_BYTES) -> Client:
@@ -103,7 +118,7 @@ def consumer(settings: ServiceSettings, *, group: str | None, read_ahead: int = 
         max_partition_fetch_bytes=read_ahead,
         max_poll_records=MAX_POLL_RECORDS,
         fetch_max_wait_ms=500,
-        metadata_max_age_ms=30_000,
+        metadata_max_age_ms=5_000,
         retry_backoff_ms=100,
     )
 

@@ -14,12 +14,15 @@ _TABLES: Final = ("backbone_version", "alembic_version")
 
 def folders(package: str) -> list[tuple[str, Path]]:
     """Return (version table, versions folder): delivery's own, then the service's, which stands beside its package."""
+    own = (_TABLES[0], _BACKBONE / "versions")
+    if package == "backbone":
+        return [own]
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(package)
     inside = Path(spec.origin).parent / "migrations" / "versions"
     beside = Path(spec.origin).parent.parent / "migrations" / "versions"
-    return [(_TABLES[0], _BACKBONE / "versions"), (_TABLES[1], inside if inside.is_dir() else beside)]
+    return [own, (_TABLES[1], inside if inside.is_dir() else beside)]
 
 
 def _newest(versions: Path) -> str | None:

@@ -8,10 +8,10 @@ from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import Message
-from handoff.events import topics
 
 from backbone import ids, kafka, telemetry
 from backbone.database import Connection
+from handoff.events import topics
 
 SHARDS: Final = 4
 """Relays of several instances share the work by shard; a partition belongs to one shard, so its order holds."""

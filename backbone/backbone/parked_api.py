@@ -55,7 +55,7 @@ def router(database: Database, groups: Iterable[Batches]) -> APIRouter:
             row = await conn.fetchrow("SELECT * FROM parked WHERE parked_id = $1", parked_id)
         if row is None:
             raise _no_such()
-        return {**_summary(row), "headers": dict(row["headers"]), "value_bytes": len(row["value"])}
+        return {**_summary(row), "headers": row["headers"], "value_bytes": len(row["value"])}
 
     @api.post("/v1/parked/{parked_id}/replay")
     async def replay_parked(caller: Admin, parked_id: int) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _reopen(row: Any) -> envelope.Incoming:
             partition=row["partition"],
             offset=row["record_offset"],
             key=row["key"],
-            raw_headers=[(name, value.encode()) for name, value in row["headers"]],
+            raw_headers=[(name, value.encode()) for name, value in row["headers"].items()],
             value=row["value"],
         )
     except envelope.Unknown as error:

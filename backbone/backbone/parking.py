@@ -153,5 +153,5 @@ async def forget(conn: Connection, subject_ids: Collection[UUID]) -> None:
     await conn.execute("DELETE FROM parked WHERE subject_id = ANY($1::uuid[])", list(subject_ids))
 
 
-def _text_headers(headers: envelope.Headers) -> list[list[str]]:
-    return [[name, value.decode(errors="replace").replace("\x00", "")] for name, value in headers]
+def _text_headers(headers: envelope.Headers) -> dict[str, str]:
+    return {name: value.decode(errors="replace").replace("\x00", "") for name, value in headers}

@@ -22,6 +22,7 @@ from backbone import (
     database,
     idempotency,
     kafka,
+    limits,
     migration,
     outbox,
     parked_api,
@@ -175,7 +176,8 @@ async def _make(name: str, settings: S, stopping: asyncio.Event) -> Service[S]:
     db.after_commit.append(post.wake)
     access = security.Access()
     await access.load(db)
-    app = FastAPI(title=f"Handoff: {name}", version="1", max_body_size=MAX_BODY_BYTES, redoc_url=None)
+    app = FastAPI(title=f"Handoff: {name}", version="1", redoc_url=None)
+    app.add_middleware(limits.BodyLimit, limit=MAX_BODY_BYTES)
     app.state.access = access
     problem.install(app)
     return Service(
@@ -229,7 +231,7 @@ async def _to_the_end(work: Awaitable[None], label: str, stopping: asyncio.Event
 
 class _Server(uvicorn.Server):
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+    def capture_signals(self) -> Iterator[None]:
         """Signals are the process's; uvicorn would raise them again before the workers have closed."""
         yield
 

@@ -155,37 +155,31 @@ class Stage:
     _producer: kafka.Producer | None = None
 
     async def __call__(self, name: str, *, database_url: str | None = None, **settings: Any) -> Actor:
-        """Start the service with this topic's short name; a second start with the first's `database_url` is a replica."""
+        """Start the service with this topic's short name; with another's `database_url` it is a replica of that one."""
         package = servers.PACKAGES[name]
         main = importlib.import_module(f"{package}.main")
         module = importlib.import_module(f"{package}.settings")
         url = database_url or await self.database_url(package)
         merged = {**self._base(url), **await self._extras(name), **settings}
+        return await self.run(name, module.Settings(**merged), main.compose)
+
+    async def bare(
+        self, name: str, compose: process.Compose[ServiceSettings], *, database_url: str | None = None, **settings: Any
+    ) -> Actor:
+        """Start a process of a test's own making, with delivery's tables alone."""
+        url = database_url or await self.database_url("backbone")
+        return await self.run(name, ServiceSettings(**{**self._base(url), **settings}), compose)
+
+    async def run(self, name: str, settings: Any, compose: process.Compose[Any]) -> Actor:
+        """Run a process in a task of its own and wait until it is ready."""
         listener = socket.create_server(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         stopping = asyncio.Event()
         up: asyncio.Future[process.Service[Any]] = asyncio.get_running_loop().create_future()
-
-        async def live() -> None:
-            made = module.Settings(**merged)
-            try:
-                async with process.running(name, made, main.compose, listener=listener, stopping=stopping) as service:
-                    up.set_result(service)
-                    await stopping.wait()
-            except BaseException as error:
-                if up.done():
-                    raise
-                up.set_exception(error)
-
-        task = asyncio.create_task(live())
+        task = asyncio.create_task(_live(name, settings, compose, listener, stopping, up))
         service = await asyncio.wait_for(up, START_PATIENCE_S)
-        actor = Actor(
-            service=service,
-            address=address,
-            http=self.client(address, self.signer.token("admin")),
-            _stage=self,
-            _ended=task,
-        )
+        http = self.client(address, self.signer.token("admin"))
+        actor = Actor(service=service, address=address, http=http, _stage=self, _ended=task)
         self._actors.append(actor)
         await eventually(lambda: _is_ready(actor))
         return actor
@@ -287,3 +281,21 @@ async def _is_ready(actor: Actor) -> None:
         await actor._ended
     response = await actor.http.get("/readyz")
     assert response.status_code == 200, response.text
+
+
+async def _live(
+    name: str,
+    settings: Any,
+    compose: process.Compose[Any],
+    listener: socket.socket,
+    stopping: asyncio.Event,
+    up: "asyncio.Future[process.Service[Any]]",
+) -> None:
+    try:
+        async with process.running(name, settings, compose, listener=listener, stopping=stopping) as service:
+            up.set_result(service)
+            await stopping.wait()
+    except BaseException as error:
+        if up.done():
+            raise
+        up.set_exception(error)

@@ -1,0 +1,239 @@
+"""What the outbox, the relay and the consumer promise together, on a real broker and a real database."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from backbone import database, ids, kafka, outbox, process, subjects
+from backbone.consumer import Incoming
+from backbone.settings import ServiceSettings
+from backbone.testing import eventually
+from backbone.testing.stage import Actor, Stage
+from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+
+
+class Ledger:
+    """A handler that writes down what it got, refuses what it is told to refuse, and answers each with an event."""
+
+    def __init__(self) -> None:
+        self.poison: set[str] = set()
+        self.batches: list[int] = []
+
+    async def compose(self, service: process.Service[ServiceSettings]) -> None:
+        async with service.database.transaction() as conn:
+            await conn.execute(
+                "CREATE TABLE IF NOT EXISTS ledger"
+                " (position bigint GENERATED ALWAYS AS IDENTITY, lead_id uuid, note text)"
+            )
+        self.out = service.outbox
+        service.consume(["intake", "qualification"], self.handle)
+
+    async def handle(self, conn: database.Connection, events: Sequence[Incoming]) -> None:
+        self.batches.append(len(events))
+        notes = [note_of(event) for event in events]
+        if self.poison & set(notes):
+            raise ValueError("a value that must not show")
+        await conn.execute(
+            "INSERT INTO ledger (lead_id, note) SELECT * FROM unnest($1::uuid[], $2::text[])",
+            [event.subject for event in events],
+            notes,
+        )
+        await self.out.add(
+            conn,
+            [
+                outbox.Event(subject=event.subject, message=routing_pb2.AssignmentAccepted(rep_id=note))
+                for event, note in zip(events, notes, strict=True)
+            ],
+        )
+
+
+def note_of(event: Incoming) -> str:
+    return event.message.kind if isinstance(event.message, intake_pb2.TouchRecorded) else event.type
+
+
+def touch(lead_id: UUID, note: str) -> tuple[UUID, intake_pb2.TouchRecorded]:
+    return lead_id, intake_pb2.TouchRecorded(stamp=common_pb2.Stamp(lead_id=str(lead_id), live=True), kind=note)
+
+
+async def ledger(actor: Actor) -> list[tuple[UUID, str]]:
+    async with actor.database.reading() as conn:
+        return [(row[0], row[1]) for row in await conn.fetch("SELECT lead_id, note FROM ledger ORDER BY position")]
+
+
+async def test_events_are_applied_in_order_and_answered(start: Stage) -> None:
+    actor = await start.bare("routing", Ledger().compose)
+    lead = ids.new()
+    await start.publish("intake", [touch(lead, str(number)) for number in range(50)])
+    answers = await actor.published(lambda events: len(events) >= 50)
+    assert [note for _, note in await ledger(actor)] == [str(number) for number in range(50)]
+    assert [answer.message.rep_id for answer in answers] == [str(number) for number in range(50)]
+    assert [answer.version for answer in answers] == list(range(1, 51))
+
+
+async def test_a_record_that_the_relay_sent_twice_is_applied_once(start: Stage) -> None:
+    actor = await start.bare("routing", Ledger().compose)
+    lead = ids.new()
+    await start.publish("intake", [touch(lead, "a"), touch(lead, "b")], twice=True)
+    await actor.settled()
+    assert [note for _, note in await ledger(actor)] == ["a", "b"]
+
+
+async def test_offsets_that_moved_on_displace_whoever_comes_late(start: Stage) -> None:
+    """A zombie's batch: the offset was advanced by somebody else while it held its records."""
+    book = Ledger()
+    actor = await start.bare("routing", book.compose)
+    lead = ids.new()
+    await start.publish("intake", [touch(lead, "a")])
+    await actor.settled()
+    async with actor.database.transaction() as conn:
+        await conn.execute("UPDATE consumer_offset SET next_offset = next_offset + 1 WHERE topic LIKE '%intake%'")
+    await start.publish("intake", [touch(lead, "taken by somebody else"), touch(lead, "c")])
+    await actor.settled()
+    assert [note for _, note in await ledger(actor)] == ["a", "c"]
+
+
+async def test_a_poison_record_is_parked_and_only_its_lead_waits(start: Stage) -> None:
+    book = Ledger()
+    book.poison = {"poison"}
+    actor = await start.bare("routing", book.compose)
+    sick, well = ids.new(), ids.new()
+    await start.publish(
+        "intake",
+        [touch(sick, "before"), touch(well, "1"), touch(sick, "poison"), touch(sick, "after"), touch(well, "2")],
+    )
+    await actor.settled()
+    got = await ledger(actor)
+    assert [note for lead, note in got if lead == well] == ["1", "2"]
+    assert [note for lead, note in got if lead == sick] == ["before"]
+    listed = (await actor.http.get("/v1/parked")).json()["items"]
+    assert [(item["failed"], item["lead_id"]) for item in listed] == [(True, str(sick)), (False, str(sick))]
+    assert "must not show" not in str(listed)
+
+    book.poison = set()
+    replayed = await actor.http.post(f"/v1/parked/{listed[0]['parked_id']}/replay")
+    assert replayed.json() == {"applied": 2}
+    assert [note for lead, note in await ledger(actor) if lead == sick] == ["before", "poison", "after"]
+    assert (await actor.http.get("/v1/parked")).json()["items"] == []
+
+
+async def test_a_parked_record_has_a_copy_on_the_dead_letter_topic(start: Stage) -> None:
+    book = Ledger()
+    book.poison = {"poison"}
+    actor = await start.bare("routing", book.compose)
+    await start.publish("intake", [touch(ids.new(), "poison")])
+    await actor.settled()
+    tap = kafka.consumer(actor.settings, group=None)
+    await tap.start()
+    topic = kafka.dead_letter_name(start.namespace, "routing")
+    partitions = [kafka.Partition(topic, number) for number in range(2)]
+    tap.assign(partitions)
+    await tap.seek_to_beginning(*partitions)
+
+    async def seen() -> dict[str, Any]:
+        for records in (await tap.getmany(timeout_ms=200)).values():
+            return dict(records[0].headers)
+        raise AssertionError("no dead letter yet")
+
+    headers = await eventually(seen)
+    await tap.stop()
+    assert headers["handoff_reason"] == b"the handler failed: ValueError"
+
+
+async def test_bytes_that_are_no_event_are_parked_alone(start: Stage) -> None:
+    actor = await start.bare("routing", Ledger().compose)
+    producer = kafka.producer(actor.settings)
+    await producer.start()
+    topic = kafka.topic_name(start.namespace, "intake")
+    await producer.send_and_wait(topic, b"\xff\xfe", key=b"not an id", partition=0)
+    await producer.stop()
+    lead = ids.new()
+    await start.publish("intake", [touch(lead, "good")])
+    await actor.settled()
+    assert await ledger(actor) == [(lead, "good")]
+    assert [item["lead_id"] for item in (await actor.http.get("/v1/parked")).json()["items"]] == [None]
+
+
+async def test_too_many_parked_leads_halt_the_consumer_until_somebody_resumes(start: Stage) -> None:
+    book = Ledger()
+    book.poison = {"poison"}
+    actor = await start.bare("routing", book.compose)
+    await start.publish("intake", [touch(ids.new(), "poison") for _ in range(21)])
+
+    async def halted() -> None:
+        assert (await actor.http.get("/v1/parked")).json()["halted"]
+        assert (await actor.http.get("/readyz")).status_code == 503
+
+    await eventually(halted)
+    await actor.http.post("/v1/parked/resume")
+
+    async def all_parked() -> None:
+        assert len((await actor.http.get("/v1/parked")).json()["items"]) == 21
+        assert (await actor.http.get("/readyz")).status_code == 200
+
+    await eventually(all_parked)
+
+
+async def test_a_link_moves_later_records_of_the_merged_lead_to_the_survivor(start: Stage) -> None:
+    actor = await start.bare("routing", Ledger().compose)
+    survivor, merged = ids.new(), ids.new()
+    link = intake_pb2.LeadMerged(survivor_id=str(survivor), merged_id=str(merged))
+    await start.publish("intake", [touch(merged, "before"), (survivor, link)])
+    await actor.settled()
+    await start.publish("qualification", [touch_of_qualification(merged)])
+    await actor.settled()
+    got = await ledger(actor)
+    assert got[-1] == (survivor, "LeadDemoted")
+
+
+def touch_of_qualification(lead_id: UUID) -> tuple[UUID, Any]:
+    from handoff.events.v1 import qualification_pb2
+
+    return lead_id, qualification_pb2.LeadDemoted(stamp=common_pb2.Stamp(lead_id=str(lead_id)))
+
+
+async def test_order_of_ids_is_order_of_versions_under_concurrent_writers(start: Stage) -> None:
+    actor = await start.bare("routing", Ledger().compose)
+    lead = ids.new()
+
+    async def write(number: int) -> None:
+        async def act(conn: database.Connection) -> None:
+            await subjects.lock(conn, [lead])
+            await actor.service.outbox.add(
+                conn, [outbox.Event(subject=lead, message=routing_pb2.AssignmentAccepted(rep_id=str(number)))]
+            )
+
+        await actor.database.run(act)
+
+    await asyncio.gather(*(write(number) for number in range(40)))
+    events = await actor.published(lambda seen: len(seen) >= 40)
+    assert [event.version for event in events] == list(range(1, 41))
+
+
+async def test_two_members_share_the_work_and_nothing_is_done_twice(start: Stage) -> None:
+    one = Ledger()
+    first = await start.bare("routing", one.compose)
+    two = Ledger()
+    await start.bare("routing", two.compose, database_url=first.settings.database_url)
+    leads = [ids.new() for _ in range(200)]
+    await start.publish("intake", [touch(lead, "x") for lead in leads])
+    await first.published(lambda events: len(events) >= 200)
+    assert sorted(lead for lead, _ in await ledger(first)) == sorted(leads)
+
+
+async def test_a_service_that_starts_before_its_database_has_events_goes_on_after_kafkas_silence(start: Stage) -> None:
+    """The relay keeps events while the broker cannot be reached, and the API goes on."""
+
+    async def compose(_: process.Service[ServiceSettings]) -> None:
+        return
+
+    actor = await start.bare("routing", compose, kafka="127.0.0.1:1")
+    lead = ids.new()
+
+    async def act(conn: database.Connection) -> None:
+        await subjects.lock(conn, [lead])
+        await actor.service.outbox.add(conn, [outbox.Event(subject=lead, message=routing_pb2.AssignmentAccepted())])
+
+    await actor.database.run(act)
+    again = await start.bare("routing", compose, database_url=actor.settings.database_url)
+    await again.published(lambda events: len(events) == 1)

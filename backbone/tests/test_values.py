@@ -1,0 +1,72 @@
+"""Values: times, keys, partitions, cursors, seals."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+
+from backbone import envelope, ids, kafka, pages, times, vault
+from backbone.problem import Problem
+from handoff.events import topics
+from handoff.events.v1 import routing_pb2
+
+
+def test_times_are_utc_with_z_and_microseconds() -> None:
+    east = datetime(2026, 11, 10, 14, 33, 31, 20_000, tzinfo=timezone(timedelta(hours=1)))
+    assert times.text(east) == "2026-11-10T13:33:31.020000Z"
+    assert times.parse(times.text(east)) == east
+
+
+@pytest.mark.parametrize("value", ["2026-11-10T14:33:31", "9999-12-31T23:59:59Z", "yesterday"])
+def test_times_without_a_zone_or_out_of_range_are_refused(value: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        times.parse(value)
+
+
+def test_new_ids_sort_by_time_and_derived_ids_are_stable() -> None:
+    made = [ids.new() for _ in range(100)]
+    assert made == sorted(made)
+    assert made[0].version == 7
+    assert ids.derived("rep", "ana") == ids.derived("rep", "ana") != ids.derived("opportunity", "ana")
+
+
+def test_partitions_are_the_same_for_ever() -> None:
+    key = UUID("0190d9a8-0000-7000-8000-000000000001").bytes
+    assert kafka.partition_of(key, 6) == 2
+
+
+def test_a_record_survives_its_headers() -> None:
+    lead, event = ids.new(), ids.new()
+    message = routing_pb2.AssignmentAccepted(rep_id="ana", cycle=2)
+    at = datetime(2026, 11, 10, tzinfo=UTC)
+    headers = envelope.headers(
+        event_id=event,
+        ce_type=topics.event_type("routing", message),
+        source="/handoff/routing",
+        key=lead.bytes,
+        version=3,
+        occurred_at=at,
+        traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+    )
+    opened = envelope.open_record(
+        topic="routing", partition=0, offset=0, key=lead.bytes, raw_headers=headers, value=message.SerializeToString()
+    )
+    assert (opened.id, opened.subject, opened.version, opened.time) == (event, lead, 3, at)
+    assert opened.message == message
+
+
+def test_a_cursor_comes_back_and_a_forged_one_does_not() -> None:
+    assert pages.page(10, pages.cursor("a", 1)).after == ("a", 1)
+    with pytest.raises(Problem):
+        pages.page(10, "forged")
+
+
+def test_a_seal_opens_with_its_key_for_its_lead_alone() -> None:
+    key, lead = vault.new_key(), ids.new()
+    sealed = vault.seal(key, lead, {"email": "amara@fintrove.example"})
+    assert b"amara" not in sealed
+    assert vault.open_sealed(key, lead, sealed) == {"email": "amara@fintrove.example"}
+    with pytest.raises(ValueError, match="sealed"):
+        vault.open_sealed(key, ids.new(), sealed)
+    with pytest.raises(ValueError, match="sealed"):
+        vault.open_sealed(vault.new_key(), lead, sealed)
