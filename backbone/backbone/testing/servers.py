@@ -47,14 +47,8 @@ class Servers:
     async def create_database(self, *, template: str | None = None) -> str:
         """Create a database and return its name."""
         name = f"test_{uuid4().hex}"
-        await self._administer(
-            f"CREATE DATABASE {name}" + (f" TEMPLATE {template} STRATEGY FILE_COPY" if template else "")
-        )
+        await self._administer(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
         return name
-
-    async def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected."""
-        await self._administer(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
     async def migrated(self, package: str) -> str:
         """Clone the package's migrated template, made once per run."""

@@ -150,7 +150,6 @@ class Stage:
     _taps: dict[str, Tap] = field(default_factory=dict)
     _actors: list[Actor] = field(default_factory=list)
     _clients: list[httpx.AsyncClient] = field(default_factory=list)
-    _databases: list[str] = field(default_factory=list)
     _versions: Counter[tuple[str, UUID]] = field(default_factory=Counter)
     _producer: kafka.Producer | None = None
 
@@ -200,14 +199,12 @@ class Stage:
         if name != "intake":
             return {}
         vault = await self.servers.create_database()
-        self._databases.append(vault)
         key = base64.b64encode(bytes(range(32))).decode()
         return {"vault_database_url": self.servers.url(vault), "master_key": key, "public_url": "http://intake.test"}
 
     async def database_url(self, package: str) -> str:
         """Return the URL of an empty migrated database that trusts the tests' tokens."""
         name = await self.servers.migrated(package)
-        self._databases.append(name)
         url = self.servers.url(name)
         conn = await database.connect_single(url, name="tests", idle_ms=0)
         try:
@@ -266,8 +263,6 @@ class Stage:
             await tap.close()
         if self._producer is not None:
             await kafka.stop(self._producer.stop())
-        for name in self._databases:
-            await self.servers.drop_database(name)
         for result in ended:
             if isinstance(result, BaseException):
                 raise result

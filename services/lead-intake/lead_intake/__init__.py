@@ -1,1 +1,1 @@
-"""TODO."""
+"""lead-intake: the one door for what happens outside."""

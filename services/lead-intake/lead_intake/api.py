@@ -1,0 +1,319 @@
+"""Reading and correcting leads, connections, erasure, and the keys for those who must show a person."""
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from backbone import database, idempotency, ids, outbox, pages, security, times
+from backbone.problem import Problem
+from lead_intake import connections, domain, erasing, hygiene, joining, payloads, store, store_events
+from lead_intake.domain import Identifier, Kind
+from lead_intake.doors import json_response, read_body
+from lead_intake.intaking import Flusher
+from lead_intake.payloads import LeadPost
+from lead_intake.reading import DIRECT, Reader
+from lead_intake.settings import Settings
+from lead_intake.vaulting import Vault
+
+Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
+Marketing = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
+Admin = Annotated[security.Caller, Depends(security.allow("admin"))]
+OtherService = Annotated[security.Caller, Depends(security.allow("service"))]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewConnection(_Body):
+    """A way in for a marketing tool."""
+
+    provider: str
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    secret: Annotated[str | None, Field(min_length=8, max_length=500)] = None
+    settings: dict[str, Any] = {}
+
+
+class ChangedConnection(_Body):
+    """What may be changed of it."""
+
+    name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    settings: dict[str, Any] | None = None
+
+
+class OtherLead(_Body):
+    """The lead to merge or to part from."""
+
+    other_lead_id: UUID
+
+
+class LeadIds(_Body):
+    """Whose keys are wanted."""
+
+    lead_ids: Annotated[list[UUID], Field(max_length=500)]
+
+
+def connections_router(
+    settings: Settings, db: database.Database, vault: Vault, forget: Callable[[str], None]
+) -> APIRouter:
+    """Return the routes of connections."""
+    api = APIRouter(prefix="/v1/connections", tags=["connections"])
+
+    def shown(connection: connections.Connection, *, secret: bool = False) -> dict[str, Any]:
+        return {
+            "id": connection.connection_id,
+            "provider": connection.provider,
+            "name": connection.name,
+            "settings": connection.settings,
+            "hook_url": f"{settings.public_url.rstrip('/')}/v1/hooks/{connection.connection_id}",
+            **({"secret": connection.secrets[0]} if secret else {}),
+        }
+
+    @api.post("", status_code=201)
+    async def create(request: Request, caller: Marketing, body: NewConnection) -> Response:
+        """Make a connection. The secret is shown in this answer alone."""
+        connections.check(body.provider, body.settings)
+        made = connections.Connection(
+            connection_id=str(ids.new()),
+            provider=body.provider,
+            name=body.name,
+            settings=body.settings,
+            secrets=[body.secret or connections.new_secret()],
+        )
+
+        async def act(conn: database.Connection) -> idempotency.Answer:
+            await connections.add(conn, vault, made)
+            return idempotency.Answer(201, shown(made, secret=True))
+
+        return await idempotency.answer(db, request, caller, act)
+
+    @api.get("")
+    async def list_all(_: Marketing, asked: pages.Asked) -> dict[str, Any]:
+        """List connections, without secrets."""
+        after = asked.after[0] if asked.after else ""
+        async with db.reading() as conn:
+            found = await connections.page(conn, vault, after=after, limit=asked.limit)
+        more = pages.cursor(found[-1].connection_id) if len(found) == asked.limit else None
+        return pages.answer([shown(one) for one in found], more)
+
+    @api.get("/{connection_id}")
+    async def show(_: Marketing, connection_id: str) -> dict[str, Any]:
+        """Show a connection, without its secret."""
+        async with db.reading() as conn:
+            found = await connections.find(conn, vault, connection_id)
+        if found is None:
+            raise _no_connection()
+        return shown(found)
+
+    @api.patch("/{connection_id}")
+    async def change(_: Marketing, connection_id: str, body: ChangedConnection) -> dict[str, Any]:
+        """Change a connection's name or settings."""
+        async with db.transaction() as conn:
+            found = await connections.find(conn, vault, connection_id)
+            if found is None:
+                raise _no_connection()
+            if body.settings is not None:
+                connections.check(found.provider, body.settings)
+            await connections.change(conn, connection_id, name=body.name, settings=body.settings)
+            changed = await connections.find(conn, vault, connection_id)
+        forget(connection_id)
+        assert changed is not None
+        return shown(changed)
+
+    @api.delete("/{connection_id}", status_code=204)
+    async def delete(_: Marketing, connection_id: str) -> None:
+        """Close a connection."""
+        async with db.transaction() as conn:
+            if not await connections.delete(conn, connection_id):
+                raise _no_connection()
+        forget(connection_id)
+
+    @api.post("/{connection_id}/rotate-secret")
+    async def rotate(_: Marketing, connection_id: str) -> dict[str, Any]:
+        """Make a new secret; the present one stays good until the next rotation."""
+        secret = connections.new_secret()
+        async with db.transaction() as conn:
+            if not await connections.rotate(conn, vault, connection_id, secret):
+                raise _no_connection()
+        forget(connection_id)
+        return {"id": connection_id, "secret": secret}
+
+    return api
+
+
+def leads_router(
+    settings: Settings, db: database.Database, vault: Vault, out: outbox.Outbox, flusher: Flusher
+) -> APIRouter:
+    """Return the routes of leads."""
+    api = APIRouter(tags=["leads"])
+    window = timedelta(seconds=settings.live_window_seconds)
+    reader = Reader(vault=vault, live_window=window, settings={})
+
+    @api.get("/v1/leads/{lead_id}")
+    async def show(caller: Reading, lead_id: UUID) -> dict[str, Any]:
+        """Show a lead; a merged one too, with `merged_into`."""
+        async with db.reading() as conn:
+            return await _shown(conn, vault, lead_id, caller)
+
+    @api.get("/v1/leads")
+    async def find(
+        caller: Reading,
+        asked: pages.Asked,
+        email: Annotated[str | None, Query(max_length=500)] = None,
+        phone: Annotated[str | None, Query(max_length=100)] = None,
+        external_id: Annotated[str | None, Query(max_length=128)] = None,
+        connection_id: Annotated[str, Query(max_length=128)] = DIRECT,
+        updated_since: Annotated[str | None, Query(max_length=40)] = None,
+        spam: bool | None = None,
+    ) -> dict[str, Any]:
+        """Find leads by one of their identifiers, or list them in the order of their changes."""
+        identifier = _asked_identifier(vault, email, phone, external_id, connection_id)
+        async with db.reading() as conn:
+            if identifier is not None:
+                lead_id = await store.find_identifier(conn, identifier)
+                found = [await _shown(conn, vault, await _survivor(conn, lead_id), caller)] if lead_id else []
+                return pages.answer(found)
+            if caller.role in ("rep", "sdr"):
+                raise Problem(
+                    403, "Not yours to list", "A rep asks for a lead by its id, e-mail, phone or external id."
+                )
+            rows = await store.page(
+                conn,
+                after_seq=asked.after[0] if asked.after else 0,
+                updated_since=payloads.instant(updated_since, "updated_since"),
+                spam=spam,
+                limit=asked.limit,
+            )
+            items = [await _shown(conn, vault, row["lead_id"], caller) for row in rows]
+        return pages.answer(items, pages.cursor(rows[-1]["seq"]) if len(rows) == asked.limit else None)
+
+    @api.patch("/v1/leads/{lead_id}")
+    async def correct(request: Request, caller: Reading, lead_id: UUID) -> Response:
+        """Correct a lead: what a person says is kept as verified, field by field."""
+        async with db.reading() as conn:
+            await _shown(conn, vault, lead_id, caller)
+        raw = await read_body(request)
+        post = payloads.decode(raw, _CORRECTION)
+        ask = reader.lead(post, now=datetime.now(UTC), raw=raw, verified=True)
+        ask.lead_id = lead_id
+        await flusher.take([ask])
+        async with db.reading() as conn:
+            return json_response(await _shown(conn, vault, lead_id, caller), 200)
+
+    @api.post("/v1/leads/{lead_id}/merge")
+    async def merge(_: Marketing, lead_id: UUID, body: OtherLead) -> dict[str, Any]:
+        """Merge another lead into this one."""
+        await db.run(lambda conn: joining.merge(conn, vault, out, lead_id, body.other_lead_id))
+        return {"lead_id": str(lead_id), "merged": str(body.other_lead_id)}
+
+    @api.post("/v1/leads/{lead_id}/unmerge")
+    async def unmerge(_: Marketing, lead_id: UUID, body: OtherLead) -> dict[str, Any]:
+        """Undo a merge."""
+        await db.run(lambda conn: joining.unmerge(conn, vault, out, lead_id, body.other_lead_id))
+        return {"lead_id": str(lead_id), "unmerged": str(body.other_lead_id)}
+
+    @api.delete("/v1/leads/{lead_id}/personal-data", status_code=202)
+    async def erase(_: Admin, lead_id: UUID) -> dict[str, str]:
+        """Erase a person's data everywhere; GET /v1/erasures/{id} says how far it is."""
+        erasure_id = await erasing.erase(db, vault, out, lead_id)
+        return {"erasure_id": str(erasure_id)}
+
+    @api.get("/v1/erasures/{erasure_id}")
+    async def erasure(_: Admin, erasure_id: UUID) -> dict[str, Any]:
+        """Say which services have deleted what they held."""
+        async with db.reading() as conn:
+            return await erasing.report(conn, erasure_id)
+
+    @api.get("/v1/events/{event_id}")
+    async def event(_: Marketing, event_id: UUID) -> dict[str, Any]:
+        """Show an accepted request as it came, with secrets redacted."""
+        async with db.reading() as conn:
+            row = await store_events.event(conn, event_id)
+            if row is None:
+                raise Problem(404, "No such event", "Send an event_id that a post was answered with.")
+            body = await erasing.opened(vault, row)
+        return {
+            "event_id": str(row["event_id"]),
+            "connection_id": row["connection_id"],
+            "lead_id": str(row["lead_id"]) if row["lead_id"] else None,
+            "outcome": row["outcome"],
+            "reason": row["reason"],
+            "received_at": times.text(row["received_at"]),
+            "headers": row["headers"],
+            "body": body,
+        }
+
+    @api.post("/v1/vault/keys")
+    async def keys(_: OtherService, body: LeadIds) -> dict[str, Any]:
+        """Give another service the keys of leads that it has to show or to address."""
+        found = await vault.serve(body.lead_ids)
+        return {"keys": {str(lead_id): base64.b64encode(key).decode() for lead_id, key in found.items()}}
+
+    return api
+
+
+_CORRECTION = msgspec.json.Decoder(LeadPost)
+
+
+def _asked_identifier(
+    vault: Vault, email: str | None, phone: str | None, external_id: str | None, connection_id: str
+) -> Identifier | None:
+    if email is not None:
+        normal = hygiene.email(email)
+        return Identifier(Kind.EMAIL, vault.digest(Kind.EMAIL, normal or email))
+    if phone is not None:
+        normal = hygiene.phone(phone, None)
+        return Identifier(Kind.PHONE, vault.digest(Kind.PHONE, normal or phone))
+    if external_id is not None:
+        kind = f"{Kind.EXTERNAL}:{connection_id}"
+        return Identifier(kind, vault.digest(kind, external_id))
+    return None
+
+
+async def _survivor(conn: database.Connection, lead_id: UUID) -> UUID:
+    while (row := await store.row(conn, lead_id)) is not None and row["merged_into"] is not None:
+        lead_id = row["merged_into"]
+    return lead_id
+
+
+async def _shown(conn: database.Connection, vault: Vault, lead_id: UUID, caller: security.Caller) -> dict[str, Any]:
+    row = await store.row(conn, lead_id)
+    if row is None:
+        raise Problem(404, "No such lead", "Send the id that POST /v1/leads answered with.")
+    if not caller.owns(await store.owner(conn, await _survivor(conn, lead_id))):
+        raise Problem(403, "Not your lead", "A rep sees own leads only.")
+    keys = await vault.fetch([lead_id])
+    lead = (await store.load(conn, [lead_id], keys))[lead_id]
+    shown: dict[str, Any] = {name: lead.known.get(name) for name in domain.READABLE}
+    shown |= {name: lead.personal.get(name) for name in domain.SEALED}
+    external = next((value for connection, value in lead.external_ids if connection == DIRECT), None)
+    return {
+        "lead_id": str(lead_id),
+        **shown,
+        "spam": bool(lead.known.get("spam")),
+        "test": bool(lead.known.get("test")),
+        "external_id": external or (lead.external_ids[0][1] if lead.external_ids else None),
+        "external_ids": [{"connection_id": one, "external_id": value} for one, value in lead.external_ids],
+        "attributes": lead.attributes,
+        "first_touch": lead.first_touch or None,
+        "last_touch": lead.last_touch or None,
+        "consent": await store.consents(conn, lead_id),
+        "live": lead.live,
+        "occurred_at": times.text(lead.created_at),
+        "created_at": times.text(lead.recorded_at),
+        "updated_at": times.text(row["updated_at"]),
+        "merged_into": str(row["merged_into"]) if row["merged_into"] else None,
+        "merged_from": [str(one) for one in await store.merged_from(conn, lead_id)],
+        "erased_at": times.text(row["erased_at"]) if row["erased_at"] else None,
+    }
+
+
+def _no_connection() -> Problem:
+    return Problem(404, "No such connection", "GET /v1/connections lists them.")

@@ -1,0 +1,226 @@
+"""Who is who, what is known of a lead, and whether it is news: pure decisions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""A sender's clock may be this far ahead; what it says is then taken for now."""
+SEALED: Final = ("email", "phone", "first_name", "last_name")
+READABLE: Final = (
+    "company",
+    "website",
+    "job_title",
+    "industry",
+    "employees",
+    "revenue",
+    "country",
+    "source",
+    "medium",
+    "campaign",
+    "email_domain",
+    "email_is_free",
+    "email_is_disposable",
+    "account_domain",
+    "spam",
+    "test",
+)
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    MERGED = "merged"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    ERASED = "erased"
+    HELD = "held"
+
+
+class Kind(StrEnum):
+    """What identifies a lead. An external id's kind has its connection behind it."""
+
+    EMAIL = "email"
+    PHONE = "phone"
+    EXTERNAL = "external"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identifier:
+    """A keyed hash of something that identifies a person; never the thing itself."""
+
+    kind: str
+    digest: bytes
+
+    @property
+    def is_phone(self) -> bool:
+        """Say whether it is the one kind that two people may share."""
+        return self.kind == Kind.PHONE
+
+
+class InTheFuture(ValueError):
+    """The time given lies further ahead than clocks differ."""
+
+
+def settle_time(occurred_at: datetime | None, *, now: datetime) -> datetime:
+    """Return when it happened. InTheFuture when it lies more than five minutes ahead."""
+    if occurred_at is None:
+        return now
+    if occurred_at > now + CLOCK_TOLERANCE:
+        raise InTheFuture
+    return min(occurred_at, now)
+
+
+def is_live(occurred_at: datetime, *, now: datetime, window: timedelta, asked: bool) -> bool:
+    """Say whether a fact is news: it happened within the window, or the sender says so."""
+    return asked or now - occurred_at <= window
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lead:
+    """What is known of a lead. `known` has the readable fields, `personal` those that are sealed."""
+
+    lead_id: UUID
+    known: Mapping[str, Any] = field(default_factory=dict)
+    personal: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    external_ids: Sequence[tuple[str, str]] = ()
+    first_touch: Mapping[str, Any] = field(default_factory=dict)
+    last_touch: Mapping[str, Any] = field(default_factory=dict)
+    verified: frozenset[str] = frozenset()
+    created_at: datetime
+    recorded_at: datetime
+    arrived_at: datetime | None = None
+
+    @property
+    def live(self) -> bool:
+        """Say whether it has ever been news."""
+        return self.arrived_at is not None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Capture:
+    """What one request says of a lead, normalised."""
+
+    known: Mapping[str, Any]
+    personal: Mapping[str, Any]
+    attributes: Mapping[str, Any]
+    external_ids: Sequence[tuple[str, str]]
+    attribution: Mapping[str, Any]
+    occurred_at: datetime
+    received_at: datetime
+    live: bool
+    verified: bool = False
+
+
+def begin(lead_id: UUID, capture: Capture) -> Lead:
+    """Return the lead that a first capture makes."""
+    return learn(Lead(lead_id=lead_id, created_at=capture.occurred_at, recorded_at=capture.received_at), capture)
+
+
+def learn(lead: Lead, capture: Capture) -> Lead:
+    """Return the lead after another capture. What a person verified is changed by a person alone."""
+    keep = frozenset() if capture.verified else lead.verified
+    known = {**lead.known, **{name: value for name, value in capture.known.items() if name not in keep}}
+    personal = {**lead.personal, **{name: value for name, value in capture.personal.items() if name not in keep}}
+    said = frozenset((*capture.known, *capture.personal)) if capture.verified else frozenset()
+    touch = dict(capture.attribution)
+    first, last = lead.first_touch, lead.last_touch
+    if touch:
+        first = touch if not first or touch["at"] < first["at"] else first
+        last = touch if not last or touch["at"] >= last["at"] else last
+    return replace(
+        lead,
+        known=known,
+        personal=personal,
+        attributes={**lead.attributes, **capture.attributes},
+        external_ids=tuple(dict.fromkeys((*lead.external_ids, *capture.external_ids))),
+        first_touch=first,
+        last_touch=last,
+        verified=lead.verified | said,
+        created_at=min(lead.created_at, capture.occurred_at),
+        arrived_at=arrival(lead, live=capture.live, at=capture.occurred_at),
+    )
+
+
+def arrival(lead: Lead, *, live: bool, at: datetime) -> datetime | None:
+    """Return when the lead became news: the time of its first live fact."""
+    return lead.arrived_at or (at if live else None)
+
+
+def unite(survivor: Lead, merged: Lead) -> Lead:
+    """Return the survivor with what the merged lead knew and it did not."""
+    touches = [touch for touch in (survivor.first_touch, merged.first_touch) if touch]
+    latest = [touch for touch in (survivor.last_touch, merged.last_touch) if touch]
+    arrivals = [at for at in (survivor.arrived_at, merged.arrived_at) if at is not None]
+    return replace(
+        survivor,
+        known={**merged.known, **survivor.known},
+        personal={**merged.personal, **survivor.personal},
+        attributes={**merged.attributes, **survivor.attributes},
+        external_ids=tuple(dict.fromkeys((*survivor.external_ids, *merged.external_ids))),
+        first_touch=min(touches, key=lambda touch: str(touch["at"])) if touches else {},
+        last_touch=max(latest, key=lambda touch: str(touch["at"])) if latest else {},
+        created_at=min(survivor.created_at, merged.created_at),
+        arrived_at=min(arrivals) if arrivals else None,
+    )
+
+
+def changed_fields(before: Lead, after: Lead) -> list[str]:
+    """Return the names of what differs, sorted; empty for a duplicate."""
+    changed = {
+        name
+        for old, new in ((before.known, after.known), (before.personal, after.personal))
+        for name in {*old, *new}
+        if old.get(name) != new.get(name)
+    }
+    for name in ("attributes", "external_ids", "arrived_at", "created_at"):
+        if getattr(before, name) != getattr(after, name):
+            changed.add(name)
+    return sorted(changed)
+
+
+@dataclass(slots=True)
+class Owners:
+    """Which lead each identifier belongs to, as a batch goes on. A phone remembers which e-mails it came with."""
+
+    leads: dict[Identifier, UUID] = field(default_factory=dict)
+    emails_of_phone: dict[Identifier, set[bytes]] = field(default_factory=dict)
+
+    def find(self, identifiers: Sequence[Identifier], survivor: Mapping[UUID, UUID]) -> list[UUID]:
+        """Return the leads that the identifiers name: e-mail and external ids always, a phone while it is one person's.
+
+        A phone counts while it was seen with at most one e-mail, this request's included.
+        """
+        emails = {identifier.digest for identifier in identifiers if identifier.kind == Kind.EMAIL}
+        found: dict[UUID, None] = {}
+        for identifier in sorted(identifiers, key=lambda one: one.is_phone):
+            lead = self.leads.get(identifier)
+            if lead is None:
+                continue
+            if identifier.is_phone and len(self.emails_of_phone.get(identifier, set()) | emails) > 1:
+                continue
+            found[survivor.get(lead, lead)] = None
+        return list(found)
+
+    def claim(self, identifiers: Sequence[Identifier], lead_id: UUID) -> list[Identifier]:
+        """Give the lead what belongs to nobody yet and return it; note which e-mails each phone came with."""
+        emails = {identifier.digest for identifier in identifiers if identifier.kind == Kind.EMAIL}
+        new: list[Identifier] = []
+        for identifier in identifiers:
+            if identifier.is_phone:
+                self.emails_of_phone.setdefault(identifier, set()).update(emails)
+            if identifier not in self.leads:
+                self.leads[identifier] = lead_id
+                new.append(identifier)
+        return new
+
+
+def oldest(leads: Sequence[Lead]) -> Lead:
+    """Return the one that an automatic merge keeps."""
+    return min(leads, key=lambda lead: (lead.recorded_at, lead.lead_id))

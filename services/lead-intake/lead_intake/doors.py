@@ -1,0 +1,156 @@
+"""The routes that take everything in: raw bodies, decoded by msgspec, answered when durable.
+
+Plain Starlette routes: a FastAPI route with a model costs several times the CPU of all that a lead needs here.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from backbone import idempotency, security
+from backbone.problem import Pointer, Problem
+from lead_intake import payloads
+from lead_intake.asks import Ask
+from lead_intake.intaking import Flusher
+from lead_intake.payloads import EngagementPost, LeadPost, TouchPost
+from lead_intake.reading import Reader
+from lead_intake.settings import Settings
+from lead_intake.vaulting import Vault
+
+_POSTERS: Final = security.allow("integration", "manager", "marketing", "rep", "sdr")
+_encode: Final = msgspec.json.Encoder().encode
+_NESTED: Final = msgspec.json.Decoder(dict[str, list[Any]])
+
+Read = Callable[[Reader, Any, datetime, bytes], Ask]
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a route takes."""
+
+    plural: str
+    post: type[msgspec.Struct]
+    decoder: "msgspec.json.Decoder[Any]"
+    read: Read
+
+
+_SHAPES: Final = (
+    _Shape("leads", LeadPost, msgspec.json.Decoder(LeadPost), lambda r, p, now, raw: r.lead(p, now=now, raw=raw)),
+    _Shape(
+        "engagements",
+        EngagementPost,
+        msgspec.json.Decoder(EngagementPost),
+        lambda r, p, now, raw: r.engagement(p, now=now, raw=raw),
+    ),
+    _Shape("touches", TouchPost, msgspec.json.Decoder(TouchPost), lambda r, p, now, raw: r.touch(p, now=now, raw=raw)),
+)
+
+
+def routes(settings: Settings, vault: Vault, flusher: Flusher) -> list[Route]:
+    """Return the posts of direct callers, one by one and in batches."""
+    reader = Reader(
+        vault=vault, live_window=timedelta(seconds=settings.live_window_seconds), settings={"default_region": None}
+    )
+    made: list[Route] = []
+    for shape in _SHAPES:
+        made.append(_route(f"/v1/{shape.plural}", _single(shape, reader, flusher)))
+        made.append(_route(f"/v1/{shape.plural}/batch", _batch(shape, reader, flusher)))
+    return made
+
+
+def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+    endpoint.states_role = _POSTERS  # type: ignore[attr-defined]
+    return Route(path, endpoint, methods=["POST"])
+
+
+def json_response(body: Any, status: int = 202) -> Response:
+    """Return a JSON answer."""
+    return Response(_encode(body), status, media_type="application/json")
+
+
+async def read_body(request: Request) -> bytes:
+    """Read the whole body; a sender that hangs up gets nothing and leaves nothing."""
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise Problem(400, "Incomplete", "The connection ended before the body did. Send it again.") from None
+
+
+def _single(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request], Awaitable[Response]]:
+    async def post(request: Request) -> Response:
+        caller = await _POSTERS.admit(request)
+        raw = await read_body(request)
+        ask = shape.read(reader, payloads.decode(raw, shape.decoder), datetime.now(UTC), raw)
+        _check_caller(caller, ask)
+        if (key := request.headers.get(idempotency.HEADER)) is not None:
+            ask.dedupe = _dedupe(caller, request, key)
+            ask.body_hash = idempotency.body_hash(caller.sub, raw)
+        return json_response((await flusher.take([ask]))[0])
+
+    return post
+
+
+def _batch(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request], Awaitable[Response]]:
+    async def post(request: Request) -> Response:
+        caller = await _POSTERS.admit(request)
+        raw = await read_body(request)
+        items = payloads.decode(raw, _NESTED).get(shape.plural)
+        if items is None or not 1 <= len(items) <= payloads.MOST_IN_A_BATCH:
+            place = Pointer(f"/{shape.plural}", f"a list of 1 to {payloads.MOST_IN_A_BATCH}")
+            raise payloads.invalid(place)
+        key = request.headers.get(idempotency.HEADER)
+        now = datetime.now(UTC)
+        results: list[Any] = [None] * len(items)
+        asks: dict[int, Ask] = {}
+        for number, item in enumerate(items):
+            try:
+                one = _encode(item)
+                ask = shape.read(reader, payloads.convert(item, shape.post), now, one)
+                _check_caller(caller, ask)
+            except Problem as error:
+                results[number] = {"error": error.as_json()}
+                continue
+            if key is not None:
+                ask.dedupe = f"{_dedupe(caller, request, key)}:{number}"
+                ask.body_hash = idempotency.body_hash(caller.sub, one)
+            asks[number] = ask
+        given = await flusher.try_take(list(asks.values()))
+        for number, answer in zip(asks, given, strict=True):
+            results[number] = _in_place(answer)
+        return json_response({"results": results})
+
+    return post
+
+
+def _in_place(answer: dict[str, Any] | BaseException) -> Mapping[str, Any]:
+    if isinstance(answer, Problem):
+        if answer.status == 503:
+            raise answer
+        return {"error": answer.as_json()}
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def _dedupe(caller: security.Caller, request: Request, key: str) -> str:
+    if not key or len(key) > idempotency.LONGEST_KEY or "\x00" in key:
+        raise Problem(422, "Not a key", f"Idempotency-Key is a text of 1 to {idempotency.LONGEST_KEY} characters.")
+    return f"key:{caller.sub}:{request.url.path}:{key}"
+
+
+def _check_caller(caller: security.Caller, ask: Ask) -> None:
+    """Refuse what a rep may not post: a touch of somebody else, a lead without its source."""
+    if caller.role not in ("rep", "sdr"):
+        return
+    if ask.fact is not None and ask.fact.what == "touch" and ask.fact.details["rep_id"] != caller.rep:
+        raise Problem(403, "Not your touch", "A rep logs own touches: send your own rep_id.")
+    if ask.capture is not None and not ask.capture.known.get("source"):
+        raise payloads.invalid(Pointer("/source", "required from a rep: where the lead comes from"))
+    if ask.said.get("keep"):
+        ask.said = {**ask.said, "owner_id": caller.rep}

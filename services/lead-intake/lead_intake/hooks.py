@@ -1,0 +1,200 @@
+"""`/v1/hooks/{connection_id}`: what marketing tools post, checked the way each of them signs.
+
+A delivery whose signature is right is never refused for what is in it: what cannot be understood is kept and `held`, for
+a sender told 4xx does not come again.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from backbone import ids
+from backbone.database import Database
+from backbone.problem import Problem
+from lead_intake import connections, providers
+from lead_intake.asks import Ask
+from lead_intake.connections import Connection
+from lead_intake.doors import json_response, read_body
+from lead_intake.intaking import Flusher
+from lead_intake.providers import Delivery, Meaning
+from lead_intake.reading import Reader
+from lead_intake.settings import Settings
+from lead_intake.vaulting import Vault
+
+REMEMBERED_S: Final = 1.0
+"""How long a connection's settings and secrets are kept in memory."""
+_SECRET_HEADERS: Final = frozenset(
+    {"authorization", "cookie", "x-api-key", "proxy-authorization", "webhook-signature", "x-hubspot-signature"}
+    | {"x-hubspot-signature-v3"}
+)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    """A token bucket: `rate` a second, twice as many at once."""
+
+    rate: float
+    tokens: float = field(default=0)
+    filled_at: float = field(default_factory=time.monotonic)
+
+    def take(self) -> float:
+        """Take a token; returns how many seconds are missing to the next one, 0 when there was one."""
+        now = time.monotonic()
+        self.tokens = min(2 * self.rate, self.tokens + (now - self.filled_at) * self.rate)
+        self.filled_at = now
+        if self.tokens < 1:
+            return (1 - self.tokens) / self.rate
+        self.tokens -= 1
+        return 0.0
+
+
+@dataclass(slots=True)
+class Hooks:
+    """The hooks of all connections."""
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    flusher: Flusher
+    _known: dict[str, tuple[float, Connection]] = field(default_factory=dict)
+    _buckets: dict[str, _Bucket] = field(default_factory=dict)
+
+    def route(self) -> Route:
+        """Return the route; who may post is told by the signature."""
+
+        async def hook(request: Request) -> Response:
+            return await self.take(request)
+
+        hook.states_role = "the connection's signature"  # type: ignore[attr-defined]
+        return Route("/v1/hooks/{connection_id}", hook, methods=["POST"])
+
+    async def take(self, request: Request) -> Response:
+        """Take one delivery."""
+        connection = await self._connection(request.path_params["connection_id"])
+        provider = providers.PROVIDERS[connection.provider]
+        bucket = self._buckets.setdefault(
+            connection.connection_id, _Bucket(self.settings.rate_per_second, 2 * self.settings.rate_per_second)
+        )
+        if (missing := bucket.take()) > 0:
+            after = str(max(1, round(missing))) if provider.retry_after == "1" else str(max(1, round(missing * 1000)))
+            raise Problem(429, "Too fast", "Send more slowly; this one again later.", headers={"Retry-After": after})
+        body = await read_body(request)
+        delivery = Delivery(
+            method=request.method,
+            url=self.settings.public_url.rstrip("/") + request.url.path,
+            headers=dict(request.headers.items()),
+            body=body,
+        )
+        if not _is_signed(provider.verify, delivery, connection.secrets):
+            raise Problem(
+                401,
+                "Wrong signature",
+                "Check that the sender uses this connection's secret and its hook URL unchanged.",
+            )
+        asks = self._asks(connection, delivery, provider.translate)
+        try:
+            return json_response({"events": await self.flusher.take(asks)})
+        except Problem as error:
+            if error.status == 503:
+                error.headers["Retry-After"] = provider.retry_after
+            raise
+
+    async def _connection(self, connection_id: str) -> Connection:
+        known = self._known.get(connection_id)
+        if known is None or known[0] < time.monotonic():
+            async with self.database.reading() as conn:
+                found = await connections.find(conn, self.vault, connection_id)
+            if found is None:
+                raise Problem(404, "No such connection", "Take the hook URL that POST /v1/connections answered with.")
+            known = (time.monotonic() + REMEMBERED_S, found)
+            self._known[connection_id] = known
+        return known[1]
+
+    def forget(self, connection_id: str) -> None:
+        """Read the connection anew at its next delivery."""
+        self._known.pop(connection_id, None)
+
+    def _asks(self, connection: Connection, delivery: Delivery, translate: providers.Translate) -> list[Ask]:
+        now = datetime.now(UTC)
+        reader = Reader(
+            vault=self.vault,
+            live_window=timedelta(seconds=self.settings.live_window_seconds),
+            connection_id=connection.connection_id,
+            provider=connection.provider,
+            settings=connection.settings,
+        )
+        headers = {
+            name: "redacted" if name in _SECRET_HEADERS else value.replace("\x00", "")
+            for name, value in delivery.headers.items()
+        }
+        asks: list[Ask] = []
+        for meaning in _understand(delivery, connection, translate):
+            asks += _read(reader, meaning, now, delivery.body)
+        key = delivery.headers.get("idempotency-key")
+        for number, ask in enumerate(asks):
+            ask.headers = headers
+            if key and ask.dedupe is None:
+                ask.dedupe = f"key:{key[:255]}:{number}".replace("\x00", "")
+        return asks
+
+
+def _is_signed(verify: providers.Verify, delivery: Delivery, secrets: Sequence[str]) -> bool:
+    for secret in secrets:
+        try:
+            if verify(delivery, secret):
+                return True
+        except Exception:  # noqa: BLE001, S112 - whatever a malformed signature does to the check, it is not right
+            continue
+    return False
+
+
+def _understand(delivery: Delivery, connection: Connection, translate: providers.Translate) -> list[Meaning]:
+    try:
+        if delivery.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+            body: Any = providers.form(delivery.body)
+        else:
+            body = msgspec.json.decode(delivery.body)
+        return translate(body, connection.settings)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return [Meaning(held_because="the body is not JSON in UTF-8")]
+    except RecursionError:
+        return [Meaning(held_because="the body is nested too deep")]
+    except Exception as error:  # noqa: BLE001 - an adapter's fault must not lose what the sender sends once
+        return [Meaning(held_because=f"the adapter for {connection.provider} failed: {type(error).__name__}")]
+
+
+def _read(reader: Reader, meaning: Meaning, now: datetime, raw: bytes) -> list[Ask]:
+    if meaning.held_because is not None or meaning.ignored_because is not None:
+        return [_kept(reader, meaning, now, raw)]
+    asks: list[Ask] = []
+    try:
+        for post in meaning.leads:
+            ask = reader.lead(post, now=now, raw=raw)
+            ask.dedupe = meaning.dedupe
+            asks.append(ask)
+        asks += [reader.engagement(post, now=now, raw=raw) for post in meaning.engagements]
+    except Problem as error:
+        where = ", ".join(f"{one.pointer}: {one.detail}" for one in error.errors) or error.title
+        return [_kept(reader, Meaning(held_because=where, dedupe=meaning.dedupe), now, raw)]
+    return asks
+
+
+def _kept(reader: Reader, meaning: Meaning, now: datetime, raw: bytes) -> Ask:
+    return Ask(
+        event_id=ids.new(),
+        received_at=now,
+        connection_id=reader.connection_id,
+        provider=reader.provider,
+        raw=raw,
+        headers={},
+        held_because=meaning.held_because,
+        ignored_because=meaning.ignored_because,
+        dedupe=meaning.dedupe,
+    )

@@ -1,0 +1,40 @@
+"""What runs in a process of lead-intake."""
+
+from backbone import database, process
+from lead_intake import api, consumer, doors
+from lead_intake.hooks import Hooks
+from lead_intake.intaking import Flusher
+from lead_intake.settings import Settings
+from lead_intake.vaulting import Vault
+
+
+async def compose(service: process.Service[Settings]) -> None:
+    """Put the doors, the reading routes, the flusher and the consumer together."""
+    settings = service.settings
+    keys = await database.connect_patiently(
+        settings.vault_database_url, name="vault", size=4, patience_s=process.DATABASE_PATIENCE_S
+    )
+    service.at_close(keys.close)
+    vault = Vault(keys, settings.master_key)
+    await vault.prepare()
+    flusher = Flusher(service.database, vault, service.outbox, limit=settings.queue_limit)
+    hooks = Hooks(settings, service.database, vault, flusher)
+    service.app.router.routes.extend([*doors.routes(settings, vault, flusher), hooks.route()])
+    service.app.include_router(api.connections_router(settings, service.database, vault, hooks.forget))
+    service.app.include_router(api.leads_router(settings, service.database, vault, service.outbox, flusher))
+    service.work("flusher", flusher.run)
+    # Kafka being away must not keep leads out, so readiness does not ask for the consumer.
+    service.consume(
+        ["routing", "qualification", "sla", "forecast", "notifications", "console"],
+        consumer.handle,
+        gates_readiness=False,
+    )
+
+
+def main() -> None:
+    """Run lead-intake."""
+    process.run("intake", Settings, compose)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""Turns what a caller posted into an event to accept: normal forms, identifiers, time, and what is news."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from backbone import ids
+from backbone.problem import Pointer
+from lead_intake import domain, hygiene, payloads
+from lead_intake.asks import Ask, Fact
+from lead_intake.domain import Capture, Identifier, Kind
+from lead_intake.payloads import Consent, EngagementPost, LeadPost, TouchPost
+from lead_intake.vaulting import Vault
+
+DIRECT: Final = "direct"
+DEFAULT_SEALED: Final = ("message", "comments", "notes")
+_COPIED: Final = ("company", "website", "job_title", "industry", "source", "medium", "campaign")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reader:
+    """Reads for one connection."""
+
+    vault: Vault
+    live_window: timedelta
+    connection_id: str = DIRECT
+    provider: str = DIRECT
+    settings: Mapping[str, Any]
+
+    @property
+    def sealed_names(self) -> Sequence[str]:
+        """Return the attributes and properties that are personal data here."""
+        names: Sequence[str] = self.settings.get("sealed_attributes") or DEFAULT_SEALED
+        return names
+
+    def lead(self, post: LeadPost, *, now: datetime, raw: bytes, verified: bool = False) -> Ask:
+        """Return the event of a post. Problem 422 for what cannot be."""
+        payloads.check_texts(post)
+        occurred_at = self._time(post.occurred_at, now)
+        email, phone = self._email(post.email), self._phone(post.phone, post.country)
+        connection = post.connection_id or self.connection_id
+        identifiers = self._identifiers(email, phone, post.external_id, connection)
+        if not identifiers and not verified:
+            raise payloads.invalid(Pointer("/", "one of email, phone, external_id is required"))
+        personal = {"email": email, "phone": phone, "first_name": post.first_name, "last_name": post.last_name}
+        capture = Capture(
+            known=self._known(post, email),
+            personal={name: value for name, value in personal.items() if value},
+            attributes=post.attributes,
+            external_ids=((connection, post.external_id),) if post.external_id else (),
+            attribution=self._attribution(post, occurred_at),
+            occurred_at=occurred_at,
+            received_at=now,
+            live=domain.is_live(occurred_at, now=now, window=self.live_window, asked=post.live),
+            verified=verified,
+        )
+        return Ask(
+            event_id=ids.new(),
+            received_at=now,
+            connection_id=self.connection_id,
+            provider=self.provider,
+            raw=raw,
+            headers={},
+            capture=capture,
+            identifiers=identifiers,
+            said=self._standing(post),
+            consents=[self._consent(one, occurred_at) for one in post.consent],
+            sealed_names=tuple(self.sealed_names),
+        )
+
+    def engagement(self, post: EngagementPost, *, now: datetime, raw: bytes) -> Ask:
+        """Return the event of an engagement."""
+        payloads.check_texts(post)
+        if not post.kind:
+            raise payloads.invalid(Pointer("/kind", "required"))
+        hidden = {name: post.properties[name] for name in self.sealed_names if name in post.properties}
+        details: dict[str, Any] = {
+            "kind": post.kind,
+            "properties": {name: value for name, value in post.properties.items() if name not in hidden},
+        }
+        if hidden:
+            details["sealed"] = hidden
+        return self._fact(post, "engagement", details, now=now, raw=raw, note=None)
+
+    def touch(self, post: TouchPost, *, now: datetime, raw: bytes) -> Ask:
+        """Return the event of a touch."""
+        payloads.check_texts(post)
+        if not post.rep_id:
+            raise payloads.invalid(Pointer("/rep_id", "required"))
+        next_at = payloads.instant(post.next_at, "next_at")
+        details = {
+            "rep_id": post.rep_id,
+            "kind": post.kind,
+            "outcome": post.outcome,
+            "automated": post.automated,
+            "next_step": post.next_step,
+            "next_at": next_at.isoformat() if next_at is not None else None,
+        }
+        return self._fact(post, "touch", details, now=now, raw=raw, note=post.note)
+
+    def _fact(
+        self,
+        post: EngagementPost | TouchPost,
+        what: str,
+        details: Mapping[str, Any],
+        *,
+        now: datetime,
+        raw: bytes,
+        note: str | None,
+    ) -> Ask:
+        occurred_at = self._time(post.occurred_at, now)
+        lead_id, identifier = self._named(post)
+        fact = Fact(
+            what=what,
+            lead_id=lead_id,
+            identifier=identifier,
+            external_id=post.external_id,
+            occurred_at=occurred_at,
+            live=domain.is_live(occurred_at, now=now, window=self.live_window, asked=post.live),
+            details=details,
+            note=note,
+        )
+        return Ask(
+            event_id=ids.new(),
+            received_at=now,
+            connection_id=self.connection_id,
+            provider=self.provider,
+            raw=raw,
+            headers={},
+            fact=fact,
+            sealed_names=tuple(self.sealed_names),
+        )
+
+    def _named(self, post: EngagementPost | TouchPost) -> tuple[UUID | None, Identifier | None]:
+        if post.lead_id is not None:
+            try:
+                return UUID(post.lead_id), None
+            except ValueError:
+                raise payloads.invalid(Pointer("/lead_id", "the id that POST /v1/leads answered with")) from None
+        if post.email is not None:
+            email = self._email(post.email)
+            assert email is not None
+            return None, self._identifier(Kind.EMAIL, email)
+        if post.lead_external_id is not None:
+            connection = post.connection_id or self.connection_id
+            return None, self._identifier(f"{Kind.EXTERNAL}:{connection}", post.lead_external_id)
+        raise payloads.invalid(Pointer("/", "one of lead_id, email, lead_external_id is required"))
+
+    def _time(self, given: str | None, now: datetime) -> datetime:
+        try:
+            return domain.settle_time(payloads.instant(given, "occurred_at"), now=now)
+        except domain.InTheFuture:
+            raise payloads.invalid(Pointer("/occurred_at", "more than five minutes ahead of our clock")) from None
+
+    def _email(self, text: str | None) -> str | None:
+        if not text:
+            return None
+        normal = hygiene.email(text)
+        if normal is None:
+            raise payloads.invalid(Pointer("/email", "an address of at most 254 characters, such as name@example.com"))
+        return normal
+
+    def _phone(self, text: str | None, country: str | None) -> str | None:
+        if not text:
+            return None
+        region = hygiene.country(country) if country else self.settings.get("default_region")
+        normal = hygiene.phone(text, region)
+        if normal is None:
+            raise payloads.invalid(Pointer("/phone", "a number with its country code, such as +49 30 901820"))
+        return normal
+
+    def _identifiers(
+        self, email: str | None, phone: str | None, external_id: str | None, connection: str
+    ) -> list[Identifier]:
+        made = []
+        if email:
+            made.append(self._identifier(Kind.EMAIL, email))
+        if external_id:
+            made.append(self._identifier(f"{Kind.EXTERNAL}:{connection}", external_id))
+        if phone:
+            made.append(self._identifier(Kind.PHONE, phone))
+        return made
+
+    def _identifier(self, kind: str, value: str) -> Identifier:
+        return Identifier(str(kind), self.vault.digest(str(kind), value))
+
+    def _known(self, post: LeadPost, email: str | None) -> dict[str, Any]:
+        known: dict[str, Any] = {name: value for name in _COPIED if (value := getattr(post, name))}
+        if not post.source and (default := self.settings.get("default_source")):
+            known["source"] = default
+        for name in ("employees", "revenue"):
+            if getattr(post, name) is not None:
+                known[name] = getattr(post, name)
+        if post.country:
+            code = hygiene.country(post.country)
+            if code is None:
+                raise payloads.invalid(Pointer("/country", "ISO 3166-1 alpha-2, such as DE"))
+            known["country"] = code
+        domain_part = email.rpartition("@")[2] if email else ""
+        if domain_part:
+            known["email_domain"] = domain_part
+            known["email_is_free"] = hygiene.is_free(domain_part)
+            known["email_is_disposable"] = hygiene.is_disposable(domain_part)
+        if account := hygiene.account_domain(domain_part, post.website or ""):
+            known["account_domain"] = account
+        return known
+
+    def _attribution(self, post: LeadPost, occurred_at: datetime) -> dict[str, Any]:
+        source = post.source or self.settings.get("default_source")
+        said = {
+            "source": source,
+            "medium": post.medium,
+            "campaign": post.campaign,
+            "cost": str(post.cost) if post.cost is not None else None,
+            "currency": post.currency,
+        }
+        given = {name: value for name, value in said.items() if value}
+        return {**given, "at": occurred_at.isoformat()} if given else {}
+
+    def _standing(self, post: LeadPost) -> dict[str, Any]:
+        said = {
+            "owner_id": post.owner_id,
+            "assigned_at": payloads.instant(post.assigned_at, "assigned_at"),
+            "stage": post.stage,
+            "status": post.status,
+            "disqualified_reason": post.disqualified_reason,
+            "keep": post.keep,
+        }
+        return {name: value for name, value in said.items() if value}
+
+    def _consent(self, said: Consent, occurred_at: datetime) -> dict[str, Any]:
+        return {
+            "purpose": said.purpose,
+            "basis": said.basis,
+            "granted": said.granted,
+            "at": payloads.instant(said.at, "consent/at") or occurred_at,
+            "text_version": said.text_version,
+        }

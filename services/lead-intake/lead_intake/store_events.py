@@ -1,0 +1,86 @@
+"""What came in: accepted requests, engagements and touches, and those that wait for their lead."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from backbone.database import Connection
+
+_FACT = "fact_id, what, connection_id, external_id, lead_id, occurred_at, received_at, live, details, note"
+
+
+async def find_doubles(conn: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
+    """Return the events that were accepted under these (connection, dedupe key) before."""
+    rows = await conn.fetch(
+        "SELECT connection_id, dedupe, event_id, lead_id, outcome, body_hash FROM event"
+        " WHERE (connection_id, dedupe) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+    )
+    return {(row[0], row[1]): row for row in rows}
+
+
+async def add_events(conn: Connection, events: Sequence[Mapping[str, Any]]) -> None:
+    """Keep accepted requests; another process's event with the same dedupe key is a unique violation."""
+    names = ("event_id", "connection_id", "lead_id", "what", "outcome", "reason", "sealed", "headers", "received_at")
+    await conn.execute(
+        "INSERT INTO event (event_id, connection_id, lead_id, what, outcome, reason, sealed, headers, received_at,"
+        " dedupe, body_hash)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::bytea[],"
+        " $8::jsonb[], $9::timestamptz[], $10::text[], $11::bytea[])",
+        *([event[name] for event in events] for name in (*names, "dedupe", "body_hash")),
+    )
+
+
+async def event(conn: Connection, event_id: UUID) -> Any:
+    """Return an accepted request."""
+    return await conn.fetchrow("SELECT * FROM event WHERE event_id = $1", event_id)
+
+
+async def find_facts(conn: Connection, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Any]:
+    """Return which (what, connection, external id) are known, with their fact and lead."""
+    rows = await conn.fetch(
+        "SELECT what, connection_id, external_id, fact_id, lead_id FROM fact"
+        " WHERE (what, connection_id, external_id) IN (SELECT * FROM unnest($1::text[], $2::text[], $3::text[]))",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [key[2] for key in keys],
+    )
+    return {(row[0], row[1], row[2]): row for row in rows}
+
+
+async def add_facts(conn: Connection, facts: Sequence[Mapping[str, Any]]) -> None:
+    """Keep engagements and touches."""
+    names = ("fact_id", "what", "connection_id", "external_id", "lead_id", "waits_for", "occurred_at", "received_at")
+    await conn.execute(
+        "INSERT INTO fact (fact_id, what, connection_id, external_id, lead_id, waits_for, occurred_at, received_at,"
+        " live, details, note)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::bytea[],"
+        " $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::jsonb[], $11::bytea[])",
+        *([fact[name] for fact in facts] for name in (*names, "live", "details", "note")),
+    )
+
+
+async def take_waiting(conn: Connection, digests: Iterable[bytes]) -> list[dict[str, Any]]:
+    """Return what waits for a lead with these identifiers, oldest first. Their identifiers' rows have to be locked."""
+    rows = await conn.fetch(
+        f"SELECT {_FACT}, waits_for FROM fact WHERE waits_for = ANY($1::bytea[]) ORDER BY occurred_at, fact_id",  # noqa: S608
+        list(digests),
+    )
+    return [dict(row) for row in rows]
+
+
+async def settle_waiting(conn: Connection, settled: Sequence[tuple[UUID, UUID]]) -> None:
+    """Give waiting facts their lead."""
+    await conn.execute(
+        "UPDATE fact f SET lead_id = v.lead_id, waits_for = NULL"
+        " FROM unnest($1::uuid[], $2::uuid[]) AS v(fact_id, lead_id) WHERE f.fact_id = v.fact_id",
+        [one[0] for one in settled],
+        [one[1] for one in settled],
+    )
+    await conn.execute(
+        "UPDATE event e SET lead_id = v.lead_id FROM unnest($1::uuid[], $2::uuid[]) AS v(fact_id, lead_id)"
+        " WHERE e.event_id = v.fact_id",
+        [one[0] for one in settled],
+        [one[1] for one in settled],
+    )
