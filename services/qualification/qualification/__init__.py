@@ -1,1 +1,1 @@
-"""TODO."""
+"""qualification: is a lead worth a rep's time, and why."""

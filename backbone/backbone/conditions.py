@@ -1,0 +1,195 @@
+"""Conditions in CEL: checked against declared names when saved, evaluated in microseconds, never an exception.
+
+A name is declared whole (`lead.employees`), so that what is sealed or misspelt is a compile error with its place. An
+attribute that is not there reads as "". A condition that cannot be computed for some values does not hold.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cel_expr_python import cel
+
+LONGEST: Final = 4_000
+_PLACE: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_KEY: Final = re.compile(r"""\b([a-z_]+\.[a-z_]+)(?:\.([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])(?!\s*\()""")
+
+TEXT: Final = cel.Type.STRING
+WHOLE: Final = cel.Type.INT
+FLAG: Final = cel.Type.BOOL
+NUMBER: Final = cel.Type.DYN
+"""A fraction. Left open, so that it compares with whole literals too."""
+TEXTS: Final = cel.Type.List(cel.Type.STRING)
+OPEN: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+"""An object whose keys nobody declared, such as lead.attributes."""
+
+Names = Mapping[str, Any]
+
+
+class Wrong(ValueError):
+    """A condition that does not compile: what is wrong, at which line and column of it (from 1)."""
+
+    def __init__(self, detail: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.line = line
+        self.column = column
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A compiled condition."""
+
+    text: str
+    _program: Any
+    _keys: tuple[tuple[str, str], ...]
+
+    def holds(self, values: Mapping[str, Any]) -> bool:
+        """Say whether it holds for the values of all declared names."""
+        for name, key in self._keys:
+            if key not in values[name]:
+                values = {**values, name: {**values[name], key: ""}}
+        result = self._program.eval(data=values).value()
+        return result is True
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The names that conditions of one kind may use."""
+
+    _env: Any
+    _open: frozenset[str]
+
+    @classmethod
+    def of(cls, names: Names) -> "Language":
+        """Declare names with their types (TEXT, WHOLE, NUMBER, FLAG, TEXTS, OPEN)."""
+        return cls(cel.NewEnv(variables=dict(names)), frozenset(name for name, kind in names.items() if kind == OPEN))
+
+    def compile(self, text: str) -> Condition:
+        """Compile a condition. Wrong for one that does not parse, names what is not there, or is no yes or no."""
+        if len(text) > LONGEST:
+            raise Wrong(f"longer than {LONGEST} characters")
+        try:
+            program = self._env.compile(text)
+        except RuntimeError as error:
+            raise _wrong(str(error)) from None
+        if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
+            raise Wrong("has to be a yes or no, such as lead.employees > 100")
+        keys = tuple(
+            sorted({(one, dotted or quoted) for one, dotted, quoted in _KEY.findall(text) if one in self._open})
+        )
+        return Condition(text, program, keys)
+
+
+def _wrong(words: str) -> Wrong:
+    match = _PLACE.search(words)
+    if match is None:
+        return Wrong("does not compile")
+    line, column, detail = match.groups()
+    return Wrong(
+        detail.replace("(in container '')", "").replace(" [INVALID_ARGUMENT]", "").strip(), int(line), int(column)
+    )
+
+
+LEAD: Final[Names] = {
+    **{
+        f"lead.{name}": TEXT
+        for name in (
+            "company",
+            "website",
+            "job_title",
+            "industry",
+            "country",
+            "source",
+            "medium",
+            "campaign",
+            "email_domain",
+            "account_domain",
+            "stage",
+            "grade",
+            "persona",
+        )
+    },
+    **{f"lead.{name}": FLAG for name in ("has_email", "has_phone", "email_is_free", "spam", "test")},
+    "lead.employees": WHOLE,
+    "lead.cycle": WHOLE,
+    "lead.revenue": NUMBER,
+    "lead.fit": NUMBER,
+    "lead.interest": NUMBER,
+    "lead.missing": TEXTS,
+    "lead.attributes": OPEN,
+}
+"""What conditions about a lead may read. Sealed fields are not among them."""
+
+
+def lead_values(fields: Any, qualification: Any = None) -> dict[str, Any]:
+    """Return the values of LEAD from the messages LeadFields and Qualification (or None)."""
+    attributes = dict(_plain(fields.attributes)) if fields.HasField("attributes") else {}
+    values: dict[str, Any] = {
+        "lead.company": fields.company,
+        "lead.website": fields.website,
+        "lead.job_title": fields.job_title,
+        "lead.industry": fields.industry,
+        "lead.country": fields.country,
+        "lead.source": fields.source,
+        "lead.medium": fields.medium,
+        "lead.campaign": fields.campaign,
+        "lead.email_domain": fields.email_domain,
+        "lead.account_domain": fields.account_domain,
+        "lead.has_email": fields.has_email,
+        "lead.has_phone": fields.has_phone,
+        "lead.email_is_free": fields.email_is_free,
+        "lead.spam": fields.spam,
+        "lead.test": fields.test,
+        "lead.employees": fields.employees,
+        "lead.revenue": fields.revenue,
+        "lead.missing": missing(fields),
+        "lead.attributes": attributes,
+    }
+    given = qualification
+    values |= {
+        "lead.stage": given.stage if given is not None else "new",
+        "lead.grade": given.grade if given is not None else "",
+        "lead.persona": given.persona if given is not None else "",
+        "lead.cycle": (given.cycle or 1) if given is not None else 1,
+        "lead.fit": given.fit if given is not None else 0.0,
+        "lead.interest": given.interest if given is not None else 0.0,
+    }
+    return values
+
+
+_PRESENCE: Final = {
+    "email": "has_email",
+    "phone": "has_phone",
+    "first_name": "has_first_name",
+    "last_name": "has_last_name",
+}
+_TEXT_FIELDS: Final = ("company", "website", "job_title", "industry", "country", "source", "medium", "campaign")
+
+
+def missing(fields: Any) -> list[str]:
+    """Return the names of the fields of POST /v1/leads that a lead does not have."""
+    absent = [name for name, flag in _PRESENCE.items() if not getattr(fields, flag)]
+    absent += [name for name in _TEXT_FIELDS if not getattr(fields, name)]
+    absent += [name for name in ("employees", "revenue") if not fields.HasField(name)]
+    return absent
+
+
+def _plain(struct: Any) -> dict[str, Any]:
+    return {name: plain_value(value) for name, value in struct.fields.items()}
+
+
+def plain_value(value: Any) -> Any:
+    """Return a protobuf Value as a Python object."""
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _plain(value.struct_value)
+    if kind == "list_value":
+        return [plain_value(one) for one in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def plain_struct(struct: Any) -> dict[str, Any]:
+    """Return a protobuf Struct as a dictionary."""
+    return _plain(struct)

@@ -1,0 +1,86 @@
+"""Documents and conditions: what is wrong is found when it is saved, with its place."""
+
+from typing import Any
+
+import pytest
+
+from backbone import conditions, documents
+from backbone.problem import Problem
+from handoff.events.v1 import common_pb2
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["order"],
+    "properties": {"order": {"type": "integer"}, "within": documents.DURATION, "rules": {"type": "array"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer", "line", "column"),
+    [
+        ("order: 1\ncolour: red", "/colour", 2, 9),
+        ("within: 5m", "/", 1, 1),
+        ("order: one", "/order", 1, 8),
+        ("order: 1\nwithin: soon", "/within", 2, 9),
+        ("order: [1", "/", 1, 10),
+        ("order: 1\norder: 2", "/", 2, 1),
+        ("- a", "/", 1, 1),
+        ("", "/", 1, 1),
+    ],
+)
+def test_a_wrong_document_is_refused_with_its_place(text: str, pointer: str, line: int, column: int) -> None:
+    with pytest.raises(Problem) as caught:
+        documents.parse(text.encode(), SCHEMA, what="policy")
+    (fault,) = caught.value.errors
+    assert (fault.pointer, fault.line, fault.column) == (pointer, line, column)
+
+
+def test_a_bomb_of_aliases_is_refused() -> None:
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
+        f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join(['*' + chr(97 + n)] * 9)}]" for n in range(8)
+    )
+    with pytest.raises(Problem):
+        documents.parse(bomb.encode(), {}, what="policy")
+
+
+def test_durations_are_seconds() -> None:
+    assert [documents.duration(one) for one in ("90s", "5m", "1h", "14d")] == [90, 300, 3600, 1_209_600]
+    with pytest.raises(ValueError, match="duration"):
+        documents.duration("5 minutes")
+
+
+LANGUAGE = conditions.Language.of(conditions.LEAD)
+
+
+def values(**fields: Any) -> dict[str, Any]:
+    return conditions.lead_values(common_pb2.LeadFields(**fields))
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ('lead.email == "x"', 5),
+        ('lead.employees > "a"', 16),
+        ("lead.company", 1),
+        ("lead. +", 7),
+        ("nobody", 1),
+    ],
+)
+def test_a_wrong_condition_is_refused_with_its_place(text: str, column: int) -> None:
+    with pytest.raises(conditions.Wrong) as caught:
+        LANGUAGE.compile(text)
+    assert (caught.value.line, caught.value.column) == (1, column)
+
+
+def test_conditions_read_leads() -> None:
+    lead = values(employees=200, company="Acme", revenue=2e6)
+    assert LANGUAGE.compile("lead.employees >= 100 && lead.revenue > 1000000").holds(lead)
+    assert LANGUAGE.compile('"email" in lead.missing && !("employees" in lead.missing)').holds(lead)
+    assert not LANGUAGE.compile('lead.company == "Else"').holds(lead)
+
+
+def test_a_missing_attribute_reads_as_an_empty_text_and_never_raises() -> None:
+    assert LANGUAGE.compile('lead.attributes.tool == ""').holds(values())
+    assert LANGUAGE.compile('lead.attributes["tool"] == ""').holds(values())
+    assert not LANGUAGE.compile("lead.attributes.seconds > 10").holds(values())

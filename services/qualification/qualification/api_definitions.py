@@ -1,0 +1,156 @@
+"""A definition's life: draft, signed by two people, active from an instant, retired."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse, Response
+
+from backbone import database, ids, outbox, pages, security, subjects, times
+from backbone.outbox import Event
+from backbone.problem import Problem
+from handoff.events.v1 import common_pb2, qualification_pb2
+from qualification import definitions, store_definitions
+
+Reading = Annotated[security.Caller, Depends(security.allow("marketing", "manager", "sdr", "rep"))]
+Writing = Annotated[security.Caller, Depends(security.allow("marketing"))]
+Signing = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+
+
+class Signature(BaseModel):
+    """One party's word."""
+
+    model_config = ConfigDict(extra="forbid")
+    party: Literal["marketing", "sales"]
+    decision: Literal["sign", "refuse"] = "sign"
+    comment: Annotated[str | None, Field(max_length=2000)] = None
+
+
+class Activation(BaseModel):
+    """From when it is in force; now when not said."""
+
+    model_config = ConfigDict(extra="forbid")
+    at: AwareDatetime | None = None
+
+
+def router(db: database.Database, out: outbox.Outbox) -> APIRouter:
+    """Return the routes of definitions."""
+    api = APIRouter(prefix="/v1/definitions", tags=["definitions"])
+
+    @api.get("/schema", dependencies=[Depends(security.public)])
+    async def schema() -> dict[str, Any]:
+        """Return the JSON Schema of a definition."""
+        return dict(definitions.SCHEMA)
+
+    @api.get("")
+    async def list_all(_: Reading, asked: pages.Asked) -> dict[str, Any]:
+        """List all versions."""
+        after = (asked.after[0], asked.after[1]) if asked.after else ("", 0)
+        async with db.reading() as conn:
+            rows = await store_definitions.page(conn, after=after, limit=asked.limit)
+        more = pages.cursor(rows[-1]["name"], rows[-1]["version"]) if len(rows) == asked.limit else None
+        return pages.answer([_summary(row) for row in rows], more)
+
+    @api.post("/{name}", status_code=201)
+    async def draft(request: Request, caller: Writing, name: str) -> Response:
+        """Save a draft (YAML) as the next version of its name."""
+        raw = await request.body()
+        document = definitions.parse(raw)
+        async with db.transaction() as conn:
+            version = await store_definitions.add(conn, name, raw.decode(), document.data, caller.sub)
+        return JSONResponse({"name": name, "version": version, "state": "draft"}, 201)
+
+    @api.get("/{name}/{version}")
+    async def show(_: Reading, name: str, version: int) -> dict[str, Any]:
+        """Show a version with its text and signatures."""
+        async with db.transaction() as conn:
+            row = await _found(conn, name, version)
+            signed = await store_definitions.signatures(conn, name, version)
+        return {**_summary(row), "text": row["text"], "signatures": [_signature(one) for one in signed]}
+
+    @api.post("/{name}/{version}/sign")
+    async def sign(caller: Signing, name: str, version: int, body: Signature) -> dict[str, Any]:
+        """Sign, or refuse, for marketing or for sales: two different people."""
+        _check_party(caller, body.party)
+        async with db.transaction() as conn:
+            await _found(conn, name, version)
+            signed = await store_definitions.signatures(conn, name, version)
+            if any(one["signer"] == caller.sub and one["party"] != body.party for one in signed):
+                raise Problem(409, "The same person", "The two signatures come from two different people.")
+            await store_definitions.sign(
+                conn, name, version, party=body.party, signer=caller.sub, decision=body.decision, comment=body.comment
+            )
+            signed = await store_definitions.signatures(conn, name, version)
+        return {"name": name, "version": version, "signatures": [_signature(one) for one in signed]}
+
+    @api.post("/{name}/{version}/activate")
+    async def activate(_: Signing, name: str, version: int, body: Activation | None = None) -> dict[str, Any]:
+        """Put a signed version in force; leads are scored anew in the background."""
+
+        async def act(conn: database.Connection) -> Any:
+            row = await _found(conn, name, version)
+            signed = await store_definitions.signatures(conn, name, version)
+            agreed = {one["party"] for one in signed if one["decision"] == "sign"}
+            if absent := sorted({"marketing", "sales"} - agreed):
+                raise Problem(409, "Not signed", f"The signature of {' and '.join(absent)} is missing.")
+            if row["state"] == "retired":
+                raise Problem(409, "Retired", "A retired version stays so. Save it again as a new draft.")
+            at = body.at if body is not None and body.at is not None else await times.now(conn)
+            await store_definitions.activate(conn, name, version, at)
+            subject = ids.derived("definition", name)
+            await subjects.lock(conn, [subject])
+            message = qualification_pb2.DefinitionActivated(stamp=common_pb2.Stamp(), name=name, version=version)
+            message.stamp.occurred_at.FromDatetime(at)
+            message.stamp.recorded_at.FromDatetime(at)
+            message.at.FromDatetime(at)
+            await out.add(conn, [Event(subject=subject, message=message)])
+            return at
+
+        at = await db.run(act)
+        return {"name": name, "version": version, "state": "active", "active_from": times.text(at)}
+
+    @api.post("/{name}/{version}/retire")
+    async def retire(_: Signing, name: str, version: int) -> dict[str, Any]:
+        """Take a version out of force."""
+        async with db.transaction() as conn:
+            await _found(conn, name, version)
+            await store_definitions.retire(conn, name, version)
+        return {"name": name, "version": version, "state": "retired"}
+
+    return api
+
+
+async def _found(conn: database.Connection, name: str, version: int) -> Any:
+    row = await store_definitions.find(conn, name, version)
+    if row is None:
+        raise Problem(404, "No such version", "GET /v1/definitions lists them.")
+    return row
+
+
+def _check_party(caller: security.Caller, party: str) -> None:
+    wanted = {"marketing": "marketing", "sales": "manager"}[party]
+    if caller.role not in (wanted, "admin"):
+        raise Problem(403, "Not your party", f"For {party} a {wanted} signs.")
+
+
+def _summary(row: Any) -> dict[str, Any]:
+    return {
+        "name": row["name"],
+        "version": row["version"],
+        "state": row["state"],
+        "active_from": times.text(row["active_from"]) if row["active_from"] else None,
+        "made_at": times.text(row["made_at"]),
+        "made_by": row["made_by"],
+    }
+
+
+def _signature(row: Any) -> dict[str, Any]:
+    return {
+        "party": row["party"],
+        "signer": row["signer"],
+        "decision": row["decision"],
+        "comment": row["comment"],
+        "at": times.text(row["at"]),
+    }

@@ -1,0 +1,212 @@
+"""A qualified-lead definition as people write it: its schema, and how it is compiled."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from backbone import conditions, documents
+from backbone.conditions import Language
+from backbone.documents import DURATION, Document
+from backbone.problem import Pointer
+from qualification.scoring import Action, Definition, Exclusion, Group, Holds, Rule
+
+_LEAD: Final = Language.of(conditions.LEAD)
+_ENGAGEMENT: Final = Language.of(
+    {**conditions.LEAD, "engagement.kind": conditions.TEXT, "engagement.properties": conditions.OPEN}
+)
+_TEXT: Final = {"type": "string", "minLength": 1}
+_NUMBER: Final = {"type": "number"}
+_ACTION: Final = {"enum": [str(action) for action in Action]}
+_ANSWER: Final = {"enum": ["yes", "no", "unknown"]}
+_QUESTION: Final = {"enum": ["budget", "authority", "need", "timing"]}
+_EVERY_TIME: Final[Holds] = lambda _: True  # noqa: E731
+
+
+def _object(needed: Sequence[str] = (), /, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "required": list(needed), "properties": properties}
+
+
+def _list(items: Mapping[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+_POINTS: Final = _object(["rule", "when", "points"], rule=_TEXT, when=_TEXT, points=_NUMBER)
+_BAND: Final = {"type": "object", "additionalProperties": _NUMBER, "minProperties": 1}
+REQUIRABLE: Final = (
+    "email",
+    "phone",
+    "first_name",
+    "last_name",
+    "company",
+    "website",
+    "job_title",
+    "industry",
+    "employees",
+    "revenue",
+    "country",
+    "source",
+    "medium",
+    "campaign",
+)
+SCHEMA: Final = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "A qualified-lead definition",
+    **_object(
+        ["bands", "matrix"],
+        order={"type": "integer"},
+        applies=_TEXT,
+        required=_list({"enum": list(REQUIRABLE)}),
+        exclude=_list(
+            _object(["rule", "when"], rule=_TEXT, when=_TEXT, reason=_TEXT, action={"enum": ["nurture", "drop"]})
+        ),
+        fit=_list(_POINTS),
+        situation=_list(_POINTS),
+        interest=_object(
+            half_life=DURATION,
+            ceiling=_NUMBER,
+            groups=_list(
+                _object(
+                    ["group", "rules"],
+                    group=_TEXT,
+                    ceiling=_NUMBER,
+                    rules=_list(
+                        _object(
+                            ["rule", "kind", "points"],
+                            rule=_TEXT,
+                            kind=_TEXT,
+                            when=_TEXT,
+                            points=_NUMBER,
+                            ceiling=_NUMBER,
+                        )
+                    ),
+                )
+            ),
+        ),
+        buying_signals=_list(_TEXT),
+        signal_for=DURATION,
+        bands=_object(["fit", "interest"], fit=_BAND, interest=_BAND),
+        matrix={"type": "object", "additionalProperties": _ACTION, "minProperties": 1},
+        personas=_list(_object(["persona", "when"], persona=_TEXT, when=_TEXT)),
+        hot=_object(
+            ["points", "within"], points=_NUMBER, within=DURATION, unowned={"enum": ["review", "pass", "none"]}
+        ),
+        srl=_object(
+            budget=_ANSWER,
+            authority=_ANSWER,
+            need=_ANSWER,
+            timing=_ANSWER,
+            at_least_yes={"type": "integer", "minimum": 0, "maximum": 4},
+            never_no=_list(_QUESTION),
+        ),
+        supply=_object(
+            per_week=_NUMBER,
+            per_month=_NUMBER,
+            per_quarter=_NUMBER,
+            handoff_within=DURATION,
+            by_source={"type": "object", "additionalProperties": _NUMBER},
+        ),
+        review=_object(every=DURATION),
+    ),
+}
+
+
+def parse(raw: bytes) -> Document:
+    """Read a definition and compile it once. Problem 422 with line and column of what is wrong."""
+    document = documents.parse(raw, SCHEMA, what="definition")
+    faults: list[Pointer] = _wrong_conditions(document) + _wrong_cells(document)
+    if faults:
+        raise documents.refuse("definition", faults)
+    return document
+
+
+def _wrong_conditions(document: Document) -> list[Pointer]:
+    data = document.data
+    places: list[tuple[documents.Path, str, Language]] = []
+    if "applies" in data:
+        places.append((("applies",), data["applies"], _LEAD))
+    for section in ("exclude", "fit", "situation", "personas"):
+        for number, rule in enumerate(data.get(section, [])):
+            places.append(((section, number, "when"), rule["when"], _LEAD))
+    for group_number, group in enumerate(data.get("interest", {}).get("groups", [])):
+        for number, rule in enumerate(group["rules"]):
+            if "when" in rule:
+                inner: documents.Path = ("interest", "groups", group_number, "rules", number, "when")
+                places.append((inner, rule["when"], _ENGAGEMENT))
+    faults = []
+    for path, text, language in places:
+        try:
+            language.compile(text)
+        except conditions.Wrong as wrong:
+            faults.append(document.fault(path, wrong.detail, line=wrong.line, column=wrong.column))
+    return faults
+
+
+def _wrong_cells(document: Document) -> list[Pointer]:
+    bands = document.data["bands"]
+    cells = {f"{row}{column}" for row in bands["fit"] for column in bands["interest"]}
+    unknown = [
+        document.fault(("matrix", cell), "no such cell in bands")
+        for cell in document.data["matrix"]
+        if cell not in cells
+    ]
+    return unknown + [
+        document.fault(("matrix",), f"says nothing of {cell}") for cell in sorted(cells - set(document.data["matrix"]))
+    ]
+
+
+def build(name: str, version: int, data: Mapping[str, Any]) -> Definition:
+    """Compile a stored definition, which was found right when it was saved."""
+    interest = data.get("interest", {})
+    hot = data.get("hot")
+    half_life = interest.get("half_life")
+    return Definition(
+        name=name,
+        version=version,
+        order=data.get("order", 1),
+        applies=_LEAD.compile(data["applies"]).holds if "applies" in data else _EVERY_TIME,
+        required=data.get("required", []),
+        exclude=[
+            Exclusion(
+                rule=one["rule"],
+                holds=_LEAD.compile(one["when"]).holds,
+                reason=one.get("reason", one["rule"]),
+                action=Action(one.get("action", "nurture")),
+            )
+            for one in data.get("exclude", [])
+        ],
+        fit=[_rule(one) for one in data.get("fit", [])],
+        situation=[_rule(one) for one in data.get("situation", [])],
+        groups=[_group(one) for one in interest.get("groups", [])],
+        half_life_seconds=documents.duration(half_life) if half_life else None,
+        interest_ceiling=interest.get("ceiling"),
+        buying_signals=frozenset(data.get("buying_signals", [])),
+        signal_for_seconds=documents.duration(data.get("signal_for", "30d")),
+        fit_bands=_bands(data["bands"]["fit"]),
+        interest_bands=_bands(data["bands"]["interest"]),
+        matrix={cell: Action(action) for cell, action in data["matrix"].items()},
+        personas=[(one["persona"], _LEAD.compile(one["when"]).holds) for one in data.get("personas", [])],
+        hot_points=hot["points"] if hot else None,
+        hot_within_seconds=documents.duration(hot["within"]) if hot else 0.0,
+        srl=data.get("srl", {}),
+    )
+
+
+def _rule(data: Mapping[str, Any]) -> Rule:
+    return Rule(rule=data["rule"], holds=_LEAD.compile(data["when"]).holds, points=data["points"])
+
+
+def _group(data: Mapping[str, Any]) -> Group:
+    rules = [
+        Rule(
+            rule=one["rule"],
+            holds=_ENGAGEMENT.compile(one["when"]).holds if "when" in one else _EVERY_TIME,
+            points=one["points"],
+            kind=one["kind"],
+            ceiling=one.get("ceiling"),
+        )
+        for one in data["rules"]
+    ]
+    return Group(group=data["group"], rules=rules, ceiling=data.get("ceiling"))
+
+
+def _bands(data: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(data.items(), key=lambda band: -band[1])

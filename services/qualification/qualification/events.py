@@ -1,0 +1,101 @@
+"""What qualification publishes, made from the lead's row."""
+
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.message import Message
+
+from backbone.outbox import Event
+from handoff.events.v1 import common_pb2, qualification_pb2
+from qualification.scoring import Score
+from qualification.store import Row
+
+
+def stamp(row: Row, at: datetime) -> common_pb2.Stamp:
+    """Return what stands first; `live` and the times of the lead are copied."""
+    made = common_pb2.Stamp(lead_id=str(row.lead_id), live=row.live)
+    made.occurred_at.FromDatetime(at)
+    made.recorded_at.FromDatetime(row.recorded_at or at)
+    if row.arrived_at is not None:
+        made.arrived_at.FromDatetime(row.arrived_at)
+    return made
+
+
+def scored(row: Row, score: Score | None) -> common_pb2.Qualification:
+    """Return the lead's qualification as it stands."""
+    state = row.state
+    made = common_pb2.Qualification(
+        stage=str(state.stage), cycle=state.cycle, definition=state.definition, reason=state.reason
+    )
+    if score is not None:
+        made.grade = score.grade
+        made.fit = score.fit
+        made.interest = score.interest
+        made.persona = score.persona
+        made.definition = score.definition
+        made.action = str(score.action)
+        made.why_passed = score.why_passed
+        made.missing.extend(score.missing)
+        for point in score.explanation:
+            line = made.explanation.add(rule=point.rule, points=point.points, counted=point.counted, part=point.part)
+            if point.ceiling is not None:
+                line.ceiling = point.ceiling
+    return made
+
+
+def restage(row: Row, previous: str) -> common_pb2.Qualification:
+    """Return the qualification with the stage, cycle and reason of now."""
+    made = common_pb2.Qualification()
+    if row.score is not None:
+        made.CopyFrom(row.score)
+    made.stage = str(row.state.stage)
+    made.previous_stage = previous
+    made.cycle = row.state.cycle
+    made.reason = row.state.reason
+    if row.state.definition:
+        made.definition = row.state.definition
+    return made
+
+
+def event(row: Row, message: Message, at: datetime) -> Event:
+    """Wrap a message about a lead."""
+    return Event(subject=row.lead_id, message=message, occurred_at=at)
+
+
+def lead_scored(row: Row, at: datetime) -> Event:
+    """Return LeadScored."""
+    assert row.score is not None
+    message = qualification_pb2.LeadScored(stamp=stamp(row, at), qualification=row.score, lead=row.fields)
+    return event(row, message, at)
+
+
+def qualified(row: Row, qualification: common_pb2.Qualification, at: datetime, standing: Any = None) -> Event:
+    """Return LeadQualified."""
+    message = qualification_pb2.LeadQualified(
+        stamp=stamp(row, at),
+        qualification=qualification,
+        lead=row.fields,
+        previous_rep_id=row.previous_rep or "",
+        standing=standing,
+    )
+    return event(row, message, at)
+
+
+def bant(row: Row) -> common_pb2.Bant:
+    """Return the answers, without the notes: what people typed stays here."""
+    answers = {question: said.get("answer", "unknown") for question, said in row.state.bant.items()}
+    return common_pb2.Bant(**answers)
+
+
+def sales_ready(row: Row, qualification: common_pb2.Qualification, at: datetime, standing: Any = None) -> Event:
+    """Return LeadSalesReady."""
+    message = qualification_pb2.LeadSalesReady(
+        stamp=stamp(row, at),
+        qualification=qualification,
+        lead=row.fields,
+        sdr_id=row.sdr_id or "",
+        bant=bant(row),
+        previous_rep_id=row.previous_rep or "",
+        standing=standing,
+    )
+    return event(row, message, at)

@@ -1,0 +1,108 @@
+"""Definitions with their versions and signatures."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from backbone.database import Connection
+from qualification import definitions
+from qualification.scoring import Definition
+
+
+class Compiled:
+    """Compiled definitions by version; a version never changes, so it is compiled once a process."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], Definition] = {}
+
+    async def active(self, conn: Connection) -> list[Definition]:
+        """Return the definitions in force now, as this transaction sees them."""
+        rows = await conn.fetch(
+            "SELECT name, version FROM definition WHERE state = 'active' AND active_from <= now() ORDER BY name"
+        )
+        return [await self.version(conn, row[0], row[1]) for row in rows]
+
+    async def version(self, conn: Connection, name: str, version: int) -> Definition:
+        """Return a version, compiled."""
+        if (name, version) not in self._known:
+            data = await conn.fetchval(
+                "SELECT document FROM definition WHERE name = $1 AND version = $2", name, version
+            )
+            self._known[name, version] = definitions.build(name, version, data)
+        return self._known[name, version]
+
+
+async def add(conn: Connection, name: str, text: str, document: Mapping[str, Any], by: str) -> int:
+    """Keep a draft as the name's next version."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
+    version: int = await conn.fetchval(
+        "INSERT INTO definition (name, version, text, document, made_by)"
+        " SELECT $1, coalesce(max(version), 0) + 1, $2, $3, $4 FROM definition WHERE name = $1 RETURNING version",
+        name,
+        text,
+        dict(document),
+        by,
+    )
+    return version
+
+
+async def find(conn: Connection, name: str, version: int) -> Any:
+    """Return a version with its text, locked against a change of state; None when there is none."""
+    return await conn.fetchrow("SELECT * FROM definition WHERE name = $1 AND version = $2 FOR UPDATE", name, version)
+
+
+async def page(conn: Connection, *, after: tuple[str, int], limit: int) -> list[Any]:
+    """Return versions without their texts."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT name, version, state, active_from, made_at, made_by FROM definition WHERE (name, version) > ($1, $2)"
+        " ORDER BY name, version LIMIT $3",
+        after[0],
+        after[1],
+        limit,
+    )
+    return rows
+
+
+async def signatures(conn: Connection, name: str, version: int) -> list[Any]:
+    """Return who signed or refused."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT party, signer, decision, comment, at FROM signature WHERE name = $1 AND version = $2 ORDER BY party",
+        name,
+        version,
+    )
+    return rows
+
+
+async def sign(
+    conn: Connection, name: str, version: int, *, party: str, signer: str, decision: str, comment: str | None
+) -> None:
+    """Record one party's decision; a later one replaces it."""
+    await conn.execute(
+        "INSERT INTO signature (name, version, party, signer, decision, comment) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (name, version, party) DO UPDATE SET signer = excluded.signer, decision = excluded.decision,"
+        " comment = excluded.comment, at = now()",
+        name,
+        version,
+        party,
+        signer,
+        decision,
+        comment,
+    )
+
+
+async def activate(conn: Connection, name: str, version: int, at: datetime) -> None:
+    """Put a version in force and retire the one before."""
+    await conn.execute("UPDATE definition SET state = 'retired' WHERE name = $1 AND state = 'active'", name)
+    await conn.execute(
+        "UPDATE definition SET state = 'active', active_from = $3 WHERE name = $1 AND version = $2", name, version, at
+    )
+    await conn.execute(
+        "INSERT INTO rescoring (reason, after) VALUES ($1, '00000000-0000-0000-0000-000000000000')"
+        " ON CONFLICT (reason) DO UPDATE SET after = excluded.after",
+        f"{name}@{version}",
+    )
+
+
+async def retire(conn: Connection, name: str, version: int) -> None:
+    """Take a version out of force."""
+    await conn.execute("UPDATE definition SET state = 'retired' WHERE name = $1 AND version = $2", name, version)
