@@ -46,6 +46,19 @@ async def lock(conn: Connection, subject_ids: Iterable[UUID]) -> dict[UUID, Subj
     return {subject_id: _resolve(subject_id, rows) for subject_id in rows}
 
 
+async def try_lock(conn: Connection, subject_ids: Iterable[UUID]) -> set[UUID]:
+    """Lock those of the existing rows that nobody else holds, and return them.
+
+    For work that is found after other locks were taken, where waiting could be waiting in a circle.
+    """
+    rows = await conn.fetch(
+        "SELECT subject_id FROM subject WHERE subject_id = ANY($1::uuid[]) AND merged_into IS NULL"
+        " AND erased_at IS NULL ORDER BY subject_id FOR NO KEY UPDATE SKIP LOCKED",
+        sorted(subject_ids),
+    )
+    return {row[0] for row in rows}
+
+
 def _resolve(subject_id: UUID, rows: Mapping[UUID, tuple[UUID | None, Mapping[str, int], datetime | None]]) -> Subject:
     survivor, erased_at = subject_id, rows[subject_id][2]
     while (merged_into := rows[survivor][0]) is not None:

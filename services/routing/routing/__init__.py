@@ -1,1 +1,1 @@
-"""TODO."""
+"""routing: one rep who has room, and why this one."""

@@ -1,0 +1,166 @@
+"""Working time: who is at work when, how much of it lies between two instants, and which instant ends so much of it.
+
+Pure. Windows are given in local time of an IANA zone and become intervals of UTC day by day, so a day with a change of
+the clocks has the hours that people there work: a window's ends keep their wall-clock times.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+HORIZON_DAYS: Final = 400
+"""How far ahead an opening is looked for; a calendar that is closed for longer has none."""
+_DAY: Final = timedelta(days=1)
+
+Interval = tuple[datetime, datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Minutes of a weekday (0 is Monday). An end at or before the start lies on the next day; 1440 is 24:00."""
+
+    weekday: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calendar:
+    """When somebody works. `closed` are local days without work, `off` half-open times away."""
+
+    zone: str
+    windows: tuple[Window, ...]
+    closed: frozenset[date] = frozenset()
+    off: tuple[Interval, ...] = ()
+
+
+def minutes(text: str) -> int:
+    """Return the minutes of HH:MM, 24:00 included. ValueError for anything else."""
+    hours, _, rest = text.partition(":")
+    total = int(hours) * 60 + int(rest)
+    if not (len(text) == 5 and 0 <= int(rest) < 60 and 0 <= total <= 1440):
+        raise ValueError("not a time of day")
+    return total
+
+
+def windows(days: Iterable[tuple[Sequence[str], str, str]]) -> tuple[Window, ...]:
+    """Return windows of `(days, start, end)` as people write them. ValueError for unknown days or times."""
+    made = [Window(DAYS.index(day), minutes(start), minutes(end)) for names, start, end in days for day in names]
+    return tuple(sorted(made, key=lambda window: (window.weekday, window.start, window.end)))
+
+
+@lru_cache(maxsize=512)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+@lru_cache(maxsize=65_536)
+def _day(zone: str, of: tuple[Window, ...], day: date) -> tuple[Interval, ...]:
+    """Return the open intervals that begin on a local day, in UTC."""
+    tz = _zone(zone)
+    made = []
+    for window in of:
+        if window.weekday != day.weekday():
+            continue
+        end_day = day if window.end > window.start else day + _DAY
+        start = _instant(tz, day, window.start)
+        end = _instant(tz, end_day, window.end)
+        if end > start:
+            made.append((start, end))
+    return tuple(sorted(made))
+
+
+def _instant(tz: ZoneInfo, day: date, minute: int) -> datetime:
+    if minute == 1440:
+        day, minute = day + _DAY, 0
+    return datetime.combine(day, time(minute // 60, minute % 60), tz).astimezone(UTC)
+
+
+def openings(calendar: Calendar, since: datetime) -> Iterator[Interval]:
+    """Yield the open intervals that end after `since`, in order, merged, without times away."""
+    day = since.astimezone(_zone(calendar.zone)).date() - _DAY
+    last: Interval | None = None
+    for number in range(HORIZON_DAYS):
+        today = day + number * _DAY
+        if today in calendar.closed:
+            continue
+        for start, end in _day(calendar.zone, calendar.windows, today):
+            if last is not None and start <= last[1]:
+                last = (last[0], max(last[1], end))
+                continue
+            if last is not None:
+                yield from _without(last, calendar.off, since)
+            last = (start, end)
+    if last is not None:
+        yield from _without(last, calendar.off, since)
+
+
+def _without(interval: Interval, off: Sequence[Interval], since: datetime) -> Iterator[Interval]:
+    start, end = interval
+    if end <= since:
+        return
+    for away_start, away_end in sorted(off):
+        if away_end <= start or away_start >= end:
+            continue
+        if away_start > start:
+            yield (start, away_start)
+        start = max(start, away_end)
+    if start < end and end > since:
+        yield (start, end)
+
+
+def open_until(calendar: Calendar, at: datetime) -> datetime | None:
+    """Return when the present opening ends, None when it is closed at `at`."""
+    for start, end in openings(calendar, at):
+        return end if start <= at else None
+    return None
+
+
+def next_opening(calendar: Calendar, at: datetime) -> datetime | None:
+    """Return `at` when open, else when the next opening begins; None when there is none for more than a year."""
+    for start, _ in openings(calendar, at):
+        return max(start, at)
+    return None
+
+
+def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
+    """Return the instant by which so many open seconds have passed since `start`."""
+    left = timedelta(seconds=seconds)
+    for begins, ends in openings(calendar, start):
+        begins = max(begins, start)
+        if ends <= begins:
+            continue
+        if ends - begins >= left:
+            return begins + left
+        left -= ends - begins
+    return None
+
+
+def elapsed(calendar: Calendar, start: datetime, end: datetime) -> float:
+    """Return the open seconds between two instants."""
+    total = timedelta()
+    for begins, ends in openings(calendar, start):
+        if begins >= end:
+            break
+        total += max(timedelta(), min(ends, end) - max(begins, start))
+    return total.total_seconds()
+
+
+@lru_cache(maxsize=512)
+def holidays(code: str, year: int) -> frozenset[date]:
+    """Return the public holidays of a country or a part of it (`US`, `US-CA`) from `year` - 1 to `year` + 2.
+
+    ValueError for a code that is not known.
+    """
+    import holidays as library
+
+    country, _, part = code.partition("-")
+    try:
+        found = library.country_holidays(country, subdiv=part or None, years=range(year - 1, year + 3))
+    except NotImplementedError as error:
+        raise ValueError("no such country or part of it") from error
+    return frozenset(found.keys())

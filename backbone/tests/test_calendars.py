@@ -1,0 +1,105 @@
+"""Working time against a slow oracle, and the days that others get wrong."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backbone import calendars
+from backbone.calendars import Calendar, Window
+
+OFFICE = Calendar(
+    zone="Europe/Berlin", windows=calendars.windows([(("mon", "tue", "wed", "thu", "fri"), "09:00", "18:00")])
+)
+
+
+def berlin(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo("Europe/Berlin"))
+
+
+@pytest.mark.parametrize("created", ["2026-11-14 15:00", "2026-11-14 23:00"])
+def test_a_weekend_lead_is_due_on_monday_at_half_past_nine(created: str) -> None:
+    assert calendars.add(OFFICE, berlin(created), 1800) == berlin("2026-11-16 09:30")
+
+
+def test_a_holiday_and_a_leave_are_no_work() -> None:
+    closed = Calendar(
+        zone=OFFICE.zone,
+        windows=OFFICE.windows,
+        closed=frozenset({date(2026, 11, 16)}),
+        off=((berlin("2026-11-17 09:00"), berlin("2026-11-17 12:00")),),
+    )
+    assert calendars.next_opening(closed, berlin("2026-11-14 15:00")) == berlin("2026-11-17 12:00")
+
+
+def test_both_changes_of_the_clock_keep_the_hours_of_the_wall() -> None:
+    night = Calendar(zone="Europe/Berlin", windows=calendars.windows([(("sat",), "22:00", "06:00")]))
+    spring, autumn = berlin("2026-03-28 22:00"), berlin("2026-10-24 22:00")
+    assert calendars.elapsed(night, spring, spring + timedelta(days=1)) == 7 * 3600
+    assert calendars.elapsed(night, autumn, autumn + timedelta(days=1)) == 9 * 3600
+
+
+def test_a_window_ends_at_midnight_and_another_goes_on() -> None:
+    around = Calendar(zone="UTC", windows=calendars.windows([(calendars.DAYS, "00:00", "24:00")]))
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    assert calendars.add(around, start, 30 * 86_400) == start + timedelta(days=30)
+
+
+def test_who_never_works_never_opens() -> None:
+    assert calendars.next_opening(Calendar(zone="UTC", windows=()), datetime(2026, 1, 1, tzinfo=UTC)) is None
+
+
+def test_holidays_by_country_and_part() -> None:
+    assert date(2026, 7, 4) in calendars.holidays("US", 2026)
+    assert date(2026, 3, 31) in calendars.holidays("US-CA", 2026)
+    with pytest.raises(ValueError, match="country"):
+        calendars.holidays("XX", 2026)
+
+
+minutes = st.integers(0, 95).map(lambda quarter: quarter * 15)
+window = st.builds(Window, st.integers(0, 6), minutes, minutes)
+calendar = st.builds(
+    lambda zone, windows: Calendar(zone=zone, windows=tuple(windows)),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
+    st.lists(window, min_size=1, max_size=4),
+)
+instant = st.integers(0, 364 * 96).map(
+    lambda quarter: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=15 * quarter)
+)
+
+
+def is_open(of: Calendar, at: datetime) -> bool:
+    """Decide from the wall clock alone, as a person would."""
+    local = at.astimezone(ZoneInfo(of.zone))
+    for day in (local.date(), local.date() - timedelta(days=1)):
+        for one in of.windows:
+            if one.weekday != day.weekday():
+                continue
+            start = datetime.combine(day, datetime.min.time(), ZoneInfo(of.zone)).replace(
+                hour=one.start // 60, minute=one.start % 60
+            )
+            end_day = day if one.end > one.start else day + timedelta(days=1)
+            end = datetime.combine(end_day, datetime.min.time(), ZoneInfo(of.zone)).replace(
+                hour=one.end // 60, minute=one.end % 60
+            )
+            if start.astimezone(UTC) <= at < end.astimezone(UTC):
+                return True
+    return False
+
+
+@settings(max_examples=150, deadline=None)
+@given(calendar, instant, st.integers(1, 3 * 96))
+def test_elapsed_equals_counting_quarters_of_an_hour(of: Calendar, start: datetime, quarters: int) -> None:
+    end = start + timedelta(minutes=15 * quarters)
+    counted = sum(is_open(of, start + timedelta(minutes=15 * n)) for n in range(quarters)) * 900
+    assert calendars.elapsed(of, start, end) == counted
+
+
+@settings(max_examples=150, deadline=None)
+@given(calendar, instant, st.integers(1, 200_000))
+def test_adding_time_and_measuring_it_agree(of: Calendar, start: datetime, seconds: int) -> None:
+    end = calendars.add(of, start, seconds)
+    if end is not None:
+        assert calendars.elapsed(of, start, end) == seconds

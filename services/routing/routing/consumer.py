@@ -1,0 +1,212 @@
+"""What routing learns from intake, qualification, the SLA and forecast."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from backbone import times
+from backbone.consumer import Incoming
+from backbone.database import Connection
+from backbone.outbox import Outbox
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
+from routing import desk as desks
+from routing import events, store
+from routing.desk import Desk
+from routing.domain import Outcome
+from routing.store import Row
+from routing.store_group import Cache
+
+STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqualified", "customer": "converted"}
+
+
+class Handler:
+    """Applies batches under the group's lock."""
+
+    def __init__(self, outbox: Outbox, cache: Cache) -> None:
+        self._outbox = outbox
+        self._cache = cache
+
+    async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
+        """Take in what happened, route whom it makes ready, drain the room that it frees."""
+        about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
+        if not about:
+            return
+        desk = await desks.open_desk(
+            conn, self._cache, {lead for e in about for lead in (e.subject, e.original_subject)}
+        )
+        for event in about:
+            row = desk.rows[event.subject]
+            if isinstance(event.message, intake_pb2.PersonalDataErased):
+                await _erase(conn, desk, event)
+            elif not event.erased:
+                _take_in(desk, row, event.message)
+        desk.route()
+        await desk.drain(conn)
+        await desk.finish(conn, self._outbox, self._cache)
+
+
+def _take_in(desk: Desk, row: Row, message: Message) -> None:
+    if isinstance(message, intake_pb2.LeadCaptured | intake_pb2.LeadUpdated):
+        _learn(row, message.stamp, message.lead)
+        _stand(desk, row, message.standing if message.HasField("standing") else None)
+    elif isinstance(message, intake_pb2.TouchRecorded):
+        _touched(desk, row, message)
+    elif isinstance(message, intake_pb2.LeadMerged):
+        _merge(desk, row, message)
+    elif isinstance(message, intake_pb2.LeadUnmerged):
+        row.closed = False
+        _learn(row, message.stamp, message.lead)
+    elif isinstance(message, qualification_pb2.LeadQualified | qualification_pb2.LeadSalesReady):
+        _qualified(desk, row, message)
+    elif isinstance(message, qualification_pb2.LeadHandedBack):
+        _handed_back(desk, row, message)
+    elif isinstance(
+        message, qualification_pb2.LeadDemoted | qualification_pb2.LeadRecycled | qualification_pb2.LeadDisqualified
+    ):
+        _over(desk, row, message)
+    elif isinstance(message, qualification_pb2.LeadScored | qualification_pb2.LeadSalesQualified):
+        row.qualification = message.qualification
+        row.stage = message.qualification.stage or row.stage
+    elif isinstance(message, forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost):
+        outcome = "converted" if isinstance(message, forecast_pb2.OpportunityWon) else "recycled"
+        row.stage = "customer" if outcome == "converted" else row.stage
+        desk.release(row, outcome=outcome, reason="", by="forecast")
+    elif isinstance(message, sla_pb2.SlaEscalated):
+        _escalated(desk, row, message)
+
+
+def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
+    if fields is not None:
+        row.fields = fields
+        row.created_at = times.at(fields.created_at)
+    row.recorded_at = times.at(stamp.recorded_at)
+    row.live = row.live or stamp.live
+    if stamp.HasField("arrived_at"):
+        row.arrived_at = times.at(stamp.arrived_at)
+
+
+def _stand(desk: Desk, row: Row, standing: common_pb2.Standing | None) -> None:
+    """Take over an assignment that exists elsewhere; or keep a lead that its rep brought, if there is room."""
+    if standing is None or not standing.owner_id or row.lead_id in desk.assignments:
+        return
+    rep = desk.group.index.reps.get(standing.owner_id)
+    if rep is None:
+        return
+    if standing.keep and rep.open >= rep.cap:
+        return
+    at = times.at(standing.assigned_at) if standing.HasField("assigned_at") else None
+    rule = "brought by the rep" if standing.keep else "taken over"
+    outcome = Outcome.ASSIGNED if standing.keep else Outcome.TAKEN_OVER
+    desk.force(row, standing.owner_id, outcome=outcome, rule=rule, starts_clocks=False, at=at)
+
+
+def _qualified(
+    desk: Desk, row: Row, message: qualification_pb2.LeadQualified | qualification_pb2.LeadSalesReady
+) -> None:
+    _learn(row, message.stamp, message.lead)
+    row.qualification = message.qualification
+    row.stage = message.qualification.stage
+    if message.previous_rep_id:
+        row.previous_rep = message.previous_rep_id
+    if isinstance(message, qualification_pb2.LeadSalesReady):
+        row.sdr_id = message.sdr_id or row.sdr_id
+        row.declined = frozenset()
+        if not message.HasField("standing"):
+            desk.release(row, outcome="converted", by="qualification")
+    if message.HasField("standing"):
+        _stand(desk, row, message.standing)
+    if desks.is_routable(row) and row.lead_id not in desk.assignments:
+        desk.to_route[row.lead_id] = None
+
+
+def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack) -> None:
+    """Back to the same SDR, who knows the lead; else to the pool."""
+    _learn(row, message.stamp, message.lead)
+    row.qualification, row.stage = message.qualification, message.qualification.stage
+    desk.release(row, outcome="handed_back", reason=message.qualification.reason, by="qualification")
+    sdr = desk.group.index.reps.get(message.sdr_id)
+    if sdr is not None and sdr.open < sdr.cap and desk.group.known[sdr.rep_id].document["active"]:
+        row.touched = False
+        desk.force(row, sdr.rep_id, outcome=Outcome.ASSIGNED, rule="handed back to its SDR", starts_clocks=True)
+    else:
+        desk.to_route[row.lead_id] = None
+
+
+def _over(
+    desk: Desk,
+    row: Row,
+    message: qualification_pb2.LeadDemoted | qualification_pb2.LeadRecycled | qualification_pb2.LeadDisqualified,
+) -> None:
+    row.qualification, row.stage = message.qualification, message.qualification.stage
+    row.declined, row.touched = frozenset(), False
+    outcome = STAGES_OVER.get(row.stage, "recycled")
+    desk.release(row, outcome=outcome, reason=message.qualification.reason, by="qualification")
+    desk.to_route.pop(row.lead_id, None)
+    desk.stop_waiting(row)
+
+
+def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
+    row.touched = row.touched or not message.automated
+    assignment = desk.assignments.get(row.lead_id)
+    if assignment is None or assignment.touched or message.automated:
+        return
+    assignment.touched = True
+    desk.changed.add(row.lead_id)
+    rep = desk.group.index.reps.get(assignment.rep_id)
+    if rep is not None:
+        rep.untouched = max(0, rep.untouched - 1)
+
+
+def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
+    """Keep the survivor's assignment and end the other's; the only one there is becomes the survivor's."""
+    survivor = desk.rows.get(UUID(message.survivor_id))
+    merged = desk.rows.get(UUID(message.merged_id))
+    if survivor is not None:
+        _learn(survivor, message.stamp, message.lead)
+    if merged is None or merged.closed:
+        return
+    merged.closed = True
+    desk.to_route.pop(merged.lead_id, None)
+    desk.stop_waiting(merged)
+    held = desk.assignments.get(merged.lead_id)
+    desk.release(merged, outcome="merged", by="intake")
+    if held is None or survivor is None or survivor.lead_id in desk.assignments:
+        return
+    if survivor.stage not in desks.ROUTABLE:
+        survivor.stage, survivor.qualification = merged.stage, merged.qualification
+    survivor.touched = survivor.touched or held.touched
+    desk.force(
+        survivor,
+        held.rep_id,
+        outcome=Outcome.ASSIGNED,
+        rule="merged",
+        starts_clocks=not survivor.touched,
+        at=held.assigned_at,
+    )
+
+
+def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
+    """Take the lead away from who missed it, once: only the cycle that the escalation names."""
+    assignment = desk.assignments.get(row.lead_id)
+    if message.alert.to != "reassign" or assignment is None or assignment.cycle != message.clock.cycle:
+        return
+    row.declined = row.declined | {assignment.rep_id}
+    desk.release(row, outcome="reassigned", reason="sla_missed", by="sla")
+    if desks.is_routable(row):
+        desk.to_route[row.lead_id] = None
+
+
+async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:
+    message = event.message
+    assert isinstance(message, intake_pb2.PersonalDataErased)
+    gone = [UUID(lead_id) for lead_id in (message.stamp.lead_id, *message.merged_lead_ids)]
+    await store.erase(conn, gone)
+    for lead_id in gone:
+        row = desk.rows.get(lead_id)
+        if row is not None:
+            desk.release(row, outcome="erased", by="intake")
+            desk.to_route.pop(lead_id, None)
+            desk.stop_waiting(row)
+            row.fields, row.qualification = None, None
+    desk.outgoing.append(events.deleted(message.stamp, message.erasure_id, event.subject))

@@ -1,0 +1,161 @@
+"""Reps, leads and decisions as values, and the pure choice of a rep."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+MOST_CONSIDERED: Final = 20
+GRADES: Final = {grade: rank for rank, grade in enumerate(("A1", "A2", "B1", "A3", "B2", "C1", "B3", "C2", "C3"), 1)}
+WORST_RANK: Final = len(GRADES) + 1
+
+Holds = Callable[[Mapping[str, Any]], bool]
+
+
+class Outcome(StrEnum):
+    """What a decision came to."""
+
+    ASSIGNED = "assigned"
+    WAITING = "waiting"
+    TAKEN_OVER = "taken_over"
+
+
+class Why(StrEnum):
+    """Why a lead waits."""
+
+    NO_CAPACITY = "no_capacity"
+    NOBODY_WORKING = "nobody_working"
+    NO_MATCH = "no_match"
+    PAUSED = "paused"
+    NO_RULE = "no_rule"
+
+
+class WhyNot(StrEnum):
+    """Why a rep was, or was not, chosen."""
+
+    CHOSEN = "chosen"
+    MORE_LOAD = "more_load"
+    NOT_THEIR_TURN = "not_their_turn"
+    AT_CAP = "at_cap"
+    UNTOUCHED_CAP = "untouched_cap"
+    OFF_HOURS = "off_hours"
+    ON_LEAVE = "on_leave"
+    PAUSED = "paused"
+    INACTIVE = "inactive"
+    NO_MATCH = "no_match"
+    DECLINED_BEFORE = "declined_before"
+
+
+class Strategy(StrEnum):
+    """How a pool picks."""
+
+    WEIGHTED_ROUND_ROBIN = "weighted_round_robin"
+    LEAST_LOADED = "least_loaded"
+
+
+@dataclass(slots=True)
+class Rep:
+    """A rep while decisions are made: what does not change in a batch, and the counts that do."""
+
+    rep_id: str
+    role: str
+    cap: int
+    weight: float
+    values: Mapping[str, Any]
+    """What conditions read of the rep."""
+    away: WhyNot | None
+    """Why nothing goes to them now, None while they are at work."""
+    back_at: datetime | None
+    open: int
+    untouched: int
+    turns: dict[str, float]
+    """Per pool: the virtual time at which their next turn comes."""
+    last_assigned_at: datetime | None
+    by_pool: dict[str, int] = field(default_factory=dict)
+    """Open assignments from each pool."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """Reps that share work."""
+
+    pool: str
+    strategy: Strategy
+    members: Sequence[str]
+    cap: int | None = None
+    untouched_cap: int | None = None
+    fallback: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """Who gets what holds. `to` is a pool, or owner, previous or paired."""
+
+    rule: str
+    to: str
+    holds: Holds
+    narrows: Holds | None = None
+    """Which reps of the pool; all when not said."""
+    otherwise: str | None = None
+    fallback: str | None = None
+    after_seconds: float = 0
+    within_seconds: float | None = None
+    wait: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """An ordered policy, compiled, with the members of its pools as of now."""
+
+    version: int
+    pools: Mapping[str, Pool]
+    rules: Sequence[Rule]
+    pairs: Mapping[str, Sequence[str]]
+    accept_within_seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lead:
+    """What a decision reads of a lead."""
+
+    lead_id: UUID
+    values: Mapping[str, Any]
+    rank: int
+    created_at: datetime
+    waiting_since: datetime | None = None
+    owner_rep: str | None = None
+    previous_rep: str | None = None
+    previous_at: datetime | None = None
+    sdr_id: str | None = None
+    declined: frozenset[str] = frozenset()
+    touched: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Considered:
+    """What was thought of a rep."""
+
+    rep_id: str
+    chosen: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """Who gets the lead, or why it waits, and until when at least."""
+
+    outcome: Outcome
+    rule: str
+    pool: str
+    strategy: str
+    rep_id: str | None
+    reason_code: str
+    considered: Sequence[Considered]
+    retry_at: datetime | None = None
+
+
+def order(lead: Lead) -> tuple[Any, ...]:
+    """Return the one ordering of arrivals and of those who wait: best, then oldest."""
+    return (lead.rank, lead.created_at, lead.lead_id)

@@ -1,0 +1,26 @@
+"""What runs in a process of routing."""
+
+from backbone import process
+from routing import api, api_reps, timers
+from routing.consumer import Handler
+from routing.settings import Settings
+from routing.store_group import Cache
+
+
+async def compose(service: process.Service[Settings]) -> None:
+    """Put the routes, the consumer and the timer together; they share what is known of the group."""
+    cache = Cache()
+    handler = Handler(service.outbox, cache)
+    service.consume(["intake", "qualification", "sla", "forecast"], handler.handle)
+    service.app.include_router(api_reps.router(service.database, service.outbox, cache))
+    service.app.include_router(api.router(service.database, service.outbox, cache))
+    service.work("timers", lambda: timers.run(service.database, service.outbox, cache))
+
+
+def main() -> None:
+    """Run routing."""
+    process.run("routing", Settings, compose)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""A routing policy as people write it: its schema, its compilation, and what is wrong with it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from backbone import conditions, documents
+from backbone.conditions import FLAG, LEAD, NUMBER, TEXT, TEXTS, WHOLE, Language
+from backbone.documents import DURATION, Document
+from backbone.problem import Pointer
+from routing.domain import Holds, Policy, Pool, Rule, Strategy
+
+ACCOUNT: Final = {"account.status": TEXT, "account.rep_id": TEXT, "account.active_rep": TEXT, "account.segment": TEXT}
+REP: Final = {
+    **{f"rep.{name}": TEXT for name in ("rep_id", "name", "team", "manager_id", "role", "kind", "time_zone")},
+    **{f"rep.{name}": TEXTS for name in ("skills", "languages", "territories")},
+    "rep.cap": WHOLE,
+    "rep.weight": NUMBER,
+    "rep.active": FLAG,
+}
+NAMED_TARGETS: Final = ("owner", "account_rep", "previous", "paired")
+_LEADS: Final = Language.of({**LEAD, **ACCOUNT})
+_REPS: Final = Language.of(REP)
+_ALWAYS: Final[Holds] = lambda _: True  # noqa: E731
+_TEXT: Final = {"type": "string", "minLength": 1}
+_COUNT: Final = {"type": "integer", "minimum": 1}
+
+
+def _object(needed: Sequence[str] = (), /, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "required": list(needed), "properties": properties}
+
+
+SCHEMA: Final = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "A routing policy",
+    **_object(
+        ["pools", "rules"],
+        pools={
+            "type": "array",
+            "items": _object(
+                ["pool", "reps"],
+                pool=_TEXT,
+                reps=_TEXT,
+                strategy={"enum": [str(one) for one in Strategy]},
+                cap=_COUNT,
+                untouched_cap=_COUNT,
+                fallback=_TEXT,
+            ),
+        },
+        rules={
+            "type": "array",
+            "items": {
+                **_object(
+                    ["rule", "to"],
+                    rule=_TEXT,
+                    when=_TEXT,
+                    reps=_TEXT,
+                    to=_TEXT,
+                    fallback=_TEXT,
+                    after=DURATION,
+                    within=DURATION,
+                    wait={"type": "boolean"},
+                    hours={"enum": ["pool", "wall"]},
+                    **{"else": _TEXT},
+                )
+            },
+        },
+        pairs={"type": "array", "items": _object(["sdr", "sales"], sdr=_TEXT, sales={"type": "array", "items": _TEXT})},
+        accept_within=DURATION,
+        not_before_close=DURATION,
+        ramp=_object(weeks=_COUNT, start={"type": "string", "pattern": r"^\d{1,3}%$"}),
+    ),
+}
+
+
+def parse(raw: bytes, rep_ids: Sequence[str]) -> Document:
+    """Read a policy. Problem 422 with line and column of unknown pools and reps, loops, and wrong conditions."""
+    document = documents.parse(raw, SCHEMA, what="routing policy")
+    faults = [*_wrong_conditions(document), *_wrong_names(document, set(rep_ids)), *_loops(document)]
+    if faults:
+        raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
+    return document
+
+
+def _wrong_conditions(document: Document) -> list[Pointer]:
+    texts: list[tuple[documents.Path, str, Language]] = []
+    for number, pool in enumerate(document.data["pools"]):
+        texts.append((("pools", number, "reps"), pool["reps"], _REPS))
+    for number, rule in enumerate(document.data["rules"]):
+        if "when" in rule:
+            texts.append((("rules", number, "when"), rule["when"], _LEADS))
+        if "reps" in rule:
+            texts.append((("rules", number, "reps"), rule["reps"], _REPS))
+    faults = []
+    for path, text, language in texts:
+        try:
+            language.compile(text)
+        except conditions.Wrong as wrong:
+            faults.append(document.fault(path, wrong.detail, line=wrong.line, column=wrong.column))
+    return faults
+
+
+def _wrong_names(document: Document, rep_ids: set[str]) -> list[Pointer]:
+    data = document.data
+    names = [pool["pool"] for pool in data["pools"]]
+    faults = [
+        document.fault(("pools", number, "pool"), "another pool has this name")
+        for number, name in enumerate(names)
+        if name in names[:number] or name in NAMED_TARGETS
+    ]
+    places: list[tuple[documents.Path, str | None]] = []
+    for number, pool in enumerate(data["pools"]):
+        places.append((("pools", number, "fallback"), pool.get("fallback")))
+    for number, rule in enumerate(data["rules"]):
+        if rule["to"] not in NAMED_TARGETS:
+            places.append((("rules", number, "to"), rule["to"]))
+        places.append((("rules", number, "fallback"), rule.get("fallback")))
+        places.append((("rules", number, "else"), rule.get("else")))
+    faults += [document.fault(path, "no such pool") for path, name in places if name is not None and name not in names]
+    for number, pair in enumerate(data.get("pairs", [])):
+        if pair["sdr"] not in rep_ids:
+            faults.append(document.fault(("pairs", number, "sdr"), "no such rep"))
+        faults += [
+            document.fault(("pairs", number, "sales", place), "no such rep")
+            for place, rep_id in enumerate(pair["sales"])
+            if rep_id not in rep_ids
+        ]
+    return faults
+
+
+def _loops(document: Document) -> list[Pointer]:
+    following = {pool["pool"]: pool.get("fallback") for pool in document.data["pools"]}
+    faults = []
+    for number, pool in enumerate(document.data["pools"]):
+        seen, name = {pool["pool"]}, pool.get("fallback")
+        while name is not None and name not in seen:
+            seen.add(name)
+            name = following.get(name)
+        if name == pool["pool"]:
+            faults.append(document.fault(("pools", number, "fallback"), "the fallbacks go in a circle"))
+    return faults
+
+
+def build(version: int, data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Policy:
+    """Compile a stored policy for the reps as they are: who belongs to which pool."""
+    return Policy(
+        version=version,
+        pools={one["pool"]: _pool(one, reps) for one in data["pools"]},
+        rules=[_rule(one) for one in data["rules"]],
+        pairs={one["sdr"]: tuple(one["sales"]) for one in data.get("pairs", [])},
+        accept_within_seconds=documents.duration(data["accept_within"]) if "accept_within" in data else None,
+    )
+
+
+def _pool(data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Pool:
+    belongs = _REPS.compile(data["reps"])
+    return Pool(
+        pool=data["pool"],
+        strategy=Strategy(data.get("strategy", Strategy.WEIGHTED_ROUND_ROBIN)),
+        members=tuple(rep_id for rep_id in sorted(reps) if belongs.holds(reps[rep_id])),
+        cap=data.get("cap"),
+        untouched_cap=data.get("untouched_cap"),
+        fallback=data.get("fallback"),
+    )
+
+
+def _rule(data: Mapping[str, Any]) -> Rule:
+    return Rule(
+        rule=data["rule"],
+        to=data["to"],
+        holds=_LEADS.compile(data["when"]).holds if "when" in data else _ALWAYS,
+        narrows=_REPS.compile(data["reps"]).holds if "reps" in data else None,
+        otherwise=data.get("else"),
+        fallback=data.get("fallback"),
+        after_seconds=documents.duration(data["after"]) if "after" in data else 0.0,
+        within_seconds=documents.duration(data["within"]) if "within" in data else None,
+        wait=bool(data.get("wait", False)),
+    )

@@ -1,0 +1,247 @@
+"""Leads, assignments and those who wait, by the batch."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from backbone.database import Connection
+from handoff.events.v1 import common_pb2
+
+_LEAD = (
+    "lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle, touched, previous_rep,"
+    " previous_at, sdr_id, declined, closed"
+)
+
+
+@dataclass(slots=True)
+class Row:
+    """A lead while a transaction works on it."""
+
+    lead_id: UUID
+    fields: common_pb2.LeadFields | None = None
+    qualification: common_pb2.Qualification | None = None
+    live: bool = False
+    stage: str = "new"
+    created_at: datetime | None = None
+    recorded_at: datetime | None = None
+    arrived_at: datetime | None = None
+    cycle: int = 0
+    touched: bool = False
+    previous_rep: str | None = None
+    previous_at: datetime | None = None
+    sdr_id: str | None = None
+    declined: frozenset[str] = frozenset()
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class Assignment:
+    """Who has a lead now."""
+
+    lead_id: UUID
+    rep_id: str
+    cycle: int
+    pool: str
+    decision_id: UUID
+    assigned_at: datetime
+    accepted_at: datetime | None = None
+    touched: bool = False
+    status: str | None = None
+    next_step: str | None = None
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Who waits, where and since when."""
+
+    lead_id: UUID
+    pool: str
+    rule: str
+    reason_code: str
+    rank: int
+    created_at: datetime
+    since: datetime
+    decision_id: UUID
+    retry_at: datetime | None
+
+
+async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
+    """Return the leads; one not known yet is new. Their subjects have to be locked."""
+    wanted = list(lead_ids)
+    rows = await conn.fetch(f"SELECT {_LEAD} FROM lead WHERE lead_id = ANY($1::uuid[])", wanted)  # noqa: S608
+    found = {row["lead_id"]: _row(row) for row in rows}
+    return {lead_id: found.get(lead_id) or Row(lead_id) for lead_id in wanted}
+
+
+def _row(row: Any) -> Row:
+    values = dict(row)
+    for name, shape in (("fields", common_pb2.LeadFields), ("qualification", common_pb2.Qualification)):
+        values[name] = shape.FromString(values[name]) if values[name] is not None else None
+    values["declined"] = frozenset(values["declined"])
+    return Row(**values)
+
+
+async def save(conn: Connection, rows: Sequence[Row]) -> None:
+    """Write whole leads."""
+    await conn.execute(
+        "INSERT INTO lead (lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle,"
+        " touched, previous_rep, previous_at, sdr_id, declined, closed)"
+        " SELECT v.lead_id, v.fields, v.qualification, v.live, v.stage, v.created_at, v.recorded_at, v.arrived_at,"
+        " v.cycle, v.touched, v.previous_rep, v.previous_at, v.sdr_id,"
+        " ARRAY(SELECT jsonb_object_keys(v.declined)), v.closed"
+        " FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[], $5::text[], $6::timestamptz[],"
+        " $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[], $11::text[], $12::timestamptz[],"
+        " $13::text[], $14::jsonb[], $15::boolean[]) AS v(lead_id, fields, qualification, live, stage, created_at, recorded_at,"
+        " arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed)"
+        " ON CONFLICT (lead_id) DO UPDATE SET fields = excluded.fields, qualification = excluded.qualification,"
+        " live = excluded.live, stage = excluded.stage, created_at = excluded.created_at,"
+        " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, cycle = excluded.cycle,"
+        " touched = excluded.touched, previous_rep = excluded.previous_rep, previous_at = excluded.previous_at,"
+        " sdr_id = excluded.sdr_id, declined = excluded.declined, closed = excluded.closed",
+        [row.lead_id for row in rows],
+        [row.fields.SerializeToString() if row.fields is not None else None for row in rows],
+        [row.qualification.SerializeToString() if row.qualification is not None else None for row in rows],
+        [row.live for row in rows],
+        [row.stage for row in rows],
+        [row.created_at for row in rows],
+        [row.recorded_at for row in rows],
+        [row.arrived_at for row in rows],
+        [row.cycle for row in rows],
+        [row.touched for row in rows],
+        [row.previous_rep for row in rows],
+        [row.previous_at for row in rows],
+        [row.sdr_id for row in rows],
+        [dict.fromkeys(sorted(row.declined), 1) for row in rows],
+        [row.closed for row in rows],
+    )
+
+
+async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Assignment]:
+    """Return who has these leads."""
+    rows = await conn.fetch("SELECT * FROM assignment WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
+    return {row["lead_id"]: Assignment(**row) for row in rows}
+
+
+async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> None:
+    """Write assignments."""
+    await conn.execute(
+        "INSERT INTO assignment SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::uuid[],"
+        " $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::text[], $11::timestamptz[])"
+        " ON CONFLICT (lead_id) DO UPDATE SET rep_id = excluded.rep_id, cycle = excluded.cycle, pool = excluded.pool,"
+        " decision_id = excluded.decision_id, assigned_at = excluded.assigned_at, accepted_at = excluded.accepted_at,"
+        " touched = excluded.touched, status = excluded.status, next_step = excluded.next_step,"
+        " next_at = excluded.next_at",
+        [one.lead_id for one in given],
+        [one.rep_id for one in given],
+        [one.cycle for one in given],
+        [one.pool for one in given],
+        [one.decision_id for one in given],
+        [one.assigned_at for one in given],
+        [one.accepted_at for one in given],
+        [one.touched for one in given],
+        [one.status for one in given],
+        [one.next_step for one in given],
+        [one.next_at for one in given],
+    )
+
+
+async def delete_assignments(conn: Connection, lead_ids: Iterable[UUID]) -> None:
+    """Delete assignments that ended."""
+    await conn.execute("DELETE FROM assignment WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
+
+
+async def waiting(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Waiting]:
+    """Return which of the leads wait."""
+    rows = await conn.fetch("SELECT * FROM waiting WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
+    return {row["lead_id"]: Waiting(**row) for row in rows}
+
+
+async def save_waiting(conn: Connection, waits: Sequence[Waiting]) -> None:
+    """Write who waits; since when stays."""
+    await conn.execute(
+        "INSERT INTO waiting SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[],"
+        " $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::timestamptz[])"
+        " ON CONFLICT (lead_id) DO UPDATE SET pool = excluded.pool, rule = excluded.rule,"
+        " reason_code = excluded.reason_code, rank = excluded.rank, decision_id = excluded.decision_id,"
+        " retry_at = excluded.retry_at",
+        [one.lead_id for one in waits],
+        [one.pool for one in waits],
+        [one.rule for one in waits],
+        [one.reason_code for one in waits],
+        [one.rank for one in waits],
+        [one.created_at for one in waits],
+        [one.since for one in waits],
+        [one.decision_id for one in waits],
+        [one.retry_at for one in waits],
+    )
+
+
+async def delete_waiting(conn: Connection, lead_ids: Iterable[UUID]) -> None:
+    """Delete who no longer waits."""
+    await conn.execute("DELETE FROM waiting WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
+
+
+async def next_waiting(conn: Connection, pools: Sequence[str], *, limit: int, but: Iterable[UUID]) -> list[UUID]:
+    """Return who is next for these pools (and who waits for a rule or a fallback): best, then oldest."""
+    rows = await conn.fetch(
+        "SELECT lead_id FROM waiting WHERE (pool = ANY($1::text[]) OR pool = '' OR retry_at <= now())"
+        " AND lead_id <> ALL($3::uuid[]) ORDER BY rank, created_at, lead_id LIMIT $2",
+        list(pools),
+        limit,
+        list(but),
+    )
+    return [row[0] for row in rows]
+
+
+async def next_retry(conn: Connection) -> datetime | None:
+    """Return when the next one is to be tried again because hours open or a fallback falls due."""
+    at: datetime | None = await conn.fetchval("SELECT min(retry_at) FROM waiting")
+    return at
+
+
+async def add_decisions(conn: Connection, decisions: Sequence[Mapping[str, Any]]) -> None:
+    """Keep decisions."""
+    names = ("decision_id", "lead_id", "at", "sequence", "cycle", "outcome", "reason_code", "rule", "pool", "strategy")
+    await conn.execute(
+        "INSERT INTO decision (decision_id, lead_id, at, sequence, cycle, outcome, reason_code, rule, pool, strategy,"
+        " rep_id, policy_version, considered)"
+        " SELECT d.decision_id, d.lead_id, d.at, d.sequence, d.cycle, d.outcome, d.reason_code, d.rule, d.pool,"
+        " d.strategy, d.rep_id, d.policy_version, d.considered->'reps'"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::int[], $6::text[], $7::text[],"
+        " $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::jsonb[])"
+        " AS d(decision_id, lead_id, at, sequence, cycle, outcome, reason_code, rule, pool, strategy, rep_id,"
+        " policy_version, considered)",
+        *([one[name] for one in decisions] for name in (*names, "rep_id", "policy_version", "considered")),
+    )
+
+
+async def decisions(conn: Connection, lead_id: UUID) -> list[Any]:
+    """Return the decisions over a lead, newest first."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT * FROM decision WHERE lead_id = $1 ORDER BY at DESC, sequence DESC", lead_id
+    )
+    return rows
+
+
+async def waiting_page(conn: Connection, *, after: tuple[Any, ...] | None, limit: int) -> list[Any]:
+    """Return who waits, best, then oldest."""
+    rank, created, lead_id = after if after else (-1, None, None)
+    rows: list[Any] = await conn.fetch(
+        "SELECT * FROM waiting WHERE $2::timestamptz IS NULL OR (rank, created_at, lead_id) > ($1, $2, $3::uuid)"
+        " ORDER BY rank, created_at, lead_id LIMIT $4",
+        rank,
+        datetime.fromisoformat(created) if created else None,
+        lead_id,
+        limit,
+    )
+    return rows
+
+
+async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
+    """Delete what is held of a person."""
+    await conn.execute(
+        "UPDATE lead SET fields = NULL, qualification = NULL WHERE lead_id = ANY($1::uuid[])", list(lead_ids)
+    )

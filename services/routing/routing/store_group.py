@@ -1,0 +1,201 @@
+"""The routing group: its lock, its reps with their counts, its policy, its accounts.
+
+One group holds the whole company (docs/decisions): everything that reads or frees room takes its row first. Instances
+keep the reps in memory, valid while the row's sequence is the one they know.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from backbone import calendars, ids
+from backbone.calendars import Calendar
+from backbone.database import Connection
+from routing import policies
+from routing.assigning import Index
+from routing.domain import Policy, Rep, WhyNot
+
+GROUP: Final = 1
+
+
+@dataclass(slots=True)
+class Known:
+    """A rep as the database has it."""
+
+    document: Mapping[str, Any]
+    version: int
+    paused: bool
+    calendar: Calendar
+    time_off: Sequence[tuple[datetime, datetime]]
+
+
+@dataclass(slots=True)
+class Group:
+    """The group in a transaction that holds its lock."""
+
+    sequence: int
+    stamp: UUID
+    """Of the commit that made this state. A sequence number would come again after a rollback; this does not."""
+    index: Index
+    policy: Policy | None
+    known: Mapping[str, Known]
+    accounts: Mapping[str, Mapping[str, Any]]
+    before: dict[str, tuple[int, int, dict[str, float], datetime | None]] = field(default_factory=dict)
+
+
+class Cache:
+    """What this process remembers of the group."""
+
+    def __init__(self) -> None:
+        self._group: Group | None = None
+
+    async def lock(self, conn: Connection) -> tuple[Group, datetime]:
+        """Lock the group's row and return the group as of now, with the database's time."""
+        row = await conn.fetchrow("SELECT sequence, stamp FROM routing_group WHERE group_id = $1 FOR UPDATE", GROUP)
+        assert row is not None
+        # The lock was waited for: the time that counts is the one after the wait.
+        now: datetime = await conn.fetchval("SELECT clock_timestamp()")
+        group = self._group
+        # While the transaction changes it, it is nobody else's; a rollback leaves nothing behind.
+        self._group = None
+        if group is None or group.stamp != row["stamp"]:
+            group = await _load(conn, row["sequence"], row["stamp"])
+        _set_availability(group, now)
+        group.before = {
+            rep.rep_id: (rep.open, rep.untouched, dict(rep.turns), rep.last_assigned_at)
+            for rep in group.index.reps.values()
+        }
+        return group, now
+
+    def keep(self, group: Group) -> None:
+        """Remember the group as written; should the commit fail, its stamp is never seen again."""
+        self._group = group
+
+    def forget(self) -> None:
+        """Load the group anew at the next lock: reps, policy or accounts were changed."""
+        self._group = None
+
+
+async def _load(conn: Connection, sequence: int, stamp: UUID) -> Group:
+    rows = await conn.fetch("SELECT * FROM rep ORDER BY rep_id")
+    away = await conn.fetch("SELECT * FROM time_off WHERE ends > now() - interval '1 day' ORDER BY rep_id, starts")
+    open_by_pool = await conn.fetch("SELECT rep_id, pool, count(*) AS open FROM assignment GROUP BY rep_id, pool")
+    accounts = await conn.fetch("SELECT domain, document FROM account")
+    off: dict[str, list[tuple[datetime, datetime]]] = {}
+    for row in away:
+        off.setdefault(row["rep_id"], []).append((row["starts"], row["ends"]))
+    known = {row["rep_id"]: _known(row, off.get(row["rep_id"], [])) for row in rows}
+    reps = {row["rep_id"]: _rep(row) for row in rows}
+    for row in open_by_pool:
+        reps[row["rep_id"]].by_pool[row["pool"]] = row["open"]
+    values = {rep_id: rep.values for rep_id, rep in reps.items()}
+    found = await conn.fetchrow("SELECT version, document FROM policy ORDER BY version DESC LIMIT 1")
+    policy = policies.build(found["version"], found["document"], values) if found is not None else None
+    return Group(
+        sequence=sequence,
+        stamp=stamp,
+        index=Index(reps),
+        policy=policy,
+        known=known,
+        accounts={row["domain"]: row["document"] for row in accounts},
+    )
+
+
+def _known(row: Any, off: list[tuple[datetime, datetime]]) -> Known:
+    document = row["document"]
+    hours = [(one["days"], one["start"], one["end"]) for one in document["working_hours"]]
+    closed = calendars.holidays(document["holidays"], datetime.now().year) if document.get("holidays") else frozenset()  # noqa: DTZ005
+    calendar = Calendar(zone=document["time_zone"], windows=calendars.windows(hours), closed=closed, off=tuple(off))
+    return Known(document=document, version=row["version"], paused=row["paused"], calendar=calendar, time_off=off)
+
+
+def _rep(row: Any) -> Rep:
+    document = row["document"]
+    texts = ("name", "team", "manager_id", "role", "kind", "time_zone")
+    values: dict[str, Any] = {f"rep.{name}": document.get(name) or "" for name in texts}
+    values |= {f"rep.{name}": document.get(name) or [] for name in ("skills", "languages", "territories")}
+    values |= {
+        "rep.rep_id": row["rep_id"],
+        "rep.cap": row["cap"],
+        "rep.weight": float(document["weight"]),
+        "rep.active": document["active"],
+    }
+    return Rep(
+        rep_id=row["rep_id"],
+        role=document["role"],
+        cap=row["cap"],
+        weight=float(document["weight"]),
+        values=values,
+        away=None,
+        back_at=None,
+        open=row["open"],
+        untouched=row["untouched"],
+        turns=dict(row["turns"]),
+        last_assigned_at=row["last_assigned_at"],
+    )
+
+
+def _set_availability(group: Group, now: datetime) -> None:
+    for rep_id, rep in group.index.reps.items():
+        known = group.known[rep_id]
+        rep.away, rep.back_at = availability(known, now)
+
+
+def availability(known: Known, now: datetime) -> tuple[WhyNot | None, datetime | None]:
+    """Return why a rep gets nothing now, and when they are back; (None, None) for one at work."""
+    if not known.document["active"]:
+        return WhyNot.INACTIVE, None
+    if known.paused:
+        return WhyNot.PAUSED, None
+    if calendars.open_until(known.calendar, now) is not None:
+        return None, None
+    away = any(start <= now < end for start, end in known.time_off)
+    return (WhyNot.ON_LEAVE if away else WhyNot.OFF_HOURS), calendars.next_opening(known.calendar, now)
+
+
+class CapBroken(Exception):
+    """The database refused a count: the index was stale, which must not be."""
+
+
+async def save_reps(conn: Connection, group: Group, *, forced: frozenset[str]) -> None:
+    """Write what changed of the reps' counts. CapBroken rather than a rep over the cap, unless a person forced it."""
+    changed = [
+        rep
+        for rep in group.index.reps.values()
+        if (rep.open, rep.untouched, rep.turns, rep.last_assigned_at) != group.before[rep.rep_id]
+    ]
+    if changed:
+        status = await conn.execute(
+            "UPDATE rep r SET open = r.open + v.opened, untouched = v.untouched, turns = v.turns,"
+            " last_assigned_at = v.last_assigned_at, over_cap = r.open + v.opened > r.cap"
+            " FROM unnest($1::text[], $2::int[], $3::int[], $4::jsonb[], $5::timestamptz[], $6::boolean[])"
+            " AS v(rep_id, opened, untouched, turns, last_assigned_at, forced)"
+            " WHERE r.rep_id = v.rep_id AND (v.opened <= 0 OR v.forced OR r.open + v.opened <= r.cap)",
+            [rep.rep_id for rep in changed],
+            [rep.open - group.before[rep.rep_id][0] for rep in changed],
+            [rep.untouched for rep in changed],
+            [rep.turns for rep in changed],
+            [rep.last_assigned_at for rep in changed],
+            [rep.rep_id in forced for rep in changed],
+        )
+        if int(status.split()[-1]) != len(changed):
+            raise CapBroken
+    await advance(conn, group)
+
+
+async def advance(conn: Connection, group: Group) -> None:
+    """Say that the group is another one now; every instance sees it at its next lock."""
+    group.sequence += 1
+    group.stamp = ids.new()
+    await conn.execute(
+        "UPDATE routing_group SET sequence = $2, stamp = $3 WHERE group_id = $1", GROUP, group.sequence, group.stamp
+    )
+
+
+async def known_rep(conn: Connection, rep_id: str) -> Known:
+    """Return one rep as the database has it now."""
+    row = await conn.fetchrow("SELECT * FROM rep WHERE rep_id = $1", rep_id)
+    away = await conn.fetch("SELECT starts, ends FROM time_off WHERE rep_id = $1 ORDER BY starts", rep_id)
+    return _known(row, [(one["starts"], one["ends"]) for one in away])
