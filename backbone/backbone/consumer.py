@@ -7,7 +7,9 @@ record that fails is alone; it is parked, and what follows of its subject waits 
 """
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import structlog
@@ -204,7 +206,10 @@ class Consumer:
 
     async def _park(self, record: Any, error: Exception) -> None:
         reason = parking.reason_of(error)
-        log.error("a record is parked", reason=reason, topic=record.topic, partition=record.partition)
+        # Where it happened, and nothing of what an exception's text may carry.
+        frames = traceback.extract_tb(error.__traceback__)
+        where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-3:]]
+        log.error("a record is parked", reason=reason, topic=record.topic, partition=record.partition, where=where)
         while not await self._patiently(lambda conn: parking.may_park(conn, self.group)):
             self.halted = True
             log.error("too many leads were parked within a minute: see `handoff parked list`, then resume")

@@ -5,6 +5,7 @@ is away; a revocation takes at most those five seconds. Every route states its r
 """
 
 import asyncio
+import base64
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from typing import Any, Final, Protocol
 import httpx
 import jwt
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -103,6 +105,17 @@ def _unknown_caller() -> Problem:
 def hash_key(key: str) -> str:
     """Return what is stored of a machine key. Keys are random, so a plain SHA-256 cannot be searched."""
     return hashlib.sha256(key.encode()).hexdigest()
+
+
+def key_id(private: Ed25519PrivateKey) -> str:
+    """Return the `kid` of a signing key, which follows from the key itself."""
+    return hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16]
+
+
+def public_jwk(private: Ed25519PrivateKey) -> dict[str, str]:
+    """Return the public half of a signing key as a JWK."""
+    x = base64.urlsafe_b64encode(private.public_key().public_bytes_raw()).rstrip(b"=").decode()
+    return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": key_id(private), "use": "sig", "alg": ALGORITHM}
 
 
 def check_routes(app: FastAPI) -> None:

@@ -1,0 +1,1 @@
+"""The stack without Docker: PostgreSQL, Kafka and every service as processes under one supervisor."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""console: what people see, and who may call whom."""

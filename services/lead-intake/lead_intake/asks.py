@@ -26,7 +26,7 @@ class Fact:
 
 @dataclass(kw_only=True, slots=True)
 class Ask:
-    """One event to accept: `capture` is about a lead, `fact` about what a lead or a rep did; without either it is held."""
+    """One event to accept: `capture` says of a lead, `fact` of what a lead or a rep did; without either it is held."""
 
     event_id: UUID
     received_at: datetime

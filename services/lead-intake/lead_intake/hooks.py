@@ -1,7 +1,7 @@
 """`/v1/hooks/{connection_id}`: what marketing tools post, checked the way each of them signs.
 
-A delivery whose signature is right is never refused for what is in it: what cannot be understood is kept and `held`, for
-a sender told 4xx does not come again.
+A delivery whose signature is right is never refused for what is in it: what cannot be understood is kept and `held`,
+for a sender told 4xx does not come again.
 """
 
 import time

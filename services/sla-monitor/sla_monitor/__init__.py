@@ -1,1 +1,1 @@
-"""TODO."""
+"""sla-monitor: the clock that both sides of the agreement trust."""

@@ -1,0 +1,15 @@
+"""`handoff`: the local stack, and what people do with a running system."""
+
+import typer
+
+from handoff_cli import stack
+
+app = typer.Typer(
+    help="Handoff: between the marketing tool and the sales rep.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+for command in (stack.up, stack.status, stack.down, stack.token):
+    app.command()(command)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,104 @@
+"""What sla-monitor publishes."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from backbone.outbox import Event
+from handoff.events.v1 import common_pb2, sla_pb2
+from sla_monitor.domain import Level
+from sla_monitor.store import Clock, Row
+
+
+def stamp(row: Row, at: datetime) -> common_pb2.Stamp:
+    """Return what stands first."""
+    made = common_pb2.Stamp(lead_id=str(row.lead_id), live=row.live)
+    made.occurred_at.FromDatetime(at)
+    made.recorded_at.FromDatetime(row.recorded_at or at)
+    if row.arrived_at is not None:
+        made.arrived_at.FromDatetime(row.arrived_at)
+    return made
+
+
+def clock(one: Clock) -> sla_pb2.Clock:
+    """Return a clock as it stands."""
+    made = sla_pb2.Clock(
+        clock=one.clock,
+        kind=one.terms.kind,
+        cycle=one.cycle,
+        rep_id=one.terms.rep_id,
+        policy=one.policy,
+        calendar=one.calendar,
+        state=str(one.state),
+        retracted=one.retracted,
+        touches_done=dict(one.done),
+        touches_needed=dict(one.terms.needs),
+        version=one.version,
+        manager_id=one.manager_id,
+        team=one.team,
+    )
+    made.started_at.FromDatetime(one.terms.started_at)
+    made.due_at.FromDatetime(one.terms.due_at)
+    if one.met_at is not None:
+        made.met_at.FromDatetime(one.met_at)
+    if one.breached_at is not None:
+        made.breached_at.FromDatetime(one.breached_at)
+    return made
+
+
+def _event(row: Row, message: Any, at: datetime) -> Event:
+    return Event(subject=row.lead_id, message=message, occurred_at=at)
+
+
+def started(row: Row, one: Clock, at: datetime) -> Event:
+    """Return ClockStarted."""
+    return _event(row, sla_pb2.ClockStarted(stamp=stamp(row, at), clock=clock(one)), at)
+
+
+def met(row: Row, one: Clock, touch_id: UUID | None, at: datetime) -> Event:
+    """Return ClockMet."""
+    message = sla_pb2.ClockMet(stamp=stamp(row, at), clock=clock(one), touch_id=str(touch_id or ""))
+    return _event(row, message, at)
+
+
+def cancelled(row: Row, one: Clock, reason: str, at: datetime) -> Event:
+    """Return ClockCancelled."""
+    return _event(row, sla_pb2.ClockCancelled(stamp=stamp(row, at), clock=clock(one), reason=reason), at)
+
+
+def retracted(row: Row, one: Clock, alert_id: UUID, touch_id: UUID | None, at: datetime) -> Event:
+    """Return BreachRetracted."""
+    message = sla_pb2.BreachRetracted(
+        stamp=stamp(row, at), clock=clock(one), alert_id=str(alert_id), touch_id=str(touch_id or "")
+    )
+    message.retracted_at.FromDatetime(at)
+    return _event(row, message, at)
+
+
+_SHAPES = {
+    Level.WARNING: sla_pb2.SlaWarned,
+    Level.BREACH: sla_pb2.SlaBreached,
+    Level.ESCALATION: sla_pb2.SlaEscalated,
+}
+
+
+def alert(row: Row, one: Clock, said: dict[str, Any]) -> Event:
+    """Return SlaWarned, SlaBreached or SlaEscalated."""
+    level = Level(said["level"])
+    made = sla_pb2.Alert(
+        alert_id=str(said["alert_id"]),
+        level=str(level),
+        step=said["step"],
+        late_by_seconds=said["late_by_seconds"],
+        late=said["late"],
+        to=said["goes_to"],
+    )
+    made.at.FromDatetime(said["at"])
+    message = _SHAPES[level](stamp=stamp(row, said["at"]), clock=clock(one), alert=made)
+    return Event(subject=row.lead_id, message=message, event_id=said["alert_id"], occurred_at=said["at"])
+
+
+def deleted(message_stamp: common_pb2.Stamp, erasure_id: str, lead_id: UUID) -> Event:
+    """Return this service's answer to an erasure."""
+    message = common_pb2.PersonalDataDeleted(stamp=message_stamp, erasure_id=erasure_id, service="sla")
+    return Event(subject=lead_id, message=message)

@@ -1,0 +1,140 @@
+"""Speed to lead and attainment, from facts."""
+
+import csv
+import io
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from backbone.database import Connection
+
+KEYS: Final = ("rep", "team", "source", "hour", "week")
+
+_SPEED: Final = """
+WITH cohort AS (
+    SELECT l.lead_id, l.created_at, l.source,
+           (SELECT min(t.at) FROM touch t
+            WHERE t.lead_id IN (SELECT l.lead_id UNION
+                                SELECT s.subject_id FROM subject s WHERE s.merged_into = l.lead_id)
+            AND NOT t.automated AND t.recorded_at <= $3) AS touched_at,
+           (SELECT count(*) FROM touch t WHERE t.lead_id = l.lead_id AND t.recorded_at <= $3) AS touches,
+           a.rep_id, a.team, a.assigned_at,
+           (SELECT min(t.at) FROM touch t WHERE t.lead_id = l.lead_id AND NOT t.automated AND t.rep_id = a.rep_id
+            AND t.at >= a.assigned_at - interval '10 seconds' AND t.recorded_at <= $3) AS answered_at
+    FROM lead l LEFT JOIN LATERAL (
+        SELECT rep_id, team, assigned_at FROM assignment WHERE lead_id = l.lead_id ORDER BY cycle LIMIT 1
+    ) a ON true
+    WHERE NOT l.closed AND l.created_at >= $1 AND l.created_at < $2
+), measured AS (
+    SELECT *, KEY AS key, extract(epoch FROM touched_at - created_at)::float8 AS from_arrival,
+           extract(epoch FROM greatest(answered_at, assigned_at) - assigned_at)::float8 AS from_assignment
+    FROM cohort
+)
+SELECT key, count(*) AS leads, count(from_arrival) AS touched,
+       count(*) FILTER (WHERE from_arrival <= 300) AS within_300,
+       count(*) FILTER (WHERE from_arrival <= 1800) AS within_1800,
+       count(*) FILTER (WHERE from_arrival <= 86400) AS within_86400,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY from_arrival) AS p50,
+       percentile_cont(0.9) WITHIN GROUP (ORDER BY from_arrival) AS p90,
+       count(assigned_at) AS assigned, count(from_assignment) AS answered,
+       count(*) FILTER (WHERE from_assignment <= 300) AS answered_300,
+       count(*) FILTER (WHERE from_assignment <= 1800) AS answered_1800,
+       count(*) FILTER (WHERE from_assignment <= 86400) AS answered_86400,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY from_assignment) AS answered_p50,
+       percentile_cont(0.9) WITHIN GROUP (ORDER BY from_assignment) AS answered_p90,
+       sum(touches)::float8 / count(*) AS touches_per_lead
+FROM measured GROUP BY key ORDER BY key
+"""
+_KEY: Final = {
+    None: "'all'",
+    "rep": "coalesce(rep_id, '')",
+    "team": "coalesce(team, '')",
+    "source": "source",
+    "hour": "to_char(created_at, 'HH24')",
+    "week": "to_char(date_trunc('week', created_at), 'YYYY-MM-DD')",
+}
+
+
+async def speed(
+    conn: Connection, start: datetime, end: datetime, *, by: str | None, as_of: datetime
+) -> list[dict[str, Any]]:
+    """Return speed to lead of those that arrived in [start, end), as known at `as_of`.
+
+    Seconds; percentiles by linear interpolation over the touched.
+    """
+    rows = await conn.fetch(_SPEED.replace("KEY", _KEY[by]), start, end, as_of)
+    if not rows and by is None:
+        return [_group(None)]
+    return [_group(row) for row in rows]
+
+
+def _group(row: Any) -> dict[str, Any]:
+    def side(total: str, touched: str, prefix: str, p50: str, p90: str) -> dict[str, Any]:
+        if row is None:
+            return {**dict.fromkeys(_COUNTS, 0), "p50_seconds": None, "p90_seconds": None}
+        counts = [row[total], row[touched], row[total] - row[touched]]
+        counts += [row[f"{prefix}_{seconds}"] for seconds in (300, 1800, 86400)]
+        return {**dict(zip(_COUNTS, counts, strict=True)), "p50_seconds": row[p50], "p90_seconds": row[p90]}
+
+    return {
+        "key": row["key"] if row is not None else "all",
+        "from_arrival": side("leads", "touched", "within", "p50", "p90"),
+        "from_assignment": side("assigned", "answered", "answered", "answered_p50", "answered_p90"),
+        "touches_per_lead": row["touches_per_lead"] if row is not None else None,
+    }
+
+
+_COUNTS: Final = (
+    "leads",
+    "touched",
+    "never_touched",
+    "within_300_seconds",
+    "within_1800_seconds",
+    "within_86400_seconds",
+)
+_ATTAINMENT: Final = """
+SELECT KEY AS key, c.kind,
+       count(*) FILTER (WHERE c.state = 'met') AS met,
+       count(*) FILTER (WHERE c.state = 'breached') AS missed,
+       count(*) FILTER (WHERE c.state = 'running') AS running
+FROM clock c JOIN lead l USING (lead_id)
+WHERE c.started_at >= $1 AND c.started_at < $2 AND c.state <> 'cancelled'
+GROUP BY 1, c.kind ORDER BY 1, c.kind
+"""
+_ATTAINMENT_KEY: Final = {
+    None: "'all'",
+    "rep": "c.rep_id",
+    "team": "c.team",
+    "source": "l.source",
+    "hour": "to_char(c.started_at, 'HH24')",
+    "week": "to_char(date_trunc('week', c.started_at), 'YYYY-MM-DD')",
+}
+
+
+async def attainment(conn: Connection, start: datetime, end: datetime, *, by: str | None) -> list[dict[str, Any]]:
+    """Return how many clocks that started in [start, end) were met and missed."""
+    rows = await conn.fetch(_ATTAINMENT.replace("KEY", _ATTAINMENT_KEY[by]), start, end)
+    groups = []
+    for row in rows:
+        decided = row["met"] + row["missed"]
+        groups.append({**dict(row), "share": row["met"] / decided if decided else None})
+    return groups
+
+
+def as_csv(groups: Sequence[dict[str, Any]]) -> str:
+    """Return groups as CSV, nested fields with a dot in their names."""
+    flat = [
+        {
+            (f"{name}.{inner}" if isinstance(value, dict) else name): (
+                value[inner] if isinstance(value, dict) else value
+            )
+            for name, value in group.items()
+            for inner in (value if isinstance(value, dict) else [""])
+        }
+        for group in groups
+    ]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(flat[0]) if flat else ["key"])
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()

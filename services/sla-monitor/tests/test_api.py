@@ -1,0 +1,253 @@
+"""sla-monitor with its neighbours' topics in the test's hands; windows are seconds where a clock has to run out."""
+
+import csv
+import gzip
+import json
+import random
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids, times
+from backbone.testing import eventually
+from backbone.testing.stage import Actor, Stage
+from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
+QUICK = """
+clocks:
+  - {kind: first_response_5m, within: 1s, from: assignment, warn: [50%]}
+  - {kind: first_response_30m, within: 1h, from: assignment}
+escalations:
+  - {kind: first_response_5m, after: 0s, to: manager}
+"""
+
+
+@pytest.fixture
+async def sla(start: Stage) -> Actor:
+    return await start("sla")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def stamp(lead: UUID, at: datetime, *, live: bool = True) -> common_pb2.Stamp:
+    made = common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=times.stamp(at), recorded_at=times.stamp(at))
+    if live:
+        made.arrived_at.CopyFrom(times.stamp(at))
+    return made
+
+
+def captured(lead: UUID, at: datetime, *, live: bool = True) -> tuple[UUID, Any]:
+    fields = common_pb2.LeadFields(created_at=times.stamp(at), source="web")
+    return lead, intake_pb2.LeadCaptured(stamp=stamp(lead, at, live=live), lead=fields)
+
+
+def routed(lead: UUID, at: datetime, *, cycle: int = 1, rep_id: str = "ana") -> tuple[UUID, Any]:
+    hours = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri"], start="09:00", end="18:00")]
+    rep = common_pb2.Rep(
+        rep_id=rep_id, team="north", manager_id="mia", time_zone="Europe/Berlin", working_hours=hours, version=3
+    )
+    message = routing_pb2.LeadRouted(
+        stamp=stamp(lead, at), cycle=cycle, rep_id=rep_id, rep=rep, starts_clocks=True, lead=common_pb2.LeadFields()
+    )
+    message.assigned_at.FromDatetime(at)
+    return lead, message
+
+
+def touch(
+    lead: UUID, at: datetime, *, live: bool = True, touch_id: UUID | None = None, **fields: Any
+) -> tuple[UUID, Any]:
+    given = {"rep_id": "ana", "kind": "call", "outcome": "attempted", **fields}
+    message = intake_pb2.TouchRecorded(
+        stamp=stamp(lead, at, live=live), touch_id=str(touch_id or ids.new()), original_lead_id=str(lead), **given
+    )
+    return lead, message
+
+
+async def clocks(sla: Actor, lead: UUID) -> dict[str, dict[str, Any]]:
+    return {one["clock"]: one for one in (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()}
+
+
+async def test_an_assignment_starts_the_standard_clocks(sla: Actor) -> None:
+    lead, at = ids.new(), now()
+    await sla.publish("routing", [routed(lead, at)])
+    await sla.settled()
+    found = await clocks(sla, lead)
+    assert set(found) == {"first_response_5m", "first_response_30m", "first_response_1d"}
+    five = found["first_response_5m"]
+    assert (five["state"], five["policy"], five["calendar"], five["rep_id"]) == ("running", "standard@0", "wall", "ana")
+    assert times.parse(five["due_at"]) - times.parse(five["started_at"]) == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("first", ["touch", "assignment"])
+async def test_a_touch_stops_the_clock_whichever_comes_first(sla: Actor, first: str) -> None:
+    lead, at = ids.new(), now()
+    steps = [("routing", [routed(lead, at)]), ("intake", [touch(lead, at + timedelta(seconds=30))])]
+    for topic, some in steps if first == "assignment" else reversed(steps):
+        await sla.publish(topic, some)
+        await sla.settled()
+    five = (await clocks(sla, lead))["first_response_5m"]
+    assert five["state"] == "met"
+    assert times.parse(five["met_at"]) == at + timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("fields", [{"rep_id": "ben"}, {"automated": True}], ids=["another rep's", "an automated one"])
+async def test_what_does_not_count_stops_nothing(sla: Actor, fields: dict[str, Any]) -> None:
+    lead, at = ids.new(), now()
+    await sla.publish("routing", [routed(lead, at)])
+    await sla.publish("intake", [touch(lead, at + timedelta(seconds=1), **fields)])
+    await sla.settled()
+    assert (await clocks(sla, lead))["first_response_5m"]["state"] == "running"
+
+
+async def test_a_clock_that_runs_out_warns_breaches_and_escalates_once_each(sla: Actor, start: Stage) -> None:
+    await start("sla", database_url=sla.settings.database_url)
+    assert (await sla.http.put("/v1/policies/standard", content=QUICK)).status_code == 200
+    leads = [ids.new() for _ in range(20)]
+    at = now()
+    await sla.publish("routing", [routed(lead, at) for lead in leads])
+    events = await sla.published(lambda seen: sum(event.type == "SlaEscalated" for event in seen) >= 20)
+    alerts = (await sla.http.get("/v1/alerts")).json()
+    for lead in leads:
+        levels = [alert["level"] for alert in alerts if alert["lead_id"] == str(lead)]
+        assert levels == ["warning", "breach", "escalation"]
+    assert len({alert["alert_id"] for alert in alerts}) == 60
+    assert sum(event.type in ("SlaWarned", "SlaBreached", "SlaEscalated") for event in events) == 60
+
+
+async def test_a_touch_in_time_that_arrives_late_retracts_the_breach(sla: Actor) -> None:
+    await sla.http.put("/v1/policies/standard", content=QUICK)
+    lead, at = ids.new(), now()
+    await sla.publish("routing", [routed(lead, at)])
+    await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
+    await sla.publish("intake", [touch(lead, at + timedelta(milliseconds=500))])
+    await sla.published(lambda seen: any(event.type == "BreachRetracted" for event in seen))
+    five = (await clocks(sla, lead))["first_response_5m"]
+    assert (five["state"], five["retracted"]) == ("met", True)
+    (breach,) = [one for one in (await sla.http.get("/v1/alerts")).json() if one["level"] == "breach"]
+    assert breach["retracted_at"] is not None
+
+
+async def test_a_late_touch_leaves_the_miss_a_miss(sla: Actor) -> None:
+    await sla.http.put("/v1/policies/standard", content=QUICK)
+    lead, at = ids.new(), now()
+    await sla.publish("routing", [routed(lead, at)])
+    await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
+    await sla.publish("intake", [touch(lead, at + timedelta(seconds=2))])
+    await sla.published(lambda seen: any(event.type == "ClockMet" for event in seen))
+    five = (await clocks(sla, lead))["first_response_5m"]
+    assert (five["state"], five["met_at"] is not None) == ("breached", True)
+
+
+async def test_a_weekend_lead_is_due_on_monday_morning_in_the_reps_hours(sla: Actor) -> None:
+    policy = "clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: rep}]"
+    await sla.http.put("/v1/policies/standard", content=policy)
+    lead = ids.new()
+    saturday = times.parse("2027-11-13T14:00:00Z")
+    await sla.publish("routing", [routed(lead, saturday)])
+    await sla.settled()
+    clock = (await clocks(sla, lead))["first_response_30m"]
+    assert (clock["due_at"], clock["calendar"]) == ("2027-11-15T08:30:00.000000Z", "ana@3")
+
+
+async def test_a_release_cancels_and_a_new_cycle_starts_anew(sla: Actor) -> None:
+    lead, at = ids.new(), now()
+    released = routing_pb2.AssignmentReleased(stamp=stamp(lead, at), cycle=1, rep_id="ana", outcome="reassigned")
+    released.released_at.FromDatetime(at)
+    await sla.publish("routing", [routed(lead, at), (lead, released), routed(lead, at, cycle=2, rep_id="ben")])
+    await sla.settled()
+    found = (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()
+    assert {(one["cycle"], one["state"]) for one in found} == {(1, "cancelled"), (2, "running")}
+
+
+async def test_history_starts_no_clock(sla: Actor) -> None:
+    lead, at = ids.new(), now() - timedelta(days=400)
+    await sla.publish("intake", [captured(lead, at, live=False), touch(lead, at, live=False)])
+    await sla.settled()
+    assert await clocks(sla, lead) == {}
+
+
+async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> None:
+    await sla.http.put("/v1/policies/a", content=QUICK + "order: 2")
+    await sla.http.put("/v1/policies/z", content=QUICK + "order: 1")
+    lead = ids.new()
+    await sla.publish("routing", [routed(lead, now())])
+    await sla.settled()
+    assert (await clocks(sla, lead))["first_response_30m"]["policy"] == "z@1"
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [
+        (QUICK.replace("1s", "soon"), "/clocks/0/within"),
+        (QUICK + "applies: lead.email == ''", "/applies"),
+        (QUICK.replace("from: assignment,", "from: assignment, hours: nobody,"), "/clocks/0/hours"),
+        (QUICK + "colour: red", "/colour"),
+    ],
+)
+async def test_a_bad_policy_is_refused_with_its_place(sla: Actor, text: str, pointer: str) -> None:
+    answer = await sla.http.put("/v1/policies/standard", content=text)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+def bpic(seed: int, *, shuffle: bool, twice: float) -> Iterable[tuple[UUID, Any]]:
+    """Return the desk's history as intake would publish it."""
+    chance = random.Random(seed)
+    with gzip.open(DATA / "bpic_oct2011_events.csv.gz", "rt") as file:
+        rows = list(csv.DictReader(file))
+    wanted = [row for row in rows if row["type"] == "lead.created" or _is_touch(row)]
+    if shuffle:
+        wanted.sort(key=lambda row: times.parse(row["at"]).timestamp() + chance.uniform(0, 600))
+    wanted += [row for row in wanted if chance.random() < twice]
+    for row in wanted:
+        lead, at = ids.derived("bpic", row["lead_id"]), times.parse(row["at"])
+        if row["type"] == "lead.created":
+            yield captured(lead, at, live=False)
+        else:
+            touch_id = ids.derived("touch", *row.values())
+            yield touch(lead, at, live=False, touch_id=touch_id, rep_id=row["actor"] or "nobody")
+
+
+def _is_touch(row: dict[str, str]) -> bool:
+    return row["type"].startswith("task.") and row["phase"] == "START" and row["actor"] != "system"
+
+
+@needs_data
+@pytest.mark.parametrize(
+    ("shuffle", "twice"), [(False, 0), (True, 0), (False, 0.05)], ids=["in order", "shuffled", "doubled"]
+)
+async def test_a_real_desks_speed_equals_its_truth(sla: Actor, shuffle: bool, twice: float) -> None:
+    truth = json.loads((DATA / "bpic_oct2011_truth.json").read_text())
+    await sla.publish("intake", bpic(1, shuffle=shuffle, twice=twice))
+    await sla.settled()
+    answer = await sla.http.get(
+        "/v1/reports/speed", params={"from": "2011-01-01T00:00:00Z", "to": "2013-01-01T00:00:00Z"}
+    )
+    (group,) = answer.json()["groups"]
+    speed = group["from_arrival"]
+    assert (speed["leads"], speed["touched"], speed["never_touched"]) == (2393, 1815, 578)
+    assert (speed["within_300_seconds"], speed["within_1800_seconds"]) == (393, 801)
+    assert speed["p50_seconds"] / 60 == pytest.approx(41.7461, abs=1e-4)
+    assert speed["p90_seconds"] / 60 == pytest.approx(999.63046, abs=1e-4)
+    assert truth
+    assert (await sla.http.get("/v1/alerts")).json() == []
+
+
+async def test_reps_see_their_own_clocks_alone(sla: Actor) -> None:
+    lead = ids.new()
+    await sla.publish("routing", [routed(lead, now())])
+    await sla.settled()
+    assert (await sla.as_role("rep", rep="ben").get(f"/v1/leads/{lead}/clocks")).status_code == 403
+    assert (await sla.as_role("rep", rep="ana").get(f"/v1/leads/{lead}/clocks")).status_code == 200
+
+    async def none() -> None:
+        assert (await sla.as_role("rep", rep="ben").get("/v1/alerts")).json() == []
+
+    await eventually(none)
