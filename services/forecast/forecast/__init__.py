@@ -1,1 +1,1 @@
-"""TODO."""
+"""forecast: what the leads will bring."""

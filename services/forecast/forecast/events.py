@@ -1,0 +1,80 @@
+"""What forecast publishes."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from backbone.outbox import Event
+from forecast.domain import LOST, WON, Move
+from forecast.store import Deal
+from handoff.events.v1 import common_pb2, forecast_pb2
+
+
+def subject(deal: Deal) -> UUID:
+    """Return the key of events about a deal: its lead, where it has one."""
+    return deal.lead_id or deal.opportunity_id
+
+
+def _stamp(deal: Deal, at: datetime, recorded_at: datetime) -> common_pb2.Stamp:
+    made = common_pb2.Stamp(lead_id=str(deal.lead_id or ""), live=deal.live)
+    made.occurred_at.FromDatetime(at)
+    made.recorded_at.FromDatetime(recorded_at)
+    return made
+
+
+def opportunity(deal: Deal) -> forecast_pb2.Opportunity:
+    """Return a deal as it stands."""
+    state = deal.state
+    return forecast_pb2.Opportunity(
+        opportunity_id=str(deal.opportunity_id),
+        external_id=deal.external_id or "",
+        account=deal.account,
+        name=deal.name,
+        owner_id=state.owner_id,
+        sourced_by=deal.sourced_by,
+        amount=str(state.amount) if state.amount is not None else "",
+        currency=state.currency,
+        close_date=state.close_date.isoformat() if state.close_date is not None else "",
+        stage=state.stage,
+        category=state.category,
+        type=deal.type,
+        origin=deal.origin,
+    )
+
+
+def opened(deal: Deal) -> Event:
+    """Return OpportunityOpened."""
+    stamp = _stamp(deal, deal.opened_at, deal.recorded_at)
+    message = forecast_pb2.OpportunityOpened(stamp=stamp, opportunity=opportunity(deal))
+    return Event(subject=subject(deal), message=message, occurred_at=deal.opened_at)
+
+
+def moved(deal: Deal, move: Move, previous_stage: str) -> list[Event]:
+    """Return OpportunityMoved, and Won or Lost where that is what the deal came to."""
+    stamp = _stamp(deal, move.occurred_at, move.recorded_at)
+    message: Any = forecast_pb2.OpportunityMoved(
+        stamp=stamp,
+        opportunity=opportunity(deal),
+        move_id=str(move.move_id),
+        changed=sorted(move.changes),
+        previous_stage=previous_stage,
+        reason=move.reason,
+    )
+    made = [Event(subject=subject(deal), message=message, occurred_at=move.occurred_at)]
+    if deal.state.stage == previous_stage:
+        return made
+    if deal.state.stage == WON:
+        message = forecast_pb2.OpportunityWon(stamp=stamp, opportunity=opportunity(deal), move_id=str(move.move_id))
+        made.append(Event(subject=subject(deal), message=message, occurred_at=move.occurred_at))
+    elif deal.state.stage == LOST:
+        message = forecast_pb2.OpportunityLost(
+            stamp=stamp, opportunity=opportunity(deal), move_id=str(move.move_id), reason=move.reason
+        )
+        made.append(Event(subject=subject(deal), message=message, occurred_at=move.occurred_at))
+    return made
+
+
+def deleted(stamp: common_pb2.Stamp, erasure_id: str, lead_id: UUID) -> Event:
+    """Return this service's answer to an erasure."""
+    message = common_pb2.PersonalDataDeleted(stamp=stamp, erasure_id=erasure_id, service="forecast")
+    return Event(subject=lead_id, message=message)
