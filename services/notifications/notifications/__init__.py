@@ -1,1 +1,1 @@
-"""TODO."""
+"""notifications: reps are told, and nothing is told twice."""

@@ -1,0 +1,27 @@
+"""What runs in a process of notifications."""
+
+from backbone import process
+from notifications import api
+from notifications.consumer import Handler
+from notifications.sending import Sender
+from notifications.settings import Settings
+
+
+async def compose(service: process.Service[Settings]) -> None:
+    """Put the consumer, the sender and the routes together."""
+    email_on = bool(service.settings.smtp_url)
+    handler = Handler(service.outbox, email_on=email_on)
+    service.consume(["intake", "qualification", "routing", "sla", "forecast"], handler.handle)
+    sender = Sender(service.database, service.outbox, service.settings)
+    service.at_close(sender.close)
+    service.work("sender", sender.run)
+    service.app.include_router(api.router(service.database, email_on=email_on))
+
+
+def main() -> None:
+    """Run notifications."""
+    process.run("notifications", Settings, compose)
+
+
+if __name__ == "__main__":
+    main()
