@@ -2,13 +2,16 @@
 
 import typer
 
-from handoff_cli import stack
+from handoff_cli import replaying, sending, stack
 
 app = typer.Typer(
     help="Handoff: between the marketing tool and the sales rep.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 for command in (stack.up, stack.status, stack.down, stack.token):
     app.command()(command)
+app.command()(sending.send)
+app.command()(replaying.replay)
+app.add_typer(sending.connection, name="connection")
 
 
 if __name__ == "__main__":

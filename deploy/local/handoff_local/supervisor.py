@@ -150,7 +150,8 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Say whether every part does its work."""
-        return all(part.state == "ready" for part in self.parts if part.name != "demo")
+        present = {part.name for part in self.parts}
+        return present >= set(SERVICES) and all(part.state == "ready" for part in self.parts if part.name != "demo")
 
     def _start_service(self, part: Part) -> "subprocess.Popen[bytes]":
         blueprint = Plan(self.home, self.port)

@@ -1,0 +1,67 @@
+"""How the command line calls a running stack: addresses and tokens of its home, patience when it is busy."""
+
+import asyncio
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from handoff_cli.stack import fail, make_token
+from handoff_local.home import Home
+
+TRIES: Final = 60
+LONGEST_WAIT_S: Final = 5.0
+
+
+class Caller:
+    """Calls the services of one stack."""
+
+    def __init__(self, home: Path, role: str = "admin", sub_rep: str | None = None) -> None:
+        self.home = Home(home)
+        state = self.home.state()
+        if state is None or self.home.supervisor() is None:
+            raise fail(f"No stack runs with the home {home}. Start one with `handoff up --home {home}`.")
+        self.urls: dict[str, str] = state["urls"]
+        token = make_token(self.home, role, sub_rep)
+        self._client = httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60)
+
+    async def __aenter__(self) -> "Caller":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def call(self, method: str, service: str, path: str, **more: Any) -> httpx.Response:
+        """Call a service; one that is busy or away for a moment is tried again for a while."""
+        for attempt in range(TRIES):
+            try:
+                answer = await self._client.request(method, f"{self.urls[service]}{path}", **more)
+            except httpx.TransportError:
+                if attempt == TRIES - 1:
+                    raise fail(f"{service} does not answer. See `handoff status --home {self.home.path}`.") from None
+                await asyncio.sleep(0.5)
+                continue
+            if answer.status_code not in (429, 503):
+                return answer
+            await asyncio.sleep(min(LONGEST_WAIT_S, float(answer.headers.get("retry-after", "1"))))
+        raise fail(f"{service} stays busy. See `handoff status --home {self.home.path}`.")
+
+    async def ask(self, method: str, service: str, path: str, **more: Any) -> Any:
+        """Call, and return the answer's JSON; a refusal ends the command with what it says."""
+        answer = await self.call(method, service, path, **more)
+        if answer.is_error:
+            raise fail(refusal(answer))
+        return answer.json() if answer.content else None
+
+
+def refusal(answer: httpx.Response) -> str:
+    """Return a problem's words."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return f"{answer.request.url} answered {answer.status_code}."
+    lines = [f"{body.get('title', answer.status_code)}. {body.get('detail', '')}"]
+    for error in body.get("errors", []):
+        place = f" (line {error['line']}, column {error['column']})" if "line" in error else ""
+        lines.append(f"  {error['pointer']}{place}: {error['detail']}")
+    return "\n".join(lines)
