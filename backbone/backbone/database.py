@@ -18,6 +18,7 @@ STATEMENT_TIMEOUT_MS: Final = 30_000
 ACQUIRE_TIMEOUT_S: Final = 2.0
 TRIES: Final = 3
 RETRY_REST_S: Final = 0.05
+CLOSE_PATIENCE_S: Final = 0.1
 
 _RETRIED_STATES: Final = ("40001", "40P01", "55P03")
 _TRANSIENT_STATES: Final = (*_RETRIED_STATES, "25P03")
@@ -76,9 +77,9 @@ class Database:
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
-        """Close every connection, within a second."""
+        """Close every connection; one that a cancelled task left in the middle of something is cut."""
         try:
-            await asyncio.wait_for(self.pool.close(), 1)
+            await asyncio.wait_for(self.pool.close(), CLOSE_PATIENCE_S)
         except TimeoutError:
             self.pool.terminate()
 

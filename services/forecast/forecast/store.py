@@ -95,8 +95,8 @@ async def save(conn: Connection, deal: Deal, before: State | None) -> None:
     }
     await conn.execute(
         "INSERT INTO opportunity VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-        " $18, $19, $20, $21) ON CONFLICT (opportunity_id) DO UPDATE SET lead_id = excluded.lead_id, stage = excluded.stage,"
-        " category = excluded.category, owner_id = excluded.owner_id, amount = excluded.amount,"
+        " $18, $19, $20, $21) ON CONFLICT (opportunity_id) DO UPDATE SET lead_id = excluded.lead_id,"
+        " stage = excluded.stage, category = excluded.category, owner_id = excluded.owner_id, amount = excluded.amount,"
         " currency = excluded.currency, close_date = excluded.close_date, ended_at = excluded.ended_at,"
         " reason = excluded.reason, opening = excluded.opening",
         deal.opportunity_id,
