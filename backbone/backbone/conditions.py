@@ -1,7 +1,8 @@
 """Conditions in CEL: checked against declared names when saved, evaluated in microseconds, never an exception.
 
 A name is declared whole (`lead.employees`), so that what is sealed or misspelt is a compile error with its place. An
-attribute that is not there reads as "". A condition that cannot be computed for some values does not hold.
+attribute that is not there reads as "". A condition that cannot be computed for some values, or takes too many steps,
+does not hold.
 """
 
 import re
@@ -14,6 +15,18 @@ from cel_expr_python import cel
 LONGEST: Final = 4_000
 _PLACE: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _KEY: Final = re.compile(r"""\b([a-z_]+\.[a-z_]+)(?:\.([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])(?!\s*\()""")
+_ASKED_FOR: Final = re.compile(r"\bhas\(([^()]*)\)")
+_DOT: Final = re.compile(r"\s*\.\s*")
+SEALED: Final = {
+    "email": "has_email, email_domain and email_is_free",
+    "phone": "has_phone",
+    "first_name": 'whether "first_name" is in missing',
+    "last_name": 'whether "last_name" is in missing',
+}
+"""What no condition may read, with what it may read instead."""
+SEALED_ATTRIBUTES: Final = frozenset({"message", "comments", "notes"})
+"""Free text of forms, which lead-intake seals unless a connection says otherwise."""
+_SEALED_NAME: Final = re.compile(r"'lead\.(\w+)'")
 
 TEXT: Final = cel.Type.STRING
 WHOLE: Final = cel.Type.INT
@@ -43,14 +56,21 @@ class Condition:
 
     text: str
     _program: Any
+    _names: tuple[str, ...]
     _keys: tuple[tuple[str, str], ...]
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Say whether it holds for the values of all declared names."""
+        # Only what it reads is handed over: each value costs the crossing into CEL.
+        read = {name: values.get(name) for name in self._names}
         for name, key in self._keys:
-            if key not in values[name]:
-                values = {**values, name: {**values[name], key: ""}}
-        result = self._program.eval(data=values).value()
+            known = read[name]
+            if known is not None and key not in known:
+                read[name] = {**known, key: ""}
+        try:
+            result = self._program.eval(data=read).value()
+        except RuntimeError:  # the budget of iterations
+            return False
         return result is True
 
 
@@ -59,12 +79,14 @@ class Language:
     """The names that conditions of one kind may use."""
 
     _env: Any
+    _names: tuple[str, ...]
     _open: frozenset[str]
 
     @classmethod
     def of(cls, names: Names) -> "Language":
         """Declare names with their types (TEXT, WHOLE, NUMBER, FLAG, TEXTS, OPEN)."""
-        return cls(cel.NewEnv(variables=dict(names)), frozenset(name for name, kind in names.items() if kind == OPEN))
+        left_open = frozenset(name for name, kind in names.items() if kind == OPEN)
+        return cls(cel.NewEnv(variables=dict(names)), tuple(names), left_open)
 
     def compile(self, text: str) -> Condition:
         """Compile a condition. Wrong for one that does not parse, names what is not there, or is no yes or no."""
@@ -76,17 +98,37 @@ class Language:
             raise _wrong(str(error)) from None
         if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
             raise Wrong("has to be a yes or no, such as lead.employees > 100")
-        keys = tuple(
-            sorted({(one, dotted or quoted) for one, dotted, quoted in _KEY.findall(text) if one in self._open})
-        )
-        return Condition(text, program, keys)
+        plain = _DOT.sub(".", text)
+        names = tuple(name for name in self._names if re.search(rf"\b{re.escape(name)}\b", plain))
+        return Condition(text, program, names, self._keys(text))
+
+    def _keys(self, text: str) -> tuple[tuple[str, str], ...]:
+        """Return the keys of open objects that it reads, but not those whose presence it asks for itself."""
+        asked = {match[1].strip() for match in _ASKED_FOR.finditer(text)}
+        found = set()
+        for match in _KEY.finditer(text):
+            name, key = match[1], match[2] or match[3]
+            if name == "lead.attributes" and key in SEALED_ATTRIBUTES:
+                line, column = (
+                    text.count("\n", 0, match.start()) + 1,
+                    match.start() - text.rfind("\n", 0, match.start()),
+                )
+                raise Wrong(f"lead.attributes.{key} is sealed: conditions never read free text", line, column)
+            if name in self._open and f"{name}.{key}" not in asked:
+                found.add((name, key))
+        return tuple(sorted(found))
 
 
 def _wrong(words: str) -> Wrong:
     match = _PLACE.search(words)
     if match is None:
+        if "recursion limit" in words:
+            return Wrong("is nested too deeply")
         return Wrong("does not compile")
     line, column, detail = match.groups()
+    sealed = _SEALED_NAME.search(detail)
+    if sealed is not None and sealed[1] in SEALED:
+        detail = f"lead.{sealed[1]} is sealed: ask {SEALED[sealed[1]]} instead"
     return Wrong(
         detail.replace("(in container '')", "").replace(" [INVALID_ARGUMENT]", "").strip(), int(line), int(column)
     )
@@ -115,6 +157,8 @@ LEAD: Final[Names] = {
     "lead.employees": WHOLE,
     "lead.cycle": WHOLE,
     "lead.revenue": NUMBER,
+    "lead.cost": NUMBER,
+    "lead.currency": TEXT,
     "lead.fit": NUMBER,
     "lead.interest": NUMBER,
     "lead.missing": TEXTS,
@@ -144,6 +188,8 @@ def lead_values(fields: Any, qualification: Any = None) -> dict[str, Any]:
         "lead.test": fields.test,
         "lead.employees": fields.employees,
         "lead.revenue": fields.revenue,
+        "lead.cost": _number(fields.first_touch.cost),
+        "lead.currency": fields.first_touch.currency,
         "lead.missing": missing(fields),
         "lead.attributes": attributes,
     }
@@ -174,6 +220,13 @@ def missing(fields: Any) -> list[str]:
     absent += [name for name in _TEXT_FIELDS if not getattr(fields, name)]
     absent += [name for name in ("employees", "revenue") if not fields.HasField(name)]
     return absent
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text) if text else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _plain(struct: Any) -> dict[str, Any]:

@@ -146,6 +146,10 @@ class Consumer:
         ends = await client.end_offsets(list(assigned)) if assigned else {}
         begins = await client.beginning_offsets(list(assigned)) if assigned else {}
         self._positions, self._stuck = {}, set()
+        if self._assignments.changed or client.assignment() != assigned:
+            # Handed out anew while the offsets were read; the next round starts from there.
+            self._assignments.changed = True
+            return
         for partition in assigned:
             offset = stored[partition]
             if offset == 0:
@@ -244,8 +248,8 @@ class Consumer:
     # What tools look at
 
     def _note_lag(self, client: kafka.Client) -> None:
-        for partition, position in self._positions.items():
-            end = client.highwater(partition)
+        for partition in self._positions.keys() & client.assignment():
+            position, end = self._positions[partition], client.highwater(partition)
             if end is not None:
                 telemetry.LAG.labels(partition.topic, partition.partition).set(max(0, end - position))
 

@@ -1,5 +1,6 @@
 """Documents that people write (YAML): checked against a JSON Schema, every error with its line and column."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,16 +21,21 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed document: `data`, and where each path of it stands (line and column from 1)."""
+    """A parsed document: `data`, where each path of it stands, and where its text begins (line and column from 1)."""
 
     data: dict[str, Any]
     places: Mapping[Path, tuple[int, int]]
+    texts: Mapping[Path, tuple[int, int]]
+    """Behind the quote, or in the line below `|`; only where that is not the place itself."""
 
-    def fault(self, path: Path, detail: str, *, line: int = 1, column: int = 1) -> Pointer:
+    def fault(self, path: Path, detail: str, *, line: int | None = None, column: int = 1) -> Pointer:
         """Return a pointer to what stands at `path`; line and column within a text there are added."""
-        at_line, at_column = self.place(path)
-        pointer = "/" + "/".join(str(step) for step in path)
-        return Pointer(pointer, detail, at_line + line - 1, at_column + column - 1 if line == 1 else column)
+        pointer = "/" + "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
+        if line is None:
+            return Pointer(pointer, detail, *self.place(path))
+        at_line, at_column = self.texts.get(path) or self.place(path)
+        indented = at_column if line == 1 or path in self.texts else 1
+        return Pointer(pointer, detail, at_line + line - 1, indented + column - 1)
 
     def place(self, path: Path) -> tuple[int, int]:
         """Return where a path stands, or the nearest that contains it."""
@@ -55,8 +61,8 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
     try:
         text = raw.decode()
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        places: dict[Path, tuple[int, int]] = {}
-        data = _build(root, (), places) if root is not None else None
+        reader = _Reader(text.splitlines())
+        data = reader.build(root, ()) if root is not None else None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
@@ -65,33 +71,68 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
         raise refuse(what, [Pointer("/", "not a YAML document in UTF-8", 1, 1)]) from None
     if not isinstance(data, dict):
         raise refuse(what, [Pointer("/", "has to be an object with keys", 1, 1)])
-    document = Document(data, places)
+    document = Document(data, reader.places, reader.texts)
     faults = [_fault(document, error) for error in Draft202012Validator(dict(schema)).iter_errors(data)]
     if faults:
         raise refuse(what, sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)))
     return document
 
 
-def _build(node: yaml.Node, path: Path, places: dict[Path, tuple[int, int]]) -> Any:
-    if len(places) > MOST_NODES:
-        raise ValueError("too many nodes")
-    places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
-    if isinstance(node, yaml.MappingNode):
+class _Reader:
+    """Makes Python values of YAML's nodes, and notes where each stands."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.places: dict[Path, tuple[int, int]] = {}
+        self.texts: dict[Path, tuple[int, int]] = {}
+        self._lines = lines
+        self._scalars = yaml.SafeLoader("")
+
+    def build(self, node: yaml.Node, path: Path) -> Any:
+        """Return the value of a node. MarkedYAMLError for what does not belong into any document."""
+        if len(self.places) > MOST_NODES:
+            raise ValueError("too many nodes")
+        self.places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._object(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(value, (*path, number)) for number, value in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        return self._scalar(node, path)
+
+    def _object(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key, value in node.value:
-            name = str(key.value)
-            if name in made:
-                raise yaml.MarkedYAMLError(problem=f"the key {name} stands here twice", problem_mark=key.start_mark)
-            made[name] = _build(value, (*path, name), places)
-            places[(*path, name)] = (value.start_mark.line + 1, value.start_mark.column + 1)
+            if not isinstance(key, yaml.ScalarNode) or "\x00" in key.value:
+                raise yaml.MarkedYAMLError(problem="a key has to be a word", problem_mark=key.start_mark)
+            if key.value in made:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} stands here twice", problem_mark=key.start_mark
+                )
+            made[key.value] = self.build(value, (*path, key.value))
         return made
-    if isinstance(node, yaml.SequenceNode):
-        return [_build(value, (*path, number), places) for number, value in enumerate(node.value)]
-    if node.tag == "tag:yaml.org,2002:bool" and node.value.lower() not in ("true", "false"):
-        return node.value
-    if node.tag in ("tag:yaml.org,2002:timestamp",):
-        return node.value
-    return yaml.SafeLoader("").construct_object(node)
+
+    def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        if "\x00" in node.value:
+            raise yaml.MarkedYAMLError(problem="a NUL character is in no text", problem_mark=node.start_mark)
+        if node.style in ("'", '"'):
+            self.texts[path] = (node.start_mark.line + 1, node.start_mark.column + 2)
+        elif node.style in ("|", ">"):
+            self.texts[path] = self._block(node.start_mark.line + 1)
+        if node.tag == "tag:yaml.org,2002:bool" and node.value.lower() not in ("true", "false"):
+            return node.value
+        if node.tag in ("tag:yaml.org,2002:timestamp",):
+            return node.value
+        value = self._scalars.construct_object(node)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise yaml.MarkedYAMLError(problem="has to be a number with an end", problem_mark=node.start_mark)
+        return value
+
+    def _block(self, line: int) -> tuple[int, int]:
+        """Return where the text of a block begins whose head stands in the line before index `line`."""
+        while line < len(self._lines) and not self._lines[line].strip():
+            line += 1
+        text = self._lines[line] if line < len(self._lines) else ""
+        return line + 1, len(text) - len(text.lstrip()) + 1
 
 
 def _fault(document: Document, error: Any) -> Pointer:

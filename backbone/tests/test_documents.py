@@ -25,6 +25,10 @@ SCHEMA: dict[str, Any] = {
         ("order: 1\nwithin: soon", "/within", 2, 9),
         ("order: [1", "/", 1, 10),
         ("order: 1\norder: 2", "/", 2, 1),
+        ('order: 1\nrules: ["a\\0b"]', "/", 2, 9),
+        ("order: .nan", "/", 1, 8),
+        ("order: 1\n? [a]\n: 1", "/", 2, 3),
+        ("order: 1\na/b: 1", "/a~1b", 2, 6),
         ("- a", "/", 1, 1),
         ("", "/", 1, 1),
     ],
@@ -34,6 +38,23 @@ def test_a_wrong_document_is_refused_with_its_place(text: str, pointer: str, lin
         documents.parse(text.encode(), SCHEMA, what="policy")
     (fault,) = caught.value.errors
     assert (fault.pointer, fault.line, fault.column) == (pointer, line, column)
+
+
+@pytest.mark.parametrize(
+    ("written", "line", "column"),
+    [
+        ("rules: lead.employees > x", 2, 8 + 17),
+        ("rules: 'lead.employees > x'", 2, 8 + 18),
+        ("rules: |\n  lead.employees >\n  x", 4, 3),
+    ],
+)
+def test_a_fault_within_a_text_is_placed_in_the_document(written: str, line: int, column: int) -> None:
+    document = documents.parse(f"order: 1\n{written}".encode(), {}, what="policy")
+    with pytest.raises(conditions.Wrong) as caught:
+        LANGUAGE.compile(document.data["rules"])
+    wrong = caught.value
+    fault = document.fault(("rules",), wrong.detail, line=wrong.line, column=wrong.column)
+    assert (fault.line, fault.column) == (line, column)
 
 
 def test_a_bomb_of_aliases_is_refused() -> None:
@@ -65,6 +86,7 @@ def values(**fields: Any) -> dict[str, Any]:
         ("lead.company", 1),
         ("lead. +", 7),
         ("nobody", 1),
+        ('"x" == lead.attributes.message', 8),
     ],
 )
 def test_a_wrong_condition_is_refused_with_its_place(text: str, column: int) -> None:
@@ -84,3 +106,19 @@ def test_a_missing_attribute_reads_as_an_empty_text_and_never_raises() -> None:
     assert LANGUAGE.compile('lead.attributes.tool == ""').holds(values())
     assert LANGUAGE.compile('lead.attributes["tool"] == ""').holds(values())
     assert not LANGUAGE.compile("lead.attributes.seconds > 10").holds(values())
+
+
+def test_presence_can_be_asked_for() -> None:
+    asks = LANGUAGE.compile("has(lead.attributes.tool) && lead.attributes.tool != 1")
+    assert not asks.holds(values())
+    assert asks.holds(values(attributes={"tool": "Excel"}))
+
+
+def test_what_is_sealed_is_refused_with_what_to_ask_instead() -> None:
+    with pytest.raises(conditions.Wrong, match="has_email"):
+        LANGUAGE.compile('lead.email == ""')
+
+
+def test_a_condition_that_takes_too_many_steps_does_not_hold() -> None:
+    every = "lead.attributes.l.all(a, lead.attributes.l.all(b, lead.attributes.l.all(c, a + b + c > 0.0)))"
+    assert not LANGUAGE.compile(every).holds(values(attributes={"l": [1.0] * 300}))

@@ -235,6 +235,7 @@ class Stage:
             self._producer = kafka.producer(settings)
             await self._producer.start()
         await kafka.ensure_topics(settings, [name])
+        sent = []
         for subject, message in events:
             self._versions[topic, subject] += 1
             headers = envelope.headers(
@@ -248,9 +249,11 @@ class Stage:
             )
             partition = kafka.partition_of(subject.bytes, PARTITIONS)
             for _ in range(2 if twice else 1):
-                await self._producer.send_and_wait(
-                    name, message.SerializeToString(), key=subject.bytes, partition=partition, headers=headers
+                value = message.SerializeToString()
+                sent.append(
+                    await self._producer.send(name, value, key=subject.bytes, partition=partition, headers=headers)
                 )
+        await asyncio.gather(*sent)
 
     async def close(self) -> None:
         """Stop everything; an error that ended a service is raised."""

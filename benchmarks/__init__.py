@@ -1,0 +1,1 @@
+"""Measurements: one command each, printing tables with ratios. Never a timed test."""
