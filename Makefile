@@ -22,7 +22,7 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@test -x $(UV) || { echo "Installing uv"; $(PYTHON) -m venv $(VENV)/bootstrap && $(VENV)/bootstrap/bin/pip --quiet --disable-pip-version-check install uv; }
 	@echo "Installing packages"
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))
 	@touch $(STAMP)
 

@@ -9,12 +9,15 @@ from uuid import UUID
 from backbone import envelope, kafka, parking, subjects, telemetry
 from backbone.database import Connection
 from backbone.envelope import Incoming, Poison, Unknown
+from handoff.events import topics
 from handoff.events.v1 import intake_pb2
 
 Handler = Callable[[Connection, Sequence[Incoming]], Awaitable[None]]
 """Changes state and adds events for a batch, in the batch's transaction. Set-based: never a statement an event."""
 
 NEVER_PARKED: Final = "PersonalDataErased"
+ALWAYS_READ: Final = frozenset({"LeadMerged", "LeadUnmerged", "PersonalDataErased"})
+"""Links and tombstones are every service's."""
 
 
 class Displaced(Exception):
@@ -29,6 +32,8 @@ class Batches:
     namespace: str
     handle: Handler
     letters: parking.Letters
+    kinds: frozenset[str] | None = None
+    """Event types that the handler wants; the others are passed over without being decoded. None: all."""
 
     async def apply(self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]) -> None:
         """Apply the records once. Displaced when they are not ours to apply."""
@@ -109,6 +114,8 @@ class Batches:
         incoming: list[Incoming] = []
         broken: list[tuple[Any, str]] = []
         for record in records:
+            if self._is_passed_over(record):
+                continue
             try:
                 incoming.append(open_record(self.namespace, record))
             except Unknown:
@@ -116,6 +123,15 @@ class Batches:
             except Poison as error:
                 broken.append((record, str(error)))
         return incoming, broken
+
+    def _is_passed_over(self, record: Any) -> bool:
+        if self.kinds is None:
+            return False
+        for name, value in record.headers:
+            if name == "ce_type":
+                kind = value.rpartition(b".")[2].decode(errors="replace")
+                return kind in _KNOWN and kind not in self.kinds and kind not in ALWAYS_READ
+        return False
 
     async def _settle_identity(
         self, conn: Connection, events: Sequence[Incoming], known: dict[UUID, subjects.Subject]
@@ -140,6 +156,9 @@ class Batches:
             event.about(known[event.subject].subject_id, erased=known[event.subject].erased_at is not None)
             for event in events
         ]
+
+
+_KNOWN: Final = frozenset(name for events in topics.EVENTS.values() for name in events)
 
 
 def open_record(namespace: str, record: Any) -> Incoming:

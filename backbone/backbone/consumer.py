@@ -45,6 +45,7 @@ class Consumer:
         service: str,
         reads: Iterable[str],
         handle: Handler,
+        kinds: frozenset[str] | None = None,
         stopping: asyncio.Event,
     ) -> None:
         self.group = kafka.group_name(settings.namespace, service)
@@ -57,6 +58,7 @@ class Consumer:
             group=self.group,
             namespace=settings.namespace,
             handle=handle,
+            kinds=kinds,
             letters=parking.Letters(
                 topic=kafka.dead_letter_name(settings.namespace, service), partitions=settings.partitions
             ),

@@ -66,10 +66,26 @@ class Service(Generic[S]):
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     _gates: list[Consumer] = field(default_factory=list)
 
-    def consume(self, topics: Iterable[str], handle: Handler, *, gates_readiness: bool = True) -> Consumer:
-        """Read these topics (short names) as this service's consumer group; the handler gets batches of at most 500."""
+    def consume(
+        self,
+        topics: Iterable[str],
+        handle: Handler,
+        *,
+        kinds: Iterable[str] | None = None,
+        gates_readiness: bool = True,
+    ) -> Consumer:
+        """Read these topics (short names) as this service's consumer group; the handler gets batches of at most 500.
+
+        `kinds` are the event types that it wants; links and tombstones come always.
+        """
         consumer = Consumer(
-            self.settings, self.database, service=self.name, reads=topics, handle=handle, stopping=self.stopping
+            self.settings,
+            self.database,
+            service=self.name,
+            reads=topics,
+            handle=handle,
+            kinds=frozenset(kinds) if kinds is not None else None,
+            stopping=self.stopping,
         )
         self.consumers.append(consumer)
         if gates_readiness:

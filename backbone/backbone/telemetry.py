@@ -28,6 +28,7 @@ REQUESTS: Final = Histogram("handoff_request_seconds", "HTTP requests by route",
 _traces: ContextVar[Mapping[UUID, str]] = ContextVar("traces")
 _propagator: Final = TraceContextTextMapPropagator()
 _tracer: Final = trace.get_tracer("handoff")
+_spans_wanted = False
 
 
 class _OncePerSecond(logging.Filter):
@@ -88,6 +89,8 @@ def configure_traces(service: str, endpoint: str) -> None:
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    global _spans_wanted
+    _spans_wanted = True
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
     trace.set_tracer_provider(provider)
 
@@ -98,6 +101,9 @@ def following(incoming: Iterable[tuple[UUID, str, str]]) -> Iterator[None]:
     spans: list[trace.Span] = []
     traces: dict[UUID, str] = {}
     for subject, name, traceparent in incoming:
+        if not _spans_wanted:
+            traces[subject] = traceparent
+            continue
         span = _tracer.start_span(name, context=_propagator.extract({"traceparent": traceparent}))
         spans.append(span)
         traces[subject] = _traceparent(span) or traceparent

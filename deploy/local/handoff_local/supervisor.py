@@ -29,6 +29,9 @@ LONGEST_BACKOFF_S: Final = 10.0
 STEADY_AFTER_S: Final = 20.0
 STOP_PATIENCE_S: Final = 6.0
 
+_OURS_TO_SAY: Final = ("HANDOFF_", "PYTHONDONTWRITEBYTECODE")
+"""Services are told by us alone, and keep their bytecode: without it each start compiles every library again."""
+
 Say = Callable[[str], None]
 
 
@@ -156,7 +159,7 @@ class Supervisor:
     def _start_service(self, part: Part) -> "subprocess.Popen[bytes]":
         blueprint = Plan(self.home, self.port)
         environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("HANDOFF_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(_OURS_TO_SAY)},
             **blueprint.environment_of(part.name),
             "HANDOFF_PORT": str(part.port),
             "HANDOFF_METRICS_PORT": str(part.metrics_port),

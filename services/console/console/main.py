@@ -21,7 +21,7 @@ async def compose(service: process.Service[Settings]) -> None:
     machines += [{"hash": row["key_hash"], "name": row["name"], "role": row["role"]} for row in issued]
     service.access.trust([security.public_jwk(key)], machines)
     service.app.include_router(api.router(service.database, service.outbox, service.access, key, settings.service_keys))
-    service.consume(["intake"], Handler(service.outbox).handle)
+    service.consume(["intake"], Handler(service.outbox).handle, kinds=())
 
 
 def _signing_key(path: str) -> Ed25519PrivateKey:

@@ -5,10 +5,21 @@ from forecast import api
 from forecast.consumer import Handler
 from forecast.settings import Settings
 
+KINDS = (
+    "LeadCaptured",
+    "LeadUpdated",
+    "LeadQualified",
+    "LeadSalesReady",
+    "LeadSalesQualified",
+    "LeadHandedBack",
+    "LeadRouted",
+    "SettingsChanged",
+)
+
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer and the routes together."""
-    service.consume(["intake", "qualification", "routing", "console"], Handler(service.outbox).handle)
+    service.consume(["intake", "qualification", "routing", "console"], Handler(service.outbox).handle, kinds=KINDS)
     service.app.include_router(api.router(service.database, service.outbox))
 
 

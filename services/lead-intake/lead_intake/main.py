@@ -27,6 +27,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.consume(
         ["routing", "qualification", "sla", "forecast", "notifications", "console"],
         consumer.handle,
+        kinds=("LeadRouted", "AssignmentReleased", "PersonalDataDeleted"),
         gates_readiness=False,
     )
 

@@ -6,12 +6,23 @@ from notifications.consumer import Handler
 from notifications.sending import Sender
 from notifications.settings import Settings
 
+KINDS = (
+    "LeadCaptured",
+    "LeadUpdated",
+    "LeadRouted",
+    "RepChanged",
+    "LeadHandedBack",
+    "SlaWarned",
+    "SlaBreached",
+    "SlaEscalated",
+)
+
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer, the sender and the routes together."""
     email_on = bool(service.settings.smtp_url)
     handler = Handler(service.outbox, email_on=email_on)
-    service.consume(["intake", "qualification", "routing", "sla", "forecast"], handler.handle)
+    service.consume(["intake", "qualification", "routing", "sla", "forecast"], handler.handle, kinds=KINDS)
     sender = Sender(service.database, service.outbox, service.settings)
     service.at_close(sender.close)
     service.work("sender", sender.run)

@@ -6,12 +6,23 @@ from qualification.consumer import Handler
 from qualification.settings import Settings
 from qualification.store_definitions import Compiled
 
+KINDS = (
+    "LeadCaptured",
+    "LeadUpdated",
+    "EngagementRecorded",
+    "LeadRouted",
+    "AssignmentReleased",
+    "OpportunityWon",
+    "OpportunityLost",
+    "OpportunityMoved",
+)
+
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the routes, the consumer and the background rescoring together."""
     compiled = Compiled()
     handler = Handler(service.outbox, compiled, service.settings)
-    service.consume(["intake", "routing", "forecast"], handler.handle)
+    service.consume(["intake", "routing", "forecast"], handler.handle, kinds=KINDS)
     service.app.include_router(api_definitions.router(service.database, service.outbox))
     service.app.include_router(reasons.router(service.database))
     service.app.include_router(api.router(service.database, service.outbox, compiled))

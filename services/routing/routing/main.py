@@ -6,12 +6,28 @@ from routing.consumer import Handler
 from routing.settings import Settings
 from routing.store_group import Cache
 
+KINDS = (
+    "LeadCaptured",
+    "LeadUpdated",
+    "TouchRecorded",
+    "LeadQualified",
+    "LeadSalesReady",
+    "LeadSalesQualified",
+    "LeadHandedBack",
+    "LeadDemoted",
+    "LeadRecycled",
+    "LeadDisqualified",
+    "OpportunityWon",
+    "OpportunityLost",
+    "SlaEscalated",
+)
+
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the routes, the consumer and the timer together; they share what is known of the group."""
     cache = Cache()
     handler = Handler(service.outbox, cache)
-    service.consume(["intake", "qualification", "sla", "forecast"], handler.handle)
+    service.consume(["intake", "qualification", "sla", "forecast"], handler.handle, kinds=KINDS)
     service.app.include_router(api_reps.router(service.database, service.outbox, cache))
     service.app.include_router(api.router(service.database, service.outbox, cache))
     service.work("timers", lambda: timers.run(service.database, service.outbox, cache))

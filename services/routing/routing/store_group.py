@@ -6,7 +6,7 @@ keep the reps in memory, valid while the row's sequence is the one they know.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,6 +29,10 @@ class Known:
     paused: bool
     calendar: Calendar
     time_off: Sequence[tuple[datetime, datetime]]
+    away: WhyNot | None = None
+    back_at: datetime | None = None
+    holds_until: datetime | None = None
+    """Until when `away` and `back_at` hold; None: they were never looked up."""
 
 
 @dataclass(slots=True)
@@ -140,19 +144,28 @@ def _rep(row: Any) -> Rep:
 def _set_availability(group: Group, now: datetime) -> None:
     for rep_id, rep in group.index.reps.items():
         known = group.known[rep_id]
-        rep.away, rep.back_at = availability(known, now)
+        if known.holds_until is None or now >= known.holds_until:
+            known.away, known.back_at, known.holds_until = availability(known, now)
+        rep.away, rep.back_at = known.away, known.back_at
 
 
-def availability(known: Known, now: datetime) -> tuple[WhyNot | None, datetime | None]:
-    """Return why a rep gets nothing now, and when they are back; (None, None) for one at work."""
+def availability(known: Known, now: datetime) -> tuple[WhyNot | None, datetime | None, datetime]:
+    """Return why a rep gets nothing now (None: they do), when they are back, and until when this holds."""
     if not known.document["active"]:
-        return WhyNot.INACTIVE, None
+        return WhyNot.INACTIVE, None, _FOR_EVER
     if known.paused:
-        return WhyNot.PAUSED, None
-    if calendars.open_until(known.calendar, now) is not None:
-        return None, None
-    away = any(start <= now < end for start, end in known.time_off)
-    return (WhyNot.ON_LEAVE if away else WhyNot.OFF_HOURS), calendars.next_opening(known.calendar, now)
+        return WhyNot.PAUSED, None, _FOR_EVER
+    closes = calendars.open_until(known.calendar, now)
+    if closes is not None:
+        return None, None, closes
+    back = calendars.next_opening(known.calendar, now)
+    leave = next((end for start, end in known.time_off if start <= now < end), None)
+    changes = min((at for at in (back, leave) if at is not None), default=now + _LOOK_AGAIN)
+    return (WhyNot.ON_LEAVE if leave is not None else WhyNot.OFF_HOURS), back, changes
+
+
+_FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+_LOOK_AGAIN: Final = timedelta(days=1)
 
 
 class CapBroken(Exception):

@@ -7,11 +7,21 @@ from sla_monitor.firing import Firing
 from sla_monitor.settings import Settings
 from sla_monitor.store import Policies
 
+KINDS = (
+    "LeadCaptured",
+    "LeadUpdated",
+    "EngagementRecorded",
+    "TouchRecorded",
+    "LeadRouted",
+    "AssignmentAccepted",
+    "AssignmentReleased",
+)
+
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer, the firing and the routes together."""
     handler = Handler(service.outbox, Policies())
-    consumer = service.consume(["intake", "qualification", "routing"], handler.handle)
+    consumer = service.consume(["intake", "qualification", "routing"], handler.handle, kinds=KINDS)
     firing = Firing(service.database, service.outbox, consumer, catch_up_s=service.settings.catch_up_seconds)
     service.app.include_router(api.router(service.database, service.stopping))
     service.work("firing", firing.run)
