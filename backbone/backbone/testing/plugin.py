@@ -1,5 +1,6 @@
 """The fixtures of every test in the house: `start`, `database`, `signer`, `servers`."""
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -8,7 +9,18 @@ from backbone.database import Database, connect
 from backbone.testing.servers import PACKAGES, Servers, servers
 from backbone.testing.stage import Signer, Stage
 
-__all__ = ["database", "servers", "signer", "start"]
+__all__ = ["chance", "database", "pytest_addoption", "servers", "signer", "start"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let fault tests be tried with any seed."""
+    parser.addoption("--seed", type=int, default=20261124, help="of the fault tests' dice")
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """The dice of a fault test."""
+    return random.Random(request.config.getoption("--seed"))  # noqa: S311 - no secret
 
 
 @pytest.fixture(scope="session")
