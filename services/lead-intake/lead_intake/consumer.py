@@ -11,12 +11,18 @@ from lead_intake import store
 
 async def handle(conn: Connection, events: Sequence[Incoming]) -> None:
     """Note owners and answers to erasures."""
+    owners: dict[UUID, tuple[UUID, str, int]] = {}
+    released: dict[UUID, int] = {}
     for event in events:
         message = event.message
         if isinstance(message, routing_pb2.LeadRouted):
-            await store.set_owners(conn, [(event.subject, message.rep_id, message.cycle)])
+            owners[event.subject] = (event.subject, message.rep_id, message.cycle)
         elif isinstance(message, routing_pb2.AssignmentReleased):
-            await store.clear_owners(conn, [(event.subject, message.cycle)])
+            released[event.subject] = message.cycle
+    if owners:
+        await store.set_owners(conn, list(owners.values()))
+    if released:
+        await store.clear_owners(conn, list(released.items()))
     answers = {
         (UUID(event.message.erasure_id), event.message.service)
         for event in events
