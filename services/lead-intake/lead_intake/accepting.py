@@ -1,351 +1,258 @@
 """The transaction in which a batch of events becomes leads: who is who, what changed, what is told to everybody."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from backbone import ids, streams, subjects, vault
+from backbone import ids, vault
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from backbone.problem import Problem
 from handoff.events.v1 import intake_pb2
-from lead_intake import domain, events, store, store_events
-from lead_intake.asks import Ask
-from lead_intake.domain import Identifier, Lead, Outcome
+from lead_intake import batch as batches
+from lead_intake import domain, events, payloads, repeating, store_events
+from lead_intake.asks import Ask, Fact
+from lead_intake.batch import Batch
+from lead_intake.domain import Lead, Outcome
+from lead_intake.identity import Join
+from lead_intake.repeating import Answer, answer_of
 from lead_intake.vaulting import Vault
 
-Answer = dict[str, Any] | Problem
-
-
-@dataclass(kw_only=True, slots=True)
-class Batch:
-    """What is known while the batch goes on, in memory; written at its end."""
-
-    owners: domain.Owners
-    erased: Mapping[Identifier, datetime]
-    survivors: dict[UUID, UUID]
-    leads: dict[UUID, Lead]
-    keys: dict[UUID, bytes]
-    gone: set[UUID]
-    sealed_names: dict[UUID, tuple[str, ...]] = field(default_factory=dict)
-    fresh: set[UUID] = field(default_factory=set)
-    dirty: dict[UUID, None] = field(default_factory=dict)
-    claimed: list[Identifier] = field(default_factory=list)
-    links: list[tuple[UUID, UUID]] = field(default_factory=list)
-    facts: list[dict[str, Any]] = field(default_factory=list)
-    settled: list[tuple[UUID, UUID]] = field(default_factory=list)
-    consents: list[tuple[UUID, Mapping[str, Any]]] = field(default_factory=list)
-    announcements: list[Any] = field(default_factory=list)
-    """Made into events at the end, when every lead has its key: callables of (batch) -> list of events."""
+FactKey = tuple[str, str, str]
 
 
 async def accept(conn: Connection, keeper: Vault, outbox: Outbox, asks: Sequence[Ask]) -> list[Answer]:
     """Accept the events in order and return an answer for each."""
-    doubles = await _doubles(conn, asks)
-    batch = await _begin(conn, keeper, asks)
+    repeated = await repeating.find(conn, asks)
+    identifiers = {one for ask in asks for one in ask.identifiers}
+    named = {ask.lead_id for ask in asks if ask.lead_id is not None}
+    batch = await batches.begin(conn, keeper, identifiers, named)
     known_facts = await store_events.find_facts(conn, [one for ask in asks if (one := _fact_key(ask)) is not None])
-    seen: dict[tuple[str, str], dict[str, Any]] = {}
     answers: list[Answer] = []
-    accepted: list[tuple[Ask, dict[str, Any]]] = []
+    accepted: list[tuple[Ask, Mapping[str, Any]]] = []
     for ask in asks:
-        key = (ask.connection_id, ask.dedupe) if ask.dedupe is not None else None
-        double = doubles.get(key) if key is not None else None
-        if double is None and key is not None and key in seen:
-            answers.append({**seen[key], **({} if ask.body_hash else {"outcome": Outcome.DUPLICATE})})
-            continue
-        if double is not None:
-            answers.append(_same_again(ask, double))
-            continue
-        answer = _accept_one(batch, ask, known_facts)
+        answer = repeated.answer(ask)
+        if answer is None:
+            answer = _accept_one(batch, ask, known_facts)
+            if not isinstance(answer, Problem):
+                accepted.append((ask, answer))
+                repeated.remember(ask, answer)
         answers.append(answer)
-        if not isinstance(answer, Problem):
-            accepted.append((ask, answer))
-            if key is not None:
-                seen[key] = answer
-    await _release_waiting(conn, batch)
-    await _write(conn, keeper, outbox, batch, accepted)
+    await _release_waiting(conn, keeper, batch)
+    if accepted:
+        await batches.write(conn, keeper, outbox, batch, at=max(ask.received_at for ask, _ in accepted))
+        await store_events.add_events(conn, [_event_row(keeper, batch, ask, answer) for ask, answer in accepted])
     return answers
 
 
-async def _doubles(conn: Connection, asks: Sequence[Ask]) -> dict[tuple[str, str], Any]:
-    keys = [(ask.connection_id, ask.dedupe) for ask in asks if ask.dedupe is not None]
-    return await store_events.find_doubles(conn, keys) if keys else {}
-
-
-def _same_again(ask: Ask, double: Any) -> Answer:
-    if ask.body_hash is not None and double["body_hash"] != ask.body_hash:
-        return Problem(422, "Another body", "This Idempotency-Key was used with another body. Take a new key.")
-    outcome = double["outcome"] if ask.body_hash is not None else Outcome.DUPLICATE
-    return _answer(double["event_id"], double["lead_id"], outcome)
-
-
-def _answer(event_id: UUID, lead_id: UUID | None, outcome: str, reason: str | None = None) -> dict[str, Any]:
-    return {
-        "event_id": str(event_id),
-        **({"lead_id": str(lead_id)} if lead_id is not None else {}),
-        "outcome": str(outcome),
-        **({"reason": reason} if reason is not None else {}),
-    }
-
-
-def _fact_key(ask: Ask) -> tuple[str, str, str] | None:
-    if ask.fact is None or ask.fact.external_id is None:
-        return None
-    return (ask.fact.what, ask.connection_id, ask.fact.external_id)
-
-
-async def _begin(conn: Connection, keeper: Vault, asks: Sequence[Ask]) -> Batch:
-    """Lock identifiers, then leads, and read what is known of them."""
-    wanted = {one for ask in asks for one in ask.identifiers}
-    wanted |= {ask.fact.identifier for ask in asks if ask.fact is not None and ask.fact.identifier is not None}
-    owners, erased = await store.lock_identifiers(conn, wanted) if wanted else (domain.Owners(), {})
-    lead_ids = set(owners.leads.values())
-    lead_ids |= {ask.lead_id for ask in asks if ask.lead_id is not None}
-    lead_ids |= {ask.fact.lead_id for ask in asks if ask.fact is not None and ask.fact.lead_id is not None}
-    locked = await subjects.lock(conn, lead_ids) if lead_ids else {}
-    survivors = {lead_id: subject.subject_id for lead_id, subject in locked.items()}
-    keys = await keeper.fetch(set(survivors.values())) if survivors else {}
-    leads = await store.load(conn, set(survivors.values()), keys) if survivors else {}
-    gone = {lead_id for lead_id, subject in locked.items() if subject.erased_at is not None}
-    return Batch(owners=owners, erased=erased, survivors=survivors, leads=leads, keys=keys, gone=gone)
-
-
-def _accept_one(batch: Batch, ask: Ask, known_facts: dict[tuple[str, str, str], Any]) -> Answer:
+def _accept_one(batch: Batch, ask: Ask, known_facts: dict[FactKey, Any]) -> Answer:
     if ask.held_because is not None:
-        return _answer(ask.event_id, None, Outcome.HELD, ask.held_because)
+        return answer_of(ask.event_id, None, Outcome.HELD, ask.held_because)
     if ask.ignored_because is not None:
-        return _answer(ask.event_id, None, Outcome.IGNORED, ask.ignored_because)
+        return answer_of(ask.event_id, None, Outcome.IGNORED, ask.ignored_because)
     if ask.fact is not None:
-        return _accept_fact(batch, ask, known_facts)
-    assert ask.capture is not None
+        return _accept_fact(batch, ask, ask.fact, known_facts)
     if ask.lead_id is not None:
-        return _correct(batch, ask)
+        return _correct(batch, ask, ask.lead_id)
     if _was_erased(batch, ask):
-        return _answer(ask.event_id, None, Outcome.ERASED)
+        return answer_of(ask.event_id, None, Outcome.ERASED)
     return _capture(batch, ask)
 
 
 def _was_erased(batch: Batch, ask: Ask) -> bool:
+    """Say whether this is an old event of somebody who was erased; a later one makes a new lead."""
     assert ask.capture is not None
-    dates = [batch.erased[one] for one in ask.identifiers if one in batch.erased and one not in batch.owners.leads]
-    return bool(dates) and ask.capture.occurred_at <= max(dates) and not batch.owners.find(ask.identifiers, {})
+    people = batch.people
+    dates = [batch.erased[one] for one in ask.identifiers if one in batch.erased]
+    known = any(
+        one in people.owners or (one in people.phones and people.phones[one].holders) for one in ask.identifiers
+    )
+    return bool(dates) and not known and ask.capture.occurred_at <= max(dates)
 
 
 def _capture(batch: Batch, ask: Ask) -> Answer:
     capture = ask.capture
     assert capture is not None
-    found = [lead_id for lead_id in batch.owners.find(ask.identifiers, batch.survivors) if lead_id in batch.leads]
-    if not found:
-        lead = domain.begin(ids.new(), capture)
-        outcome = Outcome.CREATED
-        batch.fresh.add(lead.lead_id)
-        batch.survivors[lead.lead_id] = lead.lead_id
-    elif len(found) == 1:
-        before = batch.leads[found[0]]
-        lead = domain.learn(before, capture)
-        outcome = (
-            Outcome.UPDATED if domain.changed_fields(before, lead) or ask.said or ask.consents else Outcome.DUPLICATE
-        )
+    place = batch.people.place(ask.identifiers, ids.new())
+    ask.origin = place.lead
+    if place.is_new:
+        batch.leads[place.lead] = domain.begin(place.lead, capture)
+        batch.fresh[place.lead] = None
+        batch.dirty[place.lead] = None
+    for change in place.changes:
+        batch.apply(change, at=ask.received_at)
+    joined = any(isinstance(change, Join) for change in place.changes)
+    if place.is_new and not joined:
+        return _keep(batch, ask, batch.leads[place.lead], Outcome.CREATED, [])
+    before = batch.leads[batch.people.survivor(place.lead)]
+    lead = domain.learn(before, capture)
+    changed = domain.changed_fields(before, lead)
+    if joined:
+        outcome = Outcome.UPDATED if place.is_new else Outcome.MERGED
     else:
-        keep = domain.oldest([batch.leads[lead_id] for lead_id in found])
-        for other in found:
-            if other != keep.lead_id:
-                keep = _merge(batch, keep, batch.leads[other], ask, why="the same identifiers")
-        lead = domain.learn(keep, capture)
-        outcome = Outcome.MERGED
-    _keep(batch, ask, lead, outcome, before=batch.leads.get(lead.lead_id))
-    batch.claimed += batch.owners.claim(ask.identifiers, lead.lead_id)
-    return _answer(ask.event_id, lead.lead_id, outcome)
+        outcome = Outcome.UPDATED if changed or ask.said or ask.consents else Outcome.DUPLICATE
+    if outcome is not Outcome.DUPLICATE:
+        payloads.check_size(lead.attributes)
+        lead = batch.put(place.lead, lambda known: domain.learn(known, capture))
+    return _keep(batch, ask, lead, outcome, changed)
 
 
-def _merge(batch: Batch, keep: Lead, other: Lead, ask: Ask, *, why: str) -> Lead:
-    united = domain.unite(keep, other)
-    batch.leads[keep.lead_id] = united
-    batch.links.append((other.lead_id, keep.lead_id))
-    for lead_id, survivor in batch.survivors.items():
-        if survivor == other.lead_id:
-            batch.survivors[lead_id] = keep.lead_id
-    batch.survivors[other.lead_id] = keep.lead_id
-    batch.dirty.pop(other.lead_id, None)
-    batch.dirty[keep.lead_id] = None
-    names = batch.sealed_names.setdefault(keep.lead_id, tuple(ask.sealed_names))
-
-    def announce() -> list[Event]:
-        sealed = events.seal(batch.keys[united.lead_id], united, names)
-        return events.merged(united, other.lead_id, sealed=sealed, sealed_names=names, at=ask.received_at, why=why)
-
-    batch.announcements.append(announce)
-    return united
-
-
-def _keep(batch: Batch, ask: Ask, lead: Lead, outcome: Outcome, *, before: Lead | None) -> None:
-    batch.leads[lead.lead_id] = lead
-    names = tuple(dict.fromkeys((*batch.sealed_names.get(lead.lead_id, ()), *ask.sealed_names)))
-    batch.sealed_names[lead.lead_id] = names
-    for said in ask.consents:
-        batch.consents.append((lead.lead_id, said))
-        batch.announcements.append(lambda said=said: [events.consent(lead, said, at=ask.received_at)])
-    if outcome is Outcome.DUPLICATE:
-        return
-    batch.dirty[lead.lead_id] = None
-    shape = intake_pb2.LeadCaptured if outcome is Outcome.CREATED else intake_pb2.LeadUpdated
-    changed = domain.changed_fields(before, lead) if before is not None else []
+def _correct(batch: Batch, ask: Ask, lead_id: UUID) -> Answer:
+    """Take a person's correction of a lead that they named."""
     capture = ask.capture
     assert capture is not None
-
-    def announce() -> list[Event]:
-        return [
-            events.lead_event(
-                shape,
-                lead,
-                sealed=events.seal(batch.keys[lead.lead_id], lead, names),
-                sealed_names=names,
-                occurred_at=capture.occurred_at,
-                received_at=ask.received_at,
-                said={**ask.said, **({"verified": True} if capture.verified else {})},
-                event_id=ask.event_id,
-                connection_id=ask.connection_id,
-                provider=ask.provider,
-                changed=changed,
-            )
-        ]
-
-    batch.announcements.insert(len(batch.announcements) - len(ask.consents), announce)
-
-
-def _correct(batch: Batch, ask: Ask) -> Answer:
-    """Take a person's correction of a lead that they named."""
-    assert ask.lead_id is not None
-    assert ask.capture is not None
-    before = batch.leads.get(batch.survivors.get(ask.lead_id, ask.lead_id))
-    if before is None or ask.lead_id in batch.gone:
+    before = batch.shown(lead_id)
+    if before is None or lead_id in batch.gone:
         return Problem(404, "No such lead", "Send the id of a lead that was not erased.")
-    taken = [one for one in ask.identifiers if batch.owners.leads.get(one, before.lead_id) != before.lead_id]
-    if taken:
+    owners = {batch.people.survivor(owner) for one in ask.identifiers if (owner := batch.people.find(one)) is not None}
+    if owners - {before.lead_id}:
         return Problem(409, "Another lead has it", "Another lead has this identifier. Merge the two leads instead.")
-    lead = domain.learn(before, ask.capture)
-    outcome = Outcome.UPDATED if domain.changed_fields(before, lead) else Outcome.DUPLICATE
-    _keep(batch, ask, lead, outcome, before=before)
-    batch.claimed += batch.owners.claim(ask.identifiers, lead.lead_id)
-    return _answer(ask.event_id, lead.lead_id, outcome)
+    ask.origin = before.lead_id
+    lead = batch.put(before.lead_id, lambda known: domain.learn(known, capture))
+    batch.people.claim(ask.identifiers, before.lead_id)
+    changed = domain.changed_fields(before, lead)
+    return _keep(batch, ask, lead, Outcome.UPDATED if changed else Outcome.DUPLICATE, changed)
 
 
-def _accept_fact(batch: Batch, ask: Ask, known: dict[tuple[str, str, str], Any]) -> Answer:
-    fact = ask.fact
-    assert fact is not None
+def _keep(batch: Batch, ask: Ask, lead: Lead, outcome: Outcome, changed: Sequence[str]) -> Answer:
+    """Tell everybody what was learned, and what was allowed."""
+    if outcome is not Outcome.DUPLICATE:
+        batch.announcements.append(partial(_told, ask=ask, lead=lead, outcome=outcome, changed=changed))
+    for said in ask.consents:
+        assert ask.origin is not None
+        batch.consents.append((ask.origin, said))
+        batch.announcements.append(partial(_told_consent, said=said, lead=lead, at=ask.received_at))
+    return answer_of(ask.event_id, lead.lead_id, outcome)
+
+
+def _told(batch: Batch, *, ask: Ask, lead: Lead, outcome: Outcome, changed: Sequence[str]) -> list[Event]:
+    capture = ask.capture
+    assert capture is not None
+    return [
+        events.lead_event(
+            intake_pb2.LeadCaptured if outcome is Outcome.CREATED else intake_pb2.LeadUpdated,
+            lead,
+            sealed=events.seal(batch.keys[lead.lead_id], lead),
+            occurred_at=capture.occurred_at,
+            received_at=ask.received_at,
+            said={**ask.said, **({"verified": True} if capture.verified else {})},
+            event_id=ask.event_id,
+            connection_id=ask.connection_id,
+            provider=ask.provider,
+            changed=changed,
+        )
+    ]
+
+
+def _told_consent(_: Batch, *, said: Mapping[str, Any], lead: Lead, at: datetime) -> list[Event]:
+    return [events.consent(lead, said, at=at)]
+
+
+def _accept_fact(batch: Batch, ask: Ask, fact: Fact, known: dict[FactKey, Any]) -> Answer:
     key = _fact_key(ask)
     if key is not None and key in known:
-        return _answer(known[key]["fact_id"], known[key]["lead_id"], Outcome.DUPLICATE)
-    named = fact.lead_id if fact.lead_id is not None else batch.owners.leads.get(_one(fact.identifier))
-    lead = batch.leads.get(batch.survivors.get(named, named)) if named is not None else None
-    if fact.lead_id is not None and (lead is None or fact.lead_id in batch.gone):
+        double = known[key]
+        lead_id = batch.people.survivor(double["lead_id"]) if double["lead_id"] is not None else None
+        return answer_of(double["fact_id"], lead_id, Outcome.DUPLICATE)
+    origins = [ask.lead_id] if ask.lead_id is not None else []
+    origins += [owner for one in ask.identifiers if (owner := batch.people.find(one)) is not None]
+    if len({batch.people.survivor(origin) for origin in origins}) > 1:
+        return Problem(409, "Two leads", "What you name it by belongs to two leads. Send lead_id alone.")
+    origin = origins[0] if origins else None
+    lead = batch.shown(origin) if origin is not None else None
+    if lead is None and ask.lead_id is not None:
         return Problem(404, "No such lead", "Send the id that POST /v1/leads answered with, of a lead not erased.")
+    if lead is None and any(batch.erased.get(one, fact.occurred_at) > fact.occurred_at for one in ask.identifiers):
+        return answer_of(ask.event_id, None, Outcome.ERASED)
     row = {
         "fact_id": ask.event_id,
         "what": fact.what,
         "connection_id": ask.connection_id,
         "external_id": fact.external_id,
-        "lead_id": lead.lead_id if lead is not None else None,
-        "waits_for": None if lead is not None else _one(fact.identifier).digest,
+        "lead_id": origin,
+        "waits_for": None if lead is not None else ask.identifiers[0].digest,
         "occurred_at": fact.occurred_at,
         "received_at": ask.received_at,
         "live": fact.live,
         "details": dict(fact.details),
         "note": fact.note.encode() if fact.note else None,
+        "hides": dict(fact.hides),
+        "ask": ask,
     }
     batch.facts.append(row)
     if key is not None:
         known[key] = row
     if lead is None:
-        return _answer(ask.event_id, None, Outcome.HELD, "the lead is not known yet")
-    _announce_fact(batch, row, lead.lead_id)
-    return _answer(ask.event_id, lead.lead_id, Outcome.CREATED)
+        return answer_of(ask.event_id, None, Outcome.HELD, "the lead is not known yet")
+    ask.origin = origin
+    _announce_fact(batch, row)
+    return answer_of(ask.event_id, lead.lead_id, Outcome.CREATED)
 
 
-def _one(identifier: Identifier | None) -> Identifier:
-    assert identifier is not None
-    return identifier
+def _fact_key(ask: Ask) -> FactKey | None:
+    if ask.fact is None or ask.fact.external_id is None:
+        return None
+    return (ask.fact.what, ask.connection_id, ask.fact.external_id)
 
 
-def _announce_fact(batch: Batch, row: Mapping[str, Any], lead_id: UUID) -> None:
-    lead = batch.leads[lead_id]
+def _announce_fact(batch: Batch, row: Mapping[str, Any]) -> None:
+    """Tell everybody what a lead or a rep did; a lead that does something today is news from then on."""
+    at, origin = row["occurred_at"], row["lead_id"]
+    lead = batch.shown(origin)
+    assert lead is not None
     if row["what"] == "engagement" and row["live"] and not lead.live:
-        lead = replace(lead, arrived_at=row["occurred_at"])
-        batch.leads[lead_id] = lead
-        batch.dirty[lead_id] = None
-    hidden = row["details"].get("sealed") or {}
-
-    def announce() -> list[Event]:
-        if row["what"] == "touch":
-            return [events.touch(row, lead)]
-        sealed = vault.seal(batch.keys[lead_id], lead_id, {"properties": hidden}) if hidden else b""
-        return [events.engagement(row, lead, hidden=sealed)]
-
-    batch.announcements.append(announce)
+        lead = batch.put(origin, lambda known: domain.arrive(known, at))
+    batch.announcements.append(partial(_told_fact, row=row, lead=lead))
 
 
-async def _release_waiting(conn: Connection, batch: Batch) -> None:
+def _told_fact(batch: Batch, *, row: Mapping[str, Any], lead: Lead) -> list[Event]:
+    if row["what"] == "touch":
+        return [events.touch(row, lead)]
+    key = batch.keys[lead.lead_id]
+    hidden = vault.seal(key, lead.lead_id, {"properties": row["hides"]}) if row["hides"] else b""
+    return [events.engagement(row, lead, hidden=hidden)]
+
+
+async def _release_waiting(conn: Connection, keeper: Vault, batch: Batch) -> None:
     """Apply what waited for leads that have just become known."""
-    if not batch.claimed:
+    leads = {one.digest: batch.people.owners[one] for one in batch.people.claimed}
+    if not leads:
         return
-    leads = {one.digest: batch.survivors[batch.owners.leads[one]] for one in batch.claimed}
     early = [row for row in batch.facts if row["waits_for"] in leads]
     waiting = await store_events.take_waiting(conn, leads)
-    batch.settled += [(row["fact_id"], leads[row["waits_for"]]) for row in waiting]
+    for row in waiting:
+        row["hides"] = keeper.open_json(row["hidden"]) if row["hidden"] is not None else {}
+    batch.settled += waiting
     for row in sorted([*waiting, *early], key=lambda one: (one["occurred_at"], one["fact_id"])):
         row["lead_id"], row["waits_for"] = leads[row["waits_for"]], None
-        _announce_fact(batch, row, row["lead_id"])
-
-
-async def _write(
-    conn: Connection, keeper: Vault, outbox: Outbox, batch: Batch, accepted: Sequence[tuple[Ask, Mapping[str, Any]]]
-) -> None:
-    batch.keys |= await keeper.make(batch.fresh)
-    if batch.fresh:
-        await subjects.lock(conn, batch.fresh)
-    if batch.claimed:
-        await store.save_identifiers(conn, batch.owners, batch.claimed)
-    if accepted:
-        await store_events.add_events(conn, [_event_row(keeper, batch, ask, answer) for ask, answer in accepted])
-    if batch.facts:
-        await store_events.add_facts(conn, batch.facts)
-    if batch.settled:
-        await store_events.settle_waiting(conn, batch.settled)
-    if batch.consents:
-        await store.add_consents(conn, batch.consents)
-    await outbox.add(conn, [event for announce in batch.announcements for event in announce()])
-    dirty = [batch.leads[lead_id] for lead_id in batch.dirty]
-    if dirty:
-        sealed = {
-            lead.lead_id: events.seal(batch.keys[lead.lead_id], lead, batch.sealed_names.get(lead.lead_id, ()))
-            for lead in dirty
-        }
-        seq = await streams.take(conn, "leads", len(dirty))
-        at = max(ask.received_at for ask, _ in accepted)
-        await store.save(conn, dirty, sealed, batch.sealed_names, at=at, first_seq=seq)
-    for merged, survivor in batch.links:
-        await subjects.link(conn, merged, survivor)
-        await store.link(conn, merged, survivor, "the same identifiers")
+        if "ask" in row:
+            row["ask"].origin = row["lead_id"]
+        _announce_fact(batch, row)
 
 
 def _event_row(keeper: Vault, batch: Batch, ask: Ask, answer: Mapping[str, Any]) -> dict[str, Any]:
-    lead_id = UUID(answer["lead_id"]) if "lead_id" in answer else None
-    key = batch.keys.get(lead_id) if lead_id is not None else None
-    text = ask.raw.decode(errors="replace")
-    # Without a lead there is no key that an erasure could destroy; the master key keeps what nobody could read yet.
-    body = vault.seal(key, lead_id, text) if key is not None and lead_id is not None else keeper.seal_secret(text)
     return {
         "event_id": ask.event_id,
         "connection_id": ask.connection_id,
-        "lead_id": lead_id,
+        "lead_id": ask.origin,
         "what": ask.fact.what if ask.fact is not None else "lead",
         "outcome": answer["outcome"],
         "reason": answer.get("reason"),
-        "sealed": body,
+        "sealed": _sealed_body(keeper, batch, ask, answer),
         "headers": dict(ask.headers),
         "received_at": ask.received_at,
         "dedupe": ask.dedupe,
         "body_hash": ask.body_hash,
     }
+
+
+def _sealed_body(keeper: Vault, batch: Batch, ask: Ask, answer: Mapping[str, Any]) -> bytes | None:
+    """Seal what came: with its lead's key; without a lead there is no key that an erasure could destroy but ours."""
+    if answer["outcome"] == Outcome.ERASED:
+        return None
+    text = ask.raw.decode(errors="replace")
+    if ask.origin is None:
+        return keeper.seal_secret(text)
+    return vault.seal(batch.keys[ask.origin], ask.origin, text)

@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from backbone import database, idempotency, ids, outbox, pages, security, times
 from backbone.problem import Problem
-from lead_intake import connections, domain, erasing, hygiene, joining, payloads, store, store_events
-from lead_intake.domain import Identifier, Kind
+from lead_intake import connections, domain, erasing, hygiene, joining, payloads, store, store_events, store_identity
 from lead_intake.doors import json_response, read_body
+from lead_intake.identity import Identifier, Kind
 from lead_intake.intaking import Flusher
 from lead_intake.payloads import LeadPost
 from lead_intake.reading import DIRECT, Reader
@@ -37,7 +37,7 @@ class NewConnection(_Body):
 
     provider: str
     name: Annotated[str, Field(min_length=1, max_length=200)]
-    secret: Annotated[str | None, Field(min_length=8, max_length=500)] = None
+    secret: Annotated[str | None, Field(min_length=1, max_length=500)] = None
     settings: dict[str, Any] = {}
 
 
@@ -80,12 +80,14 @@ def connections_router(
     async def create(request: Request, caller: Marketing, body: NewConnection) -> Response:
         """Make a connection. The secret is shown in this answer alone."""
         connections.check(body.provider, body.settings)
+        if body.secret is not None:
+            connections.check_secret(body.provider, body.secret)
         made = connections.Connection(
             connection_id=str(ids.new()),
             provider=body.provider,
             name=body.name,
             settings=body.settings,
-            secrets=[body.secret or connections.new_secret()],
+            secrets=[body.secret or connections.new_secret(body.provider)],
         )
 
         async def act(conn: database.Connection) -> idempotency.Answer:
@@ -138,10 +140,12 @@ def connections_router(
     @api.post("/{connection_id}/rotate-secret")
     async def rotate(_: Marketing, connection_id: str) -> dict[str, Any]:
         """Make a new secret; the present one stays good until the next rotation."""
-        secret = connections.new_secret()
         async with db.transaction() as conn:
-            if not await connections.rotate(conn, vault, connection_id, secret):
+            found = await connections.find(conn, vault, connection_id)
+            if found is None:
                 raise _no_connection()
+            secret = connections.new_secret(found.provider)
+            await connections.rotate(conn, vault, connection_id, secret)
         forget(connection_id)
         return {"id": connection_id, "secret": secret}
 
@@ -169,17 +173,16 @@ def leads_router(
         email: Annotated[str | None, Query(max_length=500)] = None,
         phone: Annotated[str | None, Query(max_length=100)] = None,
         external_id: Annotated[str | None, Query(max_length=128)] = None,
-        connection_id: Annotated[str, Query(max_length=128)] = DIRECT,
+        connection_id: Annotated[str | None, Query(max_length=128)] = None,
         updated_since: Annotated[str | None, Query(max_length=40)] = None,
         spam: bool | None = None,
     ) -> dict[str, Any]:
         """Find leads by one of their identifiers, or list them in the order of their changes."""
-        identifier = _asked_identifier(vault, email, phone, external_id, connection_id)
         async with db.reading() as conn:
-            if identifier is not None:
-                lead_id = await store.find_identifier(conn, identifier)
-                found = [await _shown(conn, vault, await _survivor(conn, lead_id), caller)] if lead_id else []
-                return pages.answer(found)
+            identifiers = await _asked_identifiers(conn, vault, email, phone, external_id, connection_id)
+            if identifiers is not None:
+                lead_ids = await store_identity.find(conn, identifiers)
+                return pages.answer([await _shown(conn, vault, lead_id, caller) for lead_id in lead_ids])
             if caller.role in ("rep", "sdr"):
                 raise Problem(
                     403, "Not yours to list", "A rep asks for a lead by its id, e-mail, phone or external id."
@@ -262,35 +265,37 @@ def leads_router(
 _CORRECTION = msgspec.json.Decoder(LeadPost)
 
 
-def _asked_identifier(
-    vault: Vault, email: str | None, phone: str | None, external_id: str | None, connection_id: str
-) -> Identifier | None:
+async def _asked_identifiers(
+    conn: database.Connection,
+    vault: Vault,
+    email: str | None,
+    phone: str | None,
+    external_id: str | None,
+    connection_id: str | None,
+) -> list[Identifier] | None:
+    """Return what to look for, None when nothing was named; an external id without its connection means any."""
     if email is not None:
-        normal = hygiene.email(email)
-        return Identifier(Kind.EMAIL, vault.digest(Kind.EMAIL, normal or email))
+        return [Identifier(Kind.EMAIL, vault.digest(Kind.EMAIL, hygiene.email(email) or email))]
     if phone is not None:
-        normal = hygiene.phone(phone, None)
-        return Identifier(Kind.PHONE, vault.digest(Kind.PHONE, normal or phone))
-    if external_id is not None:
-        kind = f"{Kind.EXTERNAL}:{connection_id}"
-        return Identifier(kind, vault.digest(kind, external_id))
-    return None
-
-
-async def _survivor(conn: database.Connection, lead_id: UUID) -> UUID:
-    while (row := await store.row(conn, lead_id)) is not None and row["merged_into"] is not None:
-        lead_id = row["merged_into"]
-    return lead_id
+        # A plus sign that nobody escaped arrives as a space.
+        text = f"+{phone.strip()}" if phone.startswith(" ") else phone
+        return [Identifier(Kind.PHONE, vault.digest(Kind.PHONE, hygiene.phone(text, None) or text))]
+    if external_id is None:
+        return None
+    those = [connection_id] if connection_id is not None else [DIRECT, *await connections.every_id(conn)]
+    kinds = [f"{Kind.EXTERNAL}:{one}" for one in those]
+    return [Identifier(kind, vault.digest(kind, external_id)) for kind in kinds]
 
 
 async def _shown(conn: database.Connection, vault: Vault, lead_id: UUID, caller: security.Caller) -> dict[str, Any]:
     row = await store.row(conn, lead_id)
     if row is None:
         raise Problem(404, "No such lead", "Send the id that POST /v1/leads answered with.")
-    if not caller.owns(await store.owner(conn, await _survivor(conn, lead_id))):
+    if not caller.owns(await store.owner(conn, row["merged_into"] or lead_id)):
         raise Problem(403, "Not your lead", "A rep sees own leads only.")
     keys = await vault.fetch([lead_id])
-    lead = (await store.load(conn, [lead_id], keys))[lead_id]
+    lead = store.lead_of(row, keys.get(lead_id))
+    merged_from = await store.merged_from(conn, lead_id)
     shown: dict[str, Any] = {name: lead.known.get(name) for name in domain.READABLE}
     shown |= {name: lead.personal.get(name) for name in domain.SEALED}
     external = next((value for connection, value in lead.external_ids if connection == DIRECT), None)
@@ -304,13 +309,13 @@ async def _shown(conn: database.Connection, vault: Vault, lead_id: UUID, caller:
         "attributes": lead.attributes,
         "first_touch": lead.first_touch or None,
         "last_touch": lead.last_touch or None,
-        "consent": await store.consents(conn, lead_id),
+        "consent": await store.consents(conn, [lead_id, *merged_from]),
         "live": lead.live,
         "occurred_at": times.text(lead.created_at),
         "created_at": times.text(lead.recorded_at),
         "updated_at": times.text(row["updated_at"]),
         "merged_into": str(row["merged_into"]) if row["merged_into"] else None,
-        "merged_from": [str(one) for one in await store.merged_from(conn, lead_id)],
+        "merged_from": [str(one) for one in merged_from],
         "erased_at": times.text(row["erased_at"]) if row["erased_at"] else None,
     }
 

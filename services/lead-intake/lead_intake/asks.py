@@ -7,21 +7,35 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from lead_intake.domain import Capture, Identifier
+from lead_intake.domain import Capture
+from lead_intake.identity import Identifier
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
-    """An engagement or a touch, for a lead that is named by its id or by one identifier."""
+    """An engagement or a touch; `hides` are those of its properties that are personal data."""
 
     what: str
-    lead_id: UUID | None
-    identifier: Identifier | None
     external_id: str | None
     occurred_at: datetime
     live: bool
     details: Mapping[str, Any]
+    hides: Mapping[str, Any] = field(default_factory=dict)
     note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BatchKey:
+    """The Idempotency-Key of a whole batch, and its body."""
+
+    caller: str
+    route: str
+    key: str
+    body_hash: bytes
+
+
+def _future() -> "asyncio.Future[Mapping[str, Any]]":
+    return asyncio.get_running_loop().create_future()
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,13 +52,15 @@ class Ask:
     fact: Fact | None = None
     identifiers: Sequence[Identifier] = ()
     lead_id: UUID | None = None
-    """The lead is known by its id: a correction by a person."""
+    """The lead is known by its id."""
+    origin: UUID | None = None
+    """The lead that it turned out to be of, which another one may stand for."""
     said: Mapping[str, Any] = field(default_factory=dict)
     consents: Sequence[Mapping[str, Any]] = ()
-    sealed_names: Sequence[str] = ()
     dedupe: str | None = None
     body_hash: bytes | None = None
     """With `dedupe`: another body under the same key is refused."""
+    batch_key: BatchKey | None = None
     held_because: str | None = None
     ignored_because: str | None = None
-    answer: "asyncio.Future[dict[str, Any]]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: "asyncio.Future[Mapping[str, Any]]" = field(default_factory=_future)

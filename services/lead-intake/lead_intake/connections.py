@@ -1,22 +1,23 @@
 """Connections: a marketing tool's way in, with its secrets sealed and its settings checked."""
 
-import secrets as randomness
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from backbone import database
 from backbone.problem import Pointer, Problem
-from lead_intake import providers
+from lead_intake import hygiene, providers
+from lead_intake.providers.shapes import OWN_FIELDS
 from lead_intake.vaulting import Vault
 
 ACTIVE_SECRETS: Final = 2
 """During a rotation the old one is good for a while."""
 SETTINGS: Final = frozenset({"default_source", "default_region", "mapping", "sealed_attributes"})
 LATER: Final = frozenset(
-    {"standard-webhooks", "hubspot", "typeform", "meta", "google-ads", "linkedin", "calendly", "segment", "rudderstack"}
-    | {"marketo", "salesforce-outbound", "web-to-lead", "zapier"}
+    {"hubspot", "typeform", "meta", "google-ads", "linkedin", "calendly", "segment", "rudderstack", "marketo"}
+    | {"salesforce-outbound", "web-to-lead"}
 )
+LONGEST_SOURCE: Final = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,19 +50,51 @@ def check(provider: str, settings: Mapping[str, Any]) -> None:
             f"Settings are: {', '.join(sorted(SETTINGS))}.",
             errors=[Pointer(f"/settings/{name}", "unknown") for name in unknown],
         )
-    mapping = settings.get("mapping", {})
-    if not isinstance(mapping, dict) or not all(isinstance(path, str) for path in mapping.values()):
-        raise Problem(
-            422,
-            "Not a mapping",
-            "`mapping` is an object of field: path.",
-            errors=[Pointer("/settings/mapping", "wrong")],
-        )
+    wrong = [
+        Pointer(f"/settings/{name}", words)
+        for name, (is_right, words) in _RULES.items()
+        if name in settings and not is_right(settings[name])
+    ]
+    if wrong:
+        raise Problem(422, "Not valid", "Correct the settings that `errors` points at.", errors=wrong)
 
 
-def new_secret() -> str:
-    """Return a secret of 256 bits."""
-    return f"hs_{randomness.token_urlsafe(32)}"
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        name in OWN_FIELDS and isinstance(path, str) and path for name, path in value.items()
+    )
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _is_source(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_SOURCE and "\x00" not in value
+
+
+def _is_region(value: Any) -> bool:
+    return isinstance(value, str) and hygiene.country(value) == value
+
+
+_RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "mapping": (_is_mapping, "an object of field: path, with the fields of POST /v1/leads"),
+    "sealed_attributes": (_is_names, "a list of names of attributes"),
+    "default_source": (_is_source, f"a text of 1 to {LONGEST_SOURCE} characters"),
+    "default_region": (_is_region, "ISO 3166-1 alpha-2, such as DE"),
+}
+
+
+def check_secret(provider: str, secret: str) -> None:
+    """Refuse a secret that the provider's signatures cannot be made with."""
+    if "\x00" in secret or not providers.PROVIDERS[provider].is_secret(secret):
+        place = Pointer("/secret", "not of the form that this provider takes")
+        raise Problem(422, "Not a secret", "Leave `secret` out, and one is made.", errors=[place])
+
+
+def new_secret(provider: str) -> str:
+    """Return a secret of 256 bits, as the provider writes them."""
+    return providers.PROVIDERS[provider].new_secret()
 
 
 async def add(conn: database.Connection, vault: Vault, connection: Connection) -> None:
@@ -90,6 +123,11 @@ async def page(conn: database.Connection, vault: Vault, *, after: str, limit: in
         limit,
     )
     return [_connection(row, vault) for row in rows]
+
+
+async def every_id(conn: database.Connection) -> list[str]:
+    """Return the ids of all connections, closed ones among them: what came by them stays."""
+    return [row[0] for row in await conn.fetch("SELECT connection_id FROM connection")]
 
 
 async def change(conn: database.Connection, connection_id: str, *, name: str | None, settings: Any) -> bool:

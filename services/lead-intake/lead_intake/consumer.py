@@ -11,18 +11,20 @@ from lead_intake import store
 
 async def handle(conn: Connection, events: Sequence[Incoming]) -> None:
     """Note owners and answers to erasures."""
-    owners: dict[UUID, tuple[UUID, str, int]] = {}
-    released: dict[UUID, int] = {}
+    owners: dict[UUID, tuple[int, str | None]] = {}
     for event in events:
         message = event.message
-        if isinstance(message, routing_pb2.LeadRouted):
-            owners[event.subject] = (event.subject, message.rep_id, message.cycle)
-        elif isinstance(message, routing_pb2.AssignmentReleased):
-            released[event.subject] = message.cycle
-    if owners:
-        await store.set_owners(conn, list(owners.values()))
+        if isinstance(message, routing_pb2.LeadRouted | routing_pb2.AssignmentReleased):
+            rep_id = message.rep_id if isinstance(message, routing_pb2.LeadRouted) else None
+            # Of the very lead: that a merged lead's assignment was released says nothing of its survivor's.
+            if message.cycle >= owners.get(event.original_subject, (0, None))[0]:
+                owners[event.original_subject] = (message.cycle, rep_id)
+    has = [(lead_id, rep_id, cycle) for lead_id, (cycle, rep_id) in owners.items() if rep_id is not None]
+    released = [(lead_id, cycle) for lead_id, (cycle, rep_id) in owners.items() if rep_id is None]
+    if has:
+        await store.set_owners(conn, has)
     if released:
-        await store.clear_owners(conn, list(released.items()))
+        await store.clear_owners(conn, released)
     answers = {
         (UUID(event.message.erasure_id), event.message.service)
         for event in events

@@ -1,4 +1,4 @@
-"""Who is who, what is known of a lead, and whether it is news: pure decisions."""
+"""What is known of a lead, and whether it is news: pure decisions. Who is who stands in identity."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -42,27 +42,6 @@ class Outcome(StrEnum):
     HELD = "held"
 
 
-class Kind(StrEnum):
-    """What identifies a lead. An external id's kind has its connection behind it."""
-
-    EMAIL = "email"
-    PHONE = "phone"
-    EXTERNAL = "external"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Identifier:
-    """A keyed hash of something that identifies a person; never the thing itself."""
-
-    kind: str
-    digest: bytes
-
-    @property
-    def is_phone(self) -> bool:
-        """Say whether it is the one kind that two people may share."""
-        return self.kind == Kind.PHONE
-
-
 class InTheFuture(ValueError):
     """The time given lies further ahead than clocks differ."""
 
@@ -89,9 +68,11 @@ class Lead:
     known: Mapping[str, Any] = field(default_factory=dict)
     personal: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    external_ids: Sequence[tuple[str, str]] = ()
+    external_ids: tuple[tuple[str, str], ...] = ()
     first_touch: Mapping[str, Any] = field(default_factory=dict)
     last_touch: Mapping[str, Any] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    """The attributes that are sealed: once personal, always so."""
     verified: frozenset[str] = frozenset()
     created_at: datetime
     recorded_at: datetime
@@ -110,7 +91,9 @@ class Capture:
     known: Mapping[str, Any]
     personal: Mapping[str, Any]
     attributes: Mapping[str, Any]
-    external_ids: Sequence[tuple[str, str]]
+    hidden: frozenset[str]
+    """Which of the attributes are personal data."""
+    external_ids: tuple[tuple[str, str], ...]
     attribution: Mapping[str, Any]
     occurred_at: datetime
     received_at: datetime
@@ -139,6 +122,7 @@ def learn(lead: Lead, capture: Capture) -> Lead:
         known=known,
         personal=personal,
         attributes={**lead.attributes, **capture.attributes},
+        hidden=lead.hidden | capture.hidden,
         external_ids=tuple(dict.fromkeys((*lead.external_ids, *capture.external_ids))),
         first_touch=first,
         last_touch=last,
@@ -163,12 +147,30 @@ def unite(survivor: Lead, merged: Lead) -> Lead:
         known={**merged.known, **survivor.known},
         personal={**merged.personal, **survivor.personal},
         attributes={**merged.attributes, **survivor.attributes},
+        hidden=survivor.hidden | merged.hidden,
         external_ids=tuple(dict.fromkeys((*survivor.external_ids, *merged.external_ids))),
-        first_touch=min(touches, key=lambda touch: str(touch["at"])) if touches else {},
-        last_touch=max(latest, key=lambda touch: str(touch["at"])) if latest else {},
+        first_touch=min(touches, key=_when) if touches else {},
+        last_touch=max(latest, key=_when) if latest else {},
         created_at=min(survivor.created_at, merged.created_at),
         arrived_at=min(arrivals) if arrivals else None,
     )
+
+
+def _when(touch: Mapping[str, Any]) -> str:
+    return str(touch["at"])
+
+
+def together(leads: Sequence[Lead]) -> Lead:
+    """Return what the first of the leads shows when it stands for all of them."""
+    shown = leads[0]
+    for other in leads[1:]:
+        shown = unite(shown, other)
+    return shown
+
+
+def arrive(lead: Lead, at: datetime) -> Lead:
+    """Return the lead after it did something that is news."""
+    return replace(lead, arrived_at=arrival(lead, live=True, at=at))
 
 
 def changed_fields(before: Lead, after: Lead) -> list[str]:
@@ -182,45 +184,6 @@ def changed_fields(before: Lead, after: Lead) -> list[str]:
     for name in ("attributes", "external_ids", "arrived_at", "created_at"):
         if getattr(before, name) != getattr(after, name):
             changed.add(name)
+    if before.hidden != after.hidden:
+        changed.add("attributes")
     return sorted(changed)
-
-
-@dataclass(slots=True)
-class Owners:
-    """Which lead each identifier belongs to, as a batch goes on. A phone remembers which e-mails it came with."""
-
-    leads: dict[Identifier, UUID] = field(default_factory=dict)
-    emails_of_phone: dict[Identifier, set[bytes]] = field(default_factory=dict)
-
-    def find(self, identifiers: Sequence[Identifier], survivor: Mapping[UUID, UUID]) -> list[UUID]:
-        """Return the leads that the identifiers name: e-mail and external ids always, a phone while it is one person's.
-
-        A phone counts while it was seen with at most one e-mail, this request's included.
-        """
-        emails = {identifier.digest for identifier in identifiers if identifier.kind == Kind.EMAIL}
-        found: dict[UUID, None] = {}
-        for identifier in sorted(identifiers, key=lambda one: one.is_phone):
-            lead = self.leads.get(identifier)
-            if lead is None:
-                continue
-            if identifier.is_phone and len(self.emails_of_phone.get(identifier, set()) | emails) > 1:
-                continue
-            found[survivor.get(lead, lead)] = None
-        return list(found)
-
-    def claim(self, identifiers: Sequence[Identifier], lead_id: UUID) -> list[Identifier]:
-        """Give the lead what belongs to nobody yet and return it; note which e-mails each phone came with."""
-        emails = {identifier.digest for identifier in identifiers if identifier.kind == Kind.EMAIL}
-        new: list[Identifier] = []
-        for identifier in identifiers:
-            if identifier.is_phone:
-                self.emails_of_phone.setdefault(identifier, set()).update(emails)
-            if identifier not in self.leads:
-                self.leads[identifier] = lead_id
-                new.append(identifier)
-        return new
-
-
-def oldest(leads: Sequence[Lead]) -> Lead:
-    """Return the one that an automatic merge keeps."""
-    return min(leads, key=lambda lead: (lead.recorded_at, lead.lead_id))

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from backbone import idempotency, security
 from backbone.problem import Pointer, Problem
-from lead_intake import payloads
-from lead_intake.asks import Ask
+from lead_intake import payloads, repeating
+from lead_intake.asks import Ask, BatchKey
 from lead_intake.intaking import Flusher
 from lead_intake.payloads import EngagementPost, LeadPost, TouchPost
 from lead_intake.reading import Reader
@@ -104,7 +104,7 @@ def _batch(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request
         if items is None or not 1 <= len(items) <= payloads.MOST_IN_A_BATCH:
             place = Pointer(f"/{shape.plural}", f"a list of 1 to {payloads.MOST_IN_A_BATCH}")
             raise payloads.invalid(place)
-        key = request.headers.get(idempotency.HEADER)
+        whole = _batch_key(caller, request, raw)
         now = datetime.now(UTC)
         results: list[Any] = [None] * len(items)
         asks: dict[int, Ask] = {}
@@ -116,9 +116,10 @@ def _batch(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request
             except Problem as error:
                 results[number] = {"error": error.as_json()}
                 continue
-            if key is not None:
-                ask.dedupe = f"{_dedupe(caller, request, key)}:{number}"
-                ask.body_hash = idempotency.body_hash(caller.sub, one)
+            if whole is not None:
+                ask.dedupe = f"{_dedupe(caller, request, whole.key)}:{number}"
+                ask.body_hash = whole.body_hash
+                ask.batch_key = whole
             asks[number] = ask
         given = await flusher.try_take(list(asks.values()))
         for number, answer in zip(asks, given, strict=True):
@@ -128,14 +129,22 @@ def _batch(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request
     return post
 
 
-def _in_place(answer: dict[str, Any] | BaseException) -> Mapping[str, Any]:
+def _in_place(answer: Mapping[str, Any] | BaseException) -> Mapping[str, Any]:
     if isinstance(answer, Problem):
-        if answer.status == 503:
+        if answer.status == 503 or answer.title == repeating.another_body().title:
             raise answer
         return {"error": answer.as_json()}
     if isinstance(answer, BaseException):
         raise answer
     return answer
+
+
+def _batch_key(caller: security.Caller, request: Request, raw: bytes) -> BatchKey | None:
+    key = request.headers.get(idempotency.HEADER)
+    if key is None:
+        return None
+    _dedupe(caller, request, key)
+    return BatchKey(caller.sub, f"POST {request.url.path}", key, idempotency.body_hash(caller.sub, raw))
 
 
 def _dedupe(caller: security.Caller, request: Request, key: str) -> str:

@@ -39,13 +39,18 @@ def stamp(
     return made
 
 
-def sealed_values(lead: Lead, sealed_names: Iterable[str]) -> dict[str, Any]:
-    """Return what only the vault's key opens: the person's data, and the attributes that a connection seals."""
-    hidden = {name: lead.attributes[name] for name in sealed_names if name in lead.attributes}
+def sealed_values(lead: Lead) -> dict[str, Any]:
+    """Return what only the lead's key opens: the person's data, and the attributes that are."""
+    hidden = {name: lead.attributes[name] for name in lead.hidden if name in lead.attributes}
     return {**lead.personal, **({"attributes": hidden} if hidden else {})}
 
 
-def fields(lead: Lead, sealed_names: Iterable[str]) -> common_pb2.LeadFields:
+def open_attributes(lead: Lead) -> dict[str, Any]:
+    """Return the attributes that may be read without the lead's key."""
+    return {name: value for name, value in lead.attributes.items() if name not in lead.hidden}
+
+
+def fields(lead: Lead) -> common_pb2.LeadFields:
     """Return what may be read of a lead."""
     known, personal = lead.known, lead.personal
     said: dict[str, Any] = {name: known[name] for name in (*_TEXTS, *_FLAGS) if known.get(name)}
@@ -64,10 +69,8 @@ def fields(lead: Lead, sealed_names: Iterable[str]) -> common_pb2.LeadFields:
         made.employees = known["employees"]
     if known.get("revenue") is not None:
         made.revenue = known["revenue"]
-    hidden = set(sealed_names)
-    open_attributes = {name: value for name, value in lead.attributes.items() if name not in hidden}
-    if open_attributes:
-        made.attributes.update(open_attributes)
+    if readable := open_attributes(lead):
+        made.attributes.update(readable)
     for name, touch in (("first_touch", lead.first_touch), ("last_touch", lead.last_touch)):
         if touch:
             getattr(made, name).CopyFrom(_attribution(touch))
@@ -104,7 +107,6 @@ def lead_event(
     lead: Lead,
     *,
     sealed: bytes,
-    sealed_names: Iterable[str],
     occurred_at: datetime,
     received_at: datetime,
     said: Mapping[str, Any],
@@ -122,7 +124,7 @@ def lead_event(
             recorded_at=received_at,
             arrived_at=lead.arrived_at,
         ),
-        lead=fields(lead, sealed_names),
+        lead=fields(lead),
         sealed=sealed,
         standing=standing(said),
         event_id=str(event_id),
@@ -136,17 +138,15 @@ def lead_event(
     return Event(subject=lead.lead_id, message=message, event_id=event_id, occurred_at=occurred_at)
 
 
-def merged(
-    survivor: Lead, other: UUID, *, sealed: bytes, sealed_names: Iterable[str], at: datetime, why: str
-) -> list[Event]:
-    """Return LeadMerged under both keys: the merged lead's last event first."""
+def merged(survivor: Lead, other: UUID, *, sealed: bytes, at: datetime, why: str) -> list[Event]:
+    """Return LeadMerged under both keys: the merged lead's last event first, and then the survivor's."""
     made = []
     for subject in (other, survivor.lead_id):
         message = intake_pb2.LeadMerged(
             stamp=stamp(subject, live=survivor.live, occurred_at=at, recorded_at=at, arrived_at=survivor.arrived_at),
             survivor_id=str(survivor.lead_id),
             merged_id=str(other),
-            lead=fields(survivor, sealed_names),
+            lead=fields(survivor),
             sealed=sealed,
             key_lead_id=str(survivor.lead_id),
             reason=why,
@@ -155,23 +155,22 @@ def merged(
     return made
 
 
-def unmerged(
-    lead: Lead, survivor_id: UUID, other: UUID, *, sealed: bytes, sealed_names: Iterable[str], at: datetime
-) -> Event:
+def unmerged(lead: Lead, survivor_id: UUID, other: UUID, *, sealed: bytes, at: datetime, why: str) -> Event:
     """Return LeadUnmerged under one of the two keys, with that lead's snapshot."""
     message = intake_pb2.LeadUnmerged(
         stamp=stamp(lead.lead_id, live=lead.live, occurred_at=at, recorded_at=at, arrived_at=lead.arrived_at),
         survivor_id=str(survivor_id),
         unmerged_id=str(other),
-        lead=fields(lead, sealed_names),
+        lead=fields(lead),
         sealed=sealed,
         key_lead_id=str(lead.lead_id),
+        reason=why,
     )
     return Event(subject=lead.lead_id, message=message, occurred_at=at)
 
 
 def engagement(fact: Mapping[str, Any], lead: Lead, *, hidden: bytes) -> Event:
-    """Return EngagementRecorded."""
+    """Return EngagementRecorded for the lead that stands for the one that did it."""
     details = fact["details"]
     properties = Struct()
     properties.update(details.get("properties", {}))
@@ -183,7 +182,7 @@ def engagement(fact: Mapping[str, Any], lead: Lead, *, hidden: bytes) -> Event:
         properties=properties,
         sealed=hidden,
         connection_id=fact["connection_id"],
-        original_lead_id=str(lead.lead_id),
+        original_lead_id=str(fact["lead_id"]),
         source=str(lead.known.get("source") or ""),
     )
     return Event(subject=lead.lead_id, message=message, event_id=fact["fact_id"], occurred_at=fact["occurred_at"])
@@ -201,7 +200,7 @@ def touch(fact: Mapping[str, Any], lead: Lead) -> Event:
         automated=bool(details.get("automated")),
         next_step=details.get("next_step") or "",
         external_id=fact["external_id"] or "",
-        original_lead_id=str(lead.lead_id),
+        original_lead_id=str(fact["lead_id"]),
     )
     if details.get("next_at"):
         message.next_at.FromDatetime(times.parse(details["next_at"]))
@@ -251,6 +250,6 @@ def personal_data_deleted(lead_id: UUID, erasure_id: UUID, service: str, *, at: 
     return Event(subject=lead_id, message=message, occurred_at=at)
 
 
-def seal(key: bytes, lead: Lead, sealed_names: Iterable[str]) -> bytes:
+def seal(key: bytes, lead: Lead) -> bytes:
     """Seal a lead's snapshot of personal data."""
-    return vault.seal(key, lead.lead_id, sealed_values(lead, sealed_names))
+    return vault.seal(key, lead.lead_id, sealed_values(lead))

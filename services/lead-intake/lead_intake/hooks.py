@@ -5,7 +5,7 @@ for a sender told 4xx does not come again.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,15 +15,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backbone import ids
-from backbone.database import Database
+from backbone import database, ids, problem
 from backbone.problem import Problem
 from lead_intake import connections, providers
 from lead_intake.asks import Ask
 from lead_intake.connections import Connection
 from lead_intake.doors import json_response, read_body
+from lead_intake.forms import form
 from lead_intake.intaking import Flusher
 from lead_intake.providers import Delivery, Meaning
+from lead_intake.providers.shapes import Verify
 from lead_intake.reading import Reader
 from lead_intake.settings import Settings
 from lead_intake.vaulting import Vault
@@ -60,7 +61,7 @@ class Hooks:
     """The hooks of all connections."""
 
     settings: Settings
-    database: Database
+    db: database.Database
     vault: Vault
     flusher: Flusher
     _known: dict[str, tuple[float, Connection]] = field(default_factory=dict)
@@ -77,7 +78,9 @@ class Hooks:
 
     async def take(self, request: Request) -> Response:
         """Take one delivery."""
-        connection = await self._connection(request.path_params["connection_id"])
+        # Who sends is not known yet, but only HubSpot signs like this, and its workflows read milliseconds.
+        in_milliseconds = any(name.startswith("x-hubspot-signature") for name in request.headers)
+        connection = await self._connection(request.path_params["connection_id"], in_milliseconds=in_milliseconds)
         provider = providers.PROVIDERS[connection.provider]
         bucket = self._buckets.setdefault(
             connection.connection_id, _Bucket(self.settings.rate_per_second, 2 * self.settings.rate_per_second)
@@ -88,7 +91,7 @@ class Hooks:
         body = await read_body(request)
         delivery = Delivery(
             method=request.method,
-            url=self.settings.public_url.rstrip("/") + request.url.path,
+            url=self.settings.public_url.rstrip("/") + _target(request),
             headers=dict(request.headers.items()),
             body=body,
         )
@@ -98,54 +101,77 @@ class Hooks:
                 "Wrong signature",
                 "Check that the sender uses this connection's secret and its hook URL unchanged.",
             )
-        asks = self._asks(connection, delivery, provider.translate)
+        asks = self.asks(connection, delivery, now=datetime.now(UTC))
         try:
-            return json_response({"events": await self.flusher.take(asks)})
+            return json_response({"events": await self._accept(asks)})
         except Problem as error:
             if error.status == 503:
                 error.headers["Retry-After"] = provider.retry_after
             raise
 
-    async def _connection(self, connection_id: str) -> Connection:
+    async def _accept(self, asks: Sequence[Ask]) -> list[Mapping[str, Any]]:
+        """Accept the events; one that is refused is kept instead, for its sender may never send it again."""
+        answers = await self.flusher.try_take(asks)
+        if away := next((one for one in answers if isinstance(one, Problem) and one.status == 503), None):
+            raise away
+        refused = [number for number, one in enumerate(answers) if isinstance(one, BaseException)]
+        kept = await self.flusher.take([_kept_instead(asks[number], answers[number]) for number in refused])
+        for number, answer in zip(refused, kept, strict=True):
+            answers[number] = answer
+        return [one for one in answers if not isinstance(one, BaseException)]
+
+    async def _connection(self, connection_id: str, *, in_milliseconds: bool) -> Connection:
         known = self._known.get(connection_id)
-        if known is None or known[0] < time.monotonic():
-            async with self.database.reading() as conn:
+        if known is not None and known[0] >= time.monotonic():
+            return known[1]
+        try:
+            async with self.db.reading() as conn:
                 found = await connections.find(conn, self.vault, connection_id)
-            if found is None:
-                raise Problem(404, "No such connection", "Take the hook URL that POST /v1/connections answered with.")
-            known = (time.monotonic() + REMEMBERED_S, found)
-            self._known[connection_id] = known
-        return known[1]
+        except Exception as error:
+            if not database.is_transient(error):
+                raise
+            away = problem.unavailable()
+            away.headers["Retry-After"] = "1000" if in_milliseconds else "1"
+            raise away from error
+        if found is None:
+            self._known.pop(connection_id, None)
+            raise Problem(404, "No such connection", "Take the hook URL that POST /v1/connections answered with.")
+        self._known[connection_id] = (time.monotonic() + REMEMBERED_S, found)
+        return found
 
     def forget(self, connection_id: str) -> None:
         """Read the connection anew at its next delivery."""
         self._known.pop(connection_id, None)
 
-    def _asks(self, connection: Connection, delivery: Delivery, translate: providers.Translate) -> list[Ask]:
-        now = datetime.now(UTC)
+    def asks(self, connection: Connection, delivery: Delivery, *, now: datetime) -> list[Ask]:
+        """Read a delivery that was received at `now`."""
         reader = Reader(
             vault=self.vault,
             live_window=timedelta(seconds=self.settings.live_window_seconds),
             connection_id=connection.connection_id,
             provider=connection.provider,
             settings=connection.settings,
+            lenient=True,
         )
         headers = {
             name: "redacted" if name in _SECRET_HEADERS else value.replace("\x00", "")
             for name, value in delivery.headers.items()
         }
         asks: list[Ask] = []
-        for meaning in _understand(delivery, connection, translate):
-            asks += _read(reader, meaning, now, delivery.body)
-        key = delivery.headers.get("idempotency-key")
+        meanings = _understand(delivery, connection)
+        for meaning in meanings:
+            # Each event keeps its own part, so that erasing one person erases nothing of another, and all of the one.
+            raw = delivery.body if len(meanings) == 1 else msgspec.json.encode(meaning.part)
+            asks += _read(reader, meaning, now, raw)
+        key = delivery.headers.get(providers.PROVIDERS[connection.provider].dedupe_header)
         for number, ask in enumerate(asks):
             ask.headers = headers
-            if key and ask.dedupe is None:
+            if key and ask.dedupe is None and ask.held_because is None:
                 ask.dedupe = f"key:{key[:255]}:{number}".replace("\x00", "")
         return asks
 
 
-def _is_signed(verify: providers.Verify, delivery: Delivery, secrets: Sequence[str]) -> bool:
+def _is_signed(verify: Verify, delivery: Delivery, secrets: Sequence[str]) -> bool:
     for secret in secrets:
         try:
             if verify(delivery, secret):
@@ -155,13 +181,19 @@ def _is_signed(verify: providers.Verify, delivery: Delivery, secrets: Sequence[s
     return False
 
 
-def _understand(delivery: Delivery, connection: Connection, translate: providers.Translate) -> list[Meaning]:
+def _target(request: Request) -> str:
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+
+
+def _understand(delivery: Delivery, connection: Connection) -> list[Meaning]:
+    provider = providers.PROVIDERS[connection.provider]
     try:
         if delivery.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            body: Any = providers.form(delivery.body)
+            body: Any = form(delivery.body)
         else:
             body = msgspec.json.decode(delivery.body)
-        return translate(body, connection.settings)
+        meanings = provider.translate(body, connection.settings)
+        return meanings or [Meaning(ignored_because="nothing is in it")]
     except (msgspec.DecodeError, UnicodeDecodeError):
         return [Meaning(held_because="the body is not JSON in UTF-8")]
     except RecursionError:
@@ -180,10 +212,18 @@ def _read(reader: Reader, meaning: Meaning, now: datetime, raw: bytes) -> list[A
             ask.dedupe = meaning.dedupe
             asks.append(ask)
         asks += [reader.engagement(post, now=now, raw=raw) for post in meaning.engagements]
+        asks += [reader.touch(post, now=now, raw=raw) for post in meaning.touches]
     except Problem as error:
-        where = ", ".join(f"{one.pointer}: {one.detail}" for one in error.errors) or error.title
-        return [_kept(reader, Meaning(held_because=where, dedupe=meaning.dedupe), now, raw)]
+        return [_kept(reader, Meaning(held_because=_words(error)), now, raw)]
+    except RecursionError:
+        return [_kept(reader, Meaning(held_because="the body is nested too deep"), now, raw)]
     return asks
+
+
+def _words(error: BaseException) -> str:
+    if not isinstance(error, Problem):
+        return f"it could not be stored: {type(error).__name__}"
+    return ", ".join(f"{one.pointer}: {one.detail}" for one in error.errors) or error.title
 
 
 def _kept(reader: Reader, meaning: Meaning, now: datetime, raw: bytes) -> Ask:
@@ -196,5 +236,17 @@ def _kept(reader: Reader, meaning: Meaning, now: datetime, raw: bytes) -> Ask:
         headers={},
         held_because=meaning.held_because,
         ignored_because=meaning.ignored_because,
-        dedupe=meaning.dedupe,
+    )
+
+
+def _kept_instead(ask: Ask, refusal: object) -> Ask:
+    words = _words(refusal) if isinstance(refusal, BaseException) else "it was refused"
+    return Ask(
+        event_id=ids.new(),
+        received_at=ask.received_at,
+        connection_id=ask.connection_id,
+        provider=ask.provider,
+        raw=ask.raw,
+        headers=ask.headers,
+        held_because=words,
     )

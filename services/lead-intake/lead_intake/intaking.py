@@ -5,7 +5,7 @@ nothing and a crowd shares its commits. A batch that fails is tried again reques
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -36,7 +36,7 @@ class Flusher:
         self._waiting: list[Ask] = []
         self._woken = asyncio.Event()
 
-    async def take(self, asks: Sequence[Ask]) -> list[dict[str, Any]]:
+    async def take(self, asks: Sequence[Ask]) -> list[Mapping[str, Any]]:
         """Return the answers once everything is durable. Problem 503 while the queue is full or the database away."""
         if len(self._waiting) + len(asks) > self._limit:
             raise problem.unavailable("Too many requests wait. Send the same request again.")
@@ -44,7 +44,7 @@ class Flusher:
         self._woken.set()
         return list(await asyncio.gather(*(ask.answer for ask in asks)))
 
-    async def try_take(self, asks: Sequence[Ask]) -> list[dict[str, Any] | BaseException]:
+    async def try_take(self, asks: Sequence[Ask]) -> list[Mapping[str, Any] | BaseException]:
         """As `take`, with an error in its place."""
         if len(self._waiting) + len(asks) > self._limit:
             raise problem.unavailable("Too many requests wait. Send the same request again.")

@@ -1,7 +1,7 @@
 """What runs in a process of lead-intake."""
 
 from backbone import database, process
-from lead_intake import api, consumer, doors
+from lead_intake import api, consumer, doors, erasing
 from lead_intake.hooks import Hooks
 from lead_intake.intaking import Flusher
 from lead_intake.settings import Settings
@@ -23,6 +23,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.app.include_router(api.connections_router(settings, service.database, vault, hooks.forget))
     service.app.include_router(api.leads_router(settings, service.database, vault, service.outbox, flusher))
     service.work("flusher", flusher.run)
+    service.work("erasures", erasing.finishing(service.database, vault, service.outbox))
     # Kafka being away must not keep leads out, so readiness does not ask for the consumer.
     service.consume(
         ["routing", "qualification", "sla", "forecast", "notifications", "console"],

@@ -2,18 +2,25 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
 from backbone import times
 from backbone.problem import Pointer, Problem
+from lead_intake import hygiene
 
 LONGEST_TEXT: Final = 1000
 LONGEST_ID: Final = 128
+LONGEST_NOTE: Final = 10_000
 MOST_IN_A_BATCH: Final = 1000
-_EARLIEST_YEAR: Final = 1900
-_LATEST_YEAR: Final = 2200
+DEEPEST: Final = 16
+"""Levels of objects and lists within attributes; protobuf readers stop at a hundred messages within each other."""
+LARGEST_ATTRIBUTES: Final = 128 * 1024
+"""Bytes of JSON; an event carries them twice at most, and Kafka takes a megabyte."""
+LARGEST_NUMBER: Final = 10**300
+MOST_MONEY: Final = 10**15
 
 T = TypeVar("T")
 
@@ -41,7 +48,7 @@ class LeadPost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     job_title: str | None = None
     industry: str | None = None
     employees: Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None = None
-    revenue: float | None = None
+    revenue: Annotated[float, msgspec.Meta(ge=0, le=1e15)] | None = None
     country: str | None = None
     source: str | None = None
     medium: str | None = None
@@ -146,27 +153,69 @@ def instant(value: str | None, field: str) -> "Any":
         raise invalid(Pointer(f"/{field}", "a time in RFC 3339 with a zone, between 1900 and 2200")) from None
 
 
-def check_texts(post: msgspec.Struct) -> None:
-    """Refuse texts that cannot be stored or are no field's length."""
+def check(post: msgspec.Struct, place: str = "") -> None:
+    """Refuse texts, objects and numbers that cannot be kept or told to others."""
     faults = []
     for name in post.__struct_fields__:
         value = getattr(post, name)
         if isinstance(value, str):
-            limit = LONGEST_ID if name.endswith("_id") else LONGEST_TEXT if name != "note" else 10_000
-            if "\x00" in value:
-                faults.append(Pointer(f"/{name}", "contains a NUL character"))
-            elif len(value) > limit:
-                faults.append(Pointer(f"/{name}", f"longer than {limit} characters"))
-        elif isinstance(value, dict) and has_nul(value):
-            faults.append(Pointer(f"/{name}", "contains a NUL character"))
+            if fault := _fault_of_text(name, value):
+                faults.append(Pointer(f"{place}/{name}", fault))
+        elif isinstance(value, dict) and value:
+            if fault := _fault_of_value(value, DEEPEST):
+                faults.append(Pointer(f"{place}/{name}", fault))
+            else:
+                check_size(value, f"{place}/{name}")
     if faults:
         raise invalid(*faults)
 
 
-def has_nul(value: Any) -> bool:
-    """Say whether a JSON value has a NUL character anywhere, which no database text can hold."""
+def check_size(values: Mapping[str, Any], place: str = "/attributes") -> None:
+    """Refuse more than an event can carry."""
+    if len(values) > 20 or any(isinstance(value, str | dict | list) for value in values.values()):  # noqa: SIM102
+        if len(msgspec.json.encode(values)) > LARGEST_ATTRIBUTES:
+            raise invalid(Pointer(place, f"larger than {LARGEST_ATTRIBUTES} bytes, with what is known already"))
+
+
+def _fault_of_text(name: str, value: str) -> str | None:
+    limit = LONGEST_ID if name.endswith("_id") else LONGEST_NOTE if name == "note" else LONGEST_TEXT
+    if "\x00" in value:
+        return "contains a NUL character"
+    return f"longer than {limit} characters" if len(value) > limit else None
+
+
+def _fault_of_value(value: Any, depth: int) -> str | None:
+    """Say what is wrong with a JSON value: no database text holds NUL, no event such depth, no number such a size."""
     if isinstance(value, str):
-        return "\x00" in value
-    if isinstance(value, Mapping):
-        return any(has_nul(name) or has_nul(inner) for name, inner in value.items())
-    return isinstance(value, list) and any(map(has_nul, value))
+        return "contains a NUL character" if "\x00" in value else None
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return "contains a number of no use" if abs(value) > LARGEST_NUMBER else None
+    if depth == 0:
+        return f"nested deeper than {DEEPEST}"
+    inner = (*value, *value.values()) if isinstance(value, dict) else value
+    return next((fault for one in inner if (fault := _fault_of_value(one, depth - 1))), None)
+
+
+def money(value: str | float | None, field: str) -> str | None:
+    """Return an amount as decimal text. Problem 422 for what is none."""
+    if value is None or value == "":
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount < MOST_MONEY:
+        raise invalid(Pointer(f"/{field}", "an amount of money: a decimal number, not negative"))
+    return format(amount, "f")
+
+
+def currency(code: str | None) -> str | None:
+    """Return an ISO 4217 code. Problem 422 for what is none."""
+    if not code:
+        return None
+    known = hygiene.currency(code)
+    if known is None:
+        raise invalid(Pointer("/currency", "ISO 4217, such as EUR"))
+    return known

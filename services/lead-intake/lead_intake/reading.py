@@ -1,16 +1,17 @@
 """Turns what a caller posted into an event to accept: normal forms, identifiers, time, and what is news."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from backbone import ids
+from backbone import ids, times
 from backbone.problem import Pointer
-from lead_intake import domain, hygiene, payloads
+from lead_intake import domain, hygiene, leniency, payloads
 from lead_intake.asks import Ask, Fact
-from lead_intake.domain import Capture, Identifier, Kind
+from lead_intake.domain import Capture
+from lead_intake.identity import Identifier, Kind, named_by
 from lead_intake.payloads import Consent, EngagementPost, LeadPost, TouchPost
 from lead_intake.vaulting import Vault
 
@@ -28,27 +29,39 @@ class Reader:
     connection_id: str = DIRECT
     provider: str = DIRECT
     settings: Mapping[str, Any]
+    lenient: bool = False
+    """From a sender that will not correct itself: what has no normal form is kept as it came, sealed."""
 
-    @property
-    def sealed_names(self) -> Sequence[str]:
-        """Return the attributes and properties that are personal data here."""
-        names: Sequence[str] = self.settings.get("sealed_attributes") or DEFAULT_SEALED
-        return names
+    def _hidden(self, said: Mapping[str, Any]) -> frozenset[str]:
+        """Return which attributes or properties are personal data: those that are named, and what has an address."""
+        configured = self.settings.get("sealed_attributes")
+        names = frozenset(DEFAULT_SEALED if configured is None else configured)
+        found = {name for name, value in said.items() if name in names or hygiene.has_address(value)}
+        if self.lenient:
+            found |= {name for name in said if hygiene.is_personal_name(name)}
+        return frozenset(found)
 
     def lead(self, post: LeadPost, *, now: datetime, raw: bytes, verified: bool = False) -> Ask:
         """Return the event of a post. Problem 422 for what cannot be."""
-        payloads.check_texts(post)
+        kept: dict[str, Any] = {}
+        sent = post
+        if self.lenient:
+            post, kept = leniency.relax(post, self.settings.get("default_region"))
+        payloads.check(post)
         occurred_at = self._time(post.occurred_at, now)
         email, phone = self._email(post.email), self._phone(post.phone, post.country)
         connection = post.connection_id or self.connection_id
         identifiers = self._identifiers(email, phone, post.external_id, connection)
         if not identifiers and not verified:
+            self._email(sent.email), self._phone(sent.phone, sent.country)
             raise payloads.invalid(Pointer("/", "one of email, phone, external_id is required"))
         personal = {"email": email, "phone": phone, "first_name": post.first_name, "last_name": post.last_name}
+        attributes = {**post.attributes, **kept}
         capture = Capture(
             known=self._known(post, email),
             personal={name: value for name, value in personal.items() if value},
-            attributes=post.attributes,
+            attributes=attributes,
+            hidden=self._hidden(attributes) | (frozenset(kept) & leniency.PERSONAL),
             external_ids=((connection, post.external_id),) if post.external_id else (),
             attribution=self._attribution(post, occurred_at),
             occurred_at=occurred_at,
@@ -56,6 +69,16 @@ class Reader:
             live=domain.is_live(occurred_at, now=now, window=self.live_window, asked=post.live),
             verified=verified,
         )
+        return self._ask(
+            now=now,
+            raw=raw,
+            capture=capture,
+            identifiers=identifiers,
+            said=self._standing(post),
+            consents=[self._consent(one, occurred_at, number) for number, one in enumerate(post.consent)],
+        )
+
+    def _ask(self, *, now: datetime, raw: bytes, **what: Any) -> Ask:
         return Ask(
             event_id=ids.new(),
             received_at=now,
@@ -63,30 +86,25 @@ class Reader:
             provider=self.provider,
             raw=raw,
             headers={},
-            capture=capture,
-            identifiers=identifiers,
-            said=self._standing(post),
-            consents=[self._consent(one, occurred_at) for one in post.consent],
-            sealed_names=tuple(self.sealed_names),
+            **what,
         )
 
     def engagement(self, post: EngagementPost, *, now: datetime, raw: bytes) -> Ask:
         """Return the event of an engagement."""
-        payloads.check_texts(post)
+        payloads.check(post)
         if not post.kind:
             raise payloads.invalid(Pointer("/kind", "required"))
-        hidden = {name: post.properties[name] for name in self.sealed_names if name in post.properties}
-        details: dict[str, Any] = {
+        hidden = self._hidden(post.properties)
+        details = {
             "kind": post.kind,
             "properties": {name: value for name, value in post.properties.items() if name not in hidden},
         }
-        if hidden:
-            details["sealed"] = hidden
-        return self._fact(post, "engagement", details, now=now, raw=raw, note=None)
+        hides = {name: value for name, value in post.properties.items() if name in hidden}
+        return self._fact(post, "engagement", details, now=now, raw=raw, hides=hides)
 
     def touch(self, post: TouchPost, *, now: datetime, raw: bytes) -> Ask:
         """Return the event of a touch."""
-        payloads.check_texts(post)
+        payloads.check(post)
         if not post.rep_id:
             raise payloads.invalid(Pointer("/rep_id", "required"))
         next_at = payloads.instant(post.next_at, "next_at")
@@ -96,7 +114,7 @@ class Reader:
             "outcome": post.outcome,
             "automated": post.automated,
             "next_step": post.next_step,
-            "next_at": next_at.isoformat() if next_at is not None else None,
+            "next_at": times.text(next_at) if next_at is not None else None,
         }
         return self._fact(post, "touch", details, now=now, raw=raw, note=post.note)
 
@@ -108,45 +126,31 @@ class Reader:
         *,
         now: datetime,
         raw: bytes,
-        note: str | None,
+        note: str | None = None,
+        hides: Mapping[str, Any] | None = None,
     ) -> Ask:
         occurred_at = self._time(post.occurred_at, now)
-        lead_id, identifier = self._named(post)
+        lead_id, identifiers = self._named(post)
         fact = Fact(
             what=what,
-            lead_id=lead_id,
-            identifier=identifier,
-            external_id=post.external_id,
+            external_id=post.external_id or None,
             occurred_at=occurred_at,
             live=domain.is_live(occurred_at, now=now, window=self.live_window, asked=post.live),
             details=details,
+            hides=hides or {},
             note=note,
         )
-        return Ask(
-            event_id=ids.new(),
-            received_at=now,
-            connection_id=self.connection_id,
-            provider=self.provider,
-            raw=raw,
-            headers={},
-            fact=fact,
-            sealed_names=tuple(self.sealed_names),
-        )
+        return self._ask(now=now, raw=raw, fact=fact, lead_id=lead_id, identifiers=identifiers)
 
-    def _named(self, post: EngagementPost | TouchPost) -> tuple[UUID | None, Identifier | None]:
-        if post.lead_id is not None:
-            try:
-                return UUID(post.lead_id), None
-            except ValueError:
-                raise payloads.invalid(Pointer("/lead_id", "the id that POST /v1/leads answered with")) from None
-        if post.email is not None:
-            email = self._email(post.email)
-            assert email is not None
-            return None, self._identifier(Kind.EMAIL, email)
-        if post.lead_external_id is not None:
-            connection = post.connection_id or self.connection_id
-            return None, self._identifier(f"{Kind.EXTERNAL}:{connection}", post.lead_external_id)
-        raise payloads.invalid(Pointer("/", "one of lead_id, email, lead_external_id is required"))
+    def _named(self, post: EngagementPost | TouchPost) -> tuple[UUID | None, list[Identifier]]:
+        connection = post.connection_id or self.connection_id
+        identifiers = self._identifiers(self._email(post.email), None, post.lead_external_id, connection)
+        if post.lead_id is None and not identifiers:
+            raise payloads.invalid(Pointer("/", "one of lead_id, email, lead_external_id is required"))
+        try:
+            return UUID(post.lead_id) if post.lead_id is not None else None, identifiers
+        except ValueError:
+            raise payloads.invalid(Pointer("/lead_id", "the id that POST /v1/leads answered with")) from None
 
     def _time(self, given: str | None, now: datetime) -> datetime:
         try:
@@ -181,7 +185,7 @@ class Reader:
             made.append(self._identifier(f"{Kind.EXTERNAL}:{connection}", external_id))
         if phone:
             made.append(self._identifier(Kind.PHONE, phone))
-        return made
+        return named_by(made)
 
     def _identifier(self, kind: str, value: str) -> Identifier:
         return Identifier(str(kind), self.vault.digest(str(kind), value))
@@ -213,11 +217,11 @@ class Reader:
             "source": source,
             "medium": post.medium,
             "campaign": post.campaign,
-            "cost": str(post.cost) if post.cost is not None else None,
-            "currency": post.currency,
+            "cost": payloads.money(post.cost, "cost"),
+            "currency": payloads.currency(post.currency),
         }
         given = {name: value for name, value in said.items() if value}
-        return {**given, "at": occurred_at.isoformat()} if given else {}
+        return {**given, "at": times.text(occurred_at)} if given else {}
 
     def _standing(self, post: LeadPost) -> dict[str, Any]:
         said = {
@@ -230,11 +234,12 @@ class Reader:
         }
         return {name: value for name, value in said.items() if value}
 
-    def _consent(self, said: Consent, occurred_at: datetime) -> dict[str, Any]:
+    def _consent(self, said: Consent, occurred_at: datetime, number: int) -> dict[str, Any]:
+        payloads.check(said, f"/consent/{number}")
         return {
             "purpose": said.purpose,
             "basis": said.basis,
             "granted": said.granted,
-            "at": payloads.instant(said.at, "consent/at") or occurred_at,
+            "at": payloads.instant(said.at, f"consent/{number}/at") or occurred_at,
             "text_version": said.text_version,
         }

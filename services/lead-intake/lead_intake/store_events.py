@@ -6,13 +6,14 @@ from uuid import UUID
 
 from backbone.database import Connection
 
-_FACT = "fact_id, what, connection_id, external_id, lead_id, occurred_at, received_at, live, details, note"
+_FACT = "fact_id, what, connection_id, external_id, lead_id, occurred_at, received_at, live, details, note, hidden"
 
 
 async def find_doubles(conn: Connection, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Any]:
     """Return the events that were accepted under these (connection, dedupe key) before."""
     rows = await conn.fetch(
-        "SELECT connection_id, dedupe, event_id, lead_id, outcome, body_hash FROM event"
+        "SELECT connection_id, dedupe, event_id, lead_id, outcome, reason, body_hash,"
+        " lead_id IS NOT NULL AND sealed IS NULL AS erased FROM event"
         " WHERE (connection_id, dedupe) IN (SELECT * FROM unnest($1::text[], $2::text[]))",
         [key[0] for key in keys],
         [key[1] for key in keys],
@@ -54,10 +55,10 @@ async def add_facts(conn: Connection, facts: Sequence[Mapping[str, Any]]) -> Non
     names = ("fact_id", "what", "connection_id", "external_id", "lead_id", "waits_for", "occurred_at", "received_at")
     await conn.execute(
         "INSERT INTO fact (fact_id, what, connection_id, external_id, lead_id, waits_for, occurred_at, received_at,"
-        " live, details, note)"
+        " live, details, note, hidden)"
         " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::bytea[],"
-        " $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::jsonb[], $11::bytea[])",
-        *([fact[name] for fact in facts] for name in (*names, "live", "details", "note")),
+        " $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::jsonb[], $11::bytea[], $12::bytea[])",
+        *([fact[name] for fact in facts] for name in (*names, "live", "details", "note", "hidden")),
     )
 
 
@@ -70,17 +71,41 @@ async def take_waiting(conn: Connection, digests: Iterable[bytes]) -> list[dict[
     return [dict(row) for row in rows]
 
 
-async def settle_waiting(conn: Connection, settled: Sequence[tuple[UUID, UUID]]) -> None:
-    """Give waiting facts their lead."""
+async def settle_waiting(conn: Connection, settled: Sequence[tuple[UUID, UUID, bytes | None]]) -> None:
+    """Give waiting facts their lead, with what is hidden of them sealed by its key."""
     await conn.execute(
-        "UPDATE fact f SET lead_id = v.lead_id, waits_for = NULL"
-        " FROM unnest($1::uuid[], $2::uuid[]) AS v(fact_id, lead_id) WHERE f.fact_id = v.fact_id",
+        "UPDATE fact f SET lead_id = v.lead_id, waits_for = NULL, hidden = v.hidden"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS v(fact_id, lead_id, hidden) WHERE f.fact_id = v.fact_id",
         [one[0] for one in settled],
         [one[1] for one in settled],
+        [one[2] for one in settled],
     )
+
+
+async def bodies(conn: Connection, event_ids: Sequence[UUID]) -> list[tuple[UUID, bytes]]:
+    """Return what came, sealed, of these events."""
+    rows = await conn.fetch(
+        "SELECT event_id, sealed FROM event WHERE event_id = ANY($1::uuid[]) AND sealed IS NOT NULL", list(event_ids)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def give_bodies(conn: Connection, given: Sequence[tuple[UUID, UUID, bytes]]) -> None:
+    """Give events their lead, sealed anew by its key."""
     await conn.execute(
-        "UPDATE event e SET lead_id = v.lead_id FROM unnest($1::uuid[], $2::uuid[]) AS v(fact_id, lead_id)"
-        " WHERE e.event_id = v.fact_id",
-        [one[0] for one in settled],
-        [one[1] for one in settled],
+        "UPDATE event e SET lead_id = v.lead_id, sealed = v.sealed"
+        " FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS v(event_id, lead_id, sealed)"
+        " WHERE e.event_id = v.event_id",
+        [one[0] for one in given],
+        [one[1] for one in given],
+        [one[2] for one in given],
+    )
+
+
+async def parsed_again(conn: Connection, event_id: UUID, became: Sequence[str]) -> None:
+    """Note what a kept event became when it was read once more."""
+    await conn.execute(
+        "UPDATE event SET outcome = 'ignored', reason = $2, dedupe = NULL WHERE event_id = $1",
+        event_id,
+        f"read again as {', '.join(became)}",
     )

@@ -4,9 +4,10 @@ import base64
 import hmac
 import os
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from backbone import vault
@@ -53,6 +54,14 @@ class Vault:
     def open_secret(self, sealed: bytes) -> str:
         """Open a connection's secret."""
         return self._wrapping.decrypt(sealed[:_NONCE], sealed[_NONCE:], b"connection").decode()
+
+    def seal_json(self, value: Any) -> bytes:
+        """Seal what belongs to no lead yet."""
+        return self.seal_secret(msgspec.json.encode(value).decode())
+
+    def open_json(self, sealed: bytes) -> Any:
+        """Open what `seal_json` sealed."""
+        return msgspec.json.decode(self.open_secret(sealed))
 
     async def make(self, lead_ids: Iterable[UUID]) -> dict[UUID, bytes]:
         """Make and keep keys for new leads."""
