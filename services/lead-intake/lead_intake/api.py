@@ -1,9 +1,8 @@
-"""Reading and correcting leads, connections, erasure, and the keys for those who must show a person."""
+"""Reading and correcting leads, erasure, and the keys for those who must show a person."""
 
 import base64
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
@@ -11,13 +10,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from backbone import database, idempotency, ids, outbox, pages, security, times
+from backbone import database, outbox, pages, security, times
 from backbone.problem import Problem
-from lead_intake import connections, domain, erasing, hygiene, joining, payloads, store, store_events, store_identity
+from lead_intake import connections, domain, erasing, hygiene, joining, payloads, store, store_identity
 from lead_intake.doors import json_response, read_body
 from lead_intake.identity import Identifier, Kind
 from lead_intake.intaking import Flusher
-from lead_intake.payloads import LeadPost
+from lead_intake.payloads import Correction
 from lead_intake.reading import DIRECT, Reader
 from lead_intake.settings import Settings
 from lead_intake.vaulting import Vault
@@ -32,22 +31,6 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class NewConnection(_Body):
-    """A way in for a marketing tool."""
-
-    provider: str
-    name: Annotated[str, Field(min_length=1, max_length=200)]
-    secret: Annotated[str | None, Field(min_length=1, max_length=500)] = None
-    settings: dict[str, Any] = {}
-
-
-class ChangedConnection(_Body):
-    """What may be changed of it."""
-
-    name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
-    settings: dict[str, Any] | None = None
-
-
 class OtherLead(_Body):
     """The lead to merge or to part from."""
 
@@ -60,101 +43,7 @@ class LeadIds(_Body):
     lead_ids: Annotated[list[UUID], Field(max_length=500)]
 
 
-def connections_router(
-    settings: Settings, db: database.Database, vault: Vault, forget: Callable[[str], None]
-) -> APIRouter:
-    """Return the routes of connections."""
-    api = APIRouter(prefix="/v1/connections", tags=["connections"])
-
-    def shown(connection: connections.Connection, *, secret: bool = False) -> dict[str, Any]:
-        return {
-            "id": connection.connection_id,
-            "provider": connection.provider,
-            "name": connection.name,
-            "settings": connection.settings,
-            "hook_url": f"{settings.public_url.rstrip('/')}/v1/hooks/{connection.connection_id}",
-            **({"secret": connection.secrets[0]} if secret else {}),
-        }
-
-    @api.post("", status_code=201)
-    async def create(request: Request, caller: Marketing, body: NewConnection) -> Response:
-        """Make a connection. The secret is shown in this answer alone."""
-        connections.check(body.provider, body.settings)
-        if body.secret is not None:
-            connections.check_secret(body.provider, body.secret)
-        made = connections.Connection(
-            connection_id=str(ids.new()),
-            provider=body.provider,
-            name=body.name,
-            settings=body.settings,
-            secrets=[body.secret or connections.new_secret(body.provider)],
-        )
-
-        async def act(conn: database.Connection) -> idempotency.Answer:
-            await connections.add(conn, vault, made)
-            return idempotency.Answer(201, shown(made, secret=True))
-
-        return await idempotency.answer(db, request, caller, act)
-
-    @api.get("")
-    async def list_all(_: Marketing, asked: pages.Asked) -> dict[str, Any]:
-        """List connections, without secrets."""
-        after = asked.after[0] if asked.after else ""
-        async with db.reading() as conn:
-            found = await connections.page(conn, vault, after=after, limit=asked.limit)
-        more = pages.cursor(found[-1].connection_id) if len(found) == asked.limit else None
-        return pages.answer([shown(one) for one in found], more)
-
-    @api.get("/{connection_id}")
-    async def show(_: Marketing, connection_id: str) -> dict[str, Any]:
-        """Show a connection, without its secret."""
-        async with db.reading() as conn:
-            found = await connections.find(conn, vault, connection_id)
-        if found is None:
-            raise _no_connection()
-        return shown(found)
-
-    @api.patch("/{connection_id}")
-    async def change(_: Marketing, connection_id: str, body: ChangedConnection) -> dict[str, Any]:
-        """Change a connection's name or settings."""
-        async with db.transaction() as conn:
-            found = await connections.find(conn, vault, connection_id)
-            if found is None:
-                raise _no_connection()
-            if body.settings is not None:
-                connections.check(found.provider, body.settings)
-            await connections.change(conn, connection_id, name=body.name, settings=body.settings)
-            changed = await connections.find(conn, vault, connection_id)
-        forget(connection_id)
-        assert changed is not None
-        return shown(changed)
-
-    @api.delete("/{connection_id}", status_code=204)
-    async def delete(_: Marketing, connection_id: str) -> None:
-        """Close a connection."""
-        async with db.transaction() as conn:
-            if not await connections.delete(conn, connection_id):
-                raise _no_connection()
-        forget(connection_id)
-
-    @api.post("/{connection_id}/rotate-secret")
-    async def rotate(_: Marketing, connection_id: str) -> dict[str, Any]:
-        """Make a new secret; the present one stays good until the next rotation."""
-        async with db.transaction() as conn:
-            found = await connections.find(conn, vault, connection_id)
-            if found is None:
-                raise _no_connection()
-            secret = connections.new_secret(found.provider)
-            await connections.rotate(conn, vault, connection_id, secret)
-        forget(connection_id)
-        return {"id": connection_id, "secret": secret}
-
-    return api
-
-
-def leads_router(
-    settings: Settings, db: database.Database, vault: Vault, out: outbox.Outbox, flusher: Flusher
-) -> APIRouter:
+def router(settings: Settings, db: database.Database, vault: Vault, out: outbox.Outbox, flusher: Flusher) -> APIRouter:
     """Return the routes of leads."""
     api = APIRouter(tags=["leads"])
     window = timedelta(seconds=settings.live_window_seconds)
@@ -234,25 +123,6 @@ def leads_router(
         async with db.reading() as conn:
             return await erasing.report(conn, erasure_id)
 
-    @api.get("/v1/events/{event_id}")
-    async def event(_: Marketing, event_id: UUID) -> dict[str, Any]:
-        """Show an accepted request as it came, with secrets redacted."""
-        async with db.reading() as conn:
-            row = await store_events.event(conn, event_id)
-            if row is None:
-                raise Problem(404, "No such event", "Send an event_id that a post was answered with.")
-            body = await erasing.opened(vault, row)
-        return {
-            "event_id": str(row["event_id"]),
-            "connection_id": row["connection_id"],
-            "lead_id": str(row["lead_id"]) if row["lead_id"] else None,
-            "outcome": row["outcome"],
-            "reason": row["reason"],
-            "received_at": times.text(row["received_at"]),
-            "headers": row["headers"],
-            "body": body,
-        }
-
     @api.post("/v1/vault/keys")
     async def keys(_: OtherService, body: LeadIds) -> dict[str, Any]:
         """Give another service the keys of leads that it has to show or to address."""
@@ -262,7 +132,7 @@ def leads_router(
     return api
 
 
-_CORRECTION = msgspec.json.Decoder(LeadPost)
+_CORRECTION: Final = msgspec.json.Decoder(Correction)
 
 
 async def _asked_identifiers(
@@ -318,7 +188,3 @@ async def _shown(conn: database.Connection, vault: Vault, lead_id: UUID, caller:
         "merged_from": [str(one) for one in merged_from],
         "erased_at": times.text(row["erased_at"]) if row["erased_at"] else None,
     }
-
-
-def _no_connection() -> Problem:
-    return Problem(404, "No such connection", "GET /v1/connections lists them.")

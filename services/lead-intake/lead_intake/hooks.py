@@ -80,7 +80,7 @@ class Hooks:
         """Take one delivery."""
         # Who sends is not known yet, but only HubSpot signs like this, and its workflows read milliseconds.
         in_milliseconds = any(name.startswith("x-hubspot-signature") for name in request.headers)
-        connection = await self._connection(request.path_params["connection_id"], in_milliseconds=in_milliseconds)
+        connection = await self.connection(request.path_params["connection_id"], in_milliseconds=in_milliseconds)
         provider = providers.PROVIDERS[connection.provider]
         bucket = self._buckets.setdefault(
             connection.connection_id, _Bucket(self.settings.rate_per_second, 2 * self.settings.rate_per_second)
@@ -120,7 +120,8 @@ class Hooks:
             answers[number] = answer
         return [one for one in answers if not isinstance(one, BaseException)]
 
-    async def _connection(self, connection_id: str, *, in_milliseconds: bool) -> Connection:
+    async def connection(self, connection_id: str, *, in_milliseconds: bool = False) -> Connection:
+        """Return a connection. Problem 404 when there is none, 503 while the database is away."""
         known = self._known.get(connection_id)
         if known is not None and known[0] >= time.monotonic():
             return known[1]

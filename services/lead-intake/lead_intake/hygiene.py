@@ -14,6 +14,7 @@ from publicsuffixlist import PublicSuffixList
 
 LONGEST_EMAIL: Final = 254
 _ADDRESS: Final = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+\.[^\s@<>\"']+")
+_LINK: Final = re.compile(r"https?://|www\.|\[url", re.IGNORECASE)
 _PERSONAL_PARTS: Final = ("phone", "mobile", "fullname", "ipaddress", "birth")
 _PERSONAL_NAMES: Final = frozenset(
     {"firstname", "lastname", "name", "fax", "address", "address1", "address2", "street", "streetaddress", "facebook"}
@@ -30,7 +31,7 @@ def _suffixes() -> PublicSuffixList:
 
 
 def email(text: str) -> str | None:
-    """Return the address lower-cased and in its normal form, None for what is none (RFC 5321: 254 characters)."""
+    """Return the address lower-cased and in its normal form, None for what is none (RFC 5321: 64 and 254 characters)."""
     text = text.strip()
     if not text or len(text) > LONGEST_EMAIL:
         return None
@@ -38,7 +39,7 @@ def email(text: str) -> str | None:
     if at and local.isascii() and domain.isascii() and _is_plain(local) and _is_plain_domain(domain):
         return text.lower()
     try:
-        checked = validate_email(text, check_deliverability=False, test_environment=True)
+        checked = validate_email(text, check_deliverability=False, test_environment=True, strict=True)
     except EmailNotValidError:
         return None
     return checked.normalized.lower()
@@ -109,6 +110,11 @@ def is_personal_name(name: str) -> bool:
     """Say whether marketing tools keep personal data under this name: numbers, addresses, accounts of a person."""
     plain = name.lower().removeprefix("hs_").replace("_", "").replace("-", "").replace(" ", "")
     return plain in _PERSONAL_NAMES or any(part in plain for part in _PERSONAL_PARTS)
+
+
+def is_spam(*names: str | None) -> bool:
+    """Say whether it is obvious: people have no links in their names. It is marked, and never lost."""
+    return any(name is not None and _LINK.search(name) is not None for name in names)
 
 
 def is_free(domain: str) -> bool:

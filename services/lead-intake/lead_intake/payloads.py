@@ -68,6 +68,13 @@ class LeadPost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     connection_id: str | None = None
 
 
+class Correction(LeadPost, forbid_unknown_fields=True, frozen=True):
+    """`PATCH /v1/leads/{id}`: what a person knows better. `spam: false` needs a reason, which is kept."""
+
+    spam: bool | None = None
+    reason: str | None = None
+
+
 class EngagementPost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """`POST /v1/engagements`."""
 

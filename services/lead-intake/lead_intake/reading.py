@@ -12,7 +12,7 @@ from lead_intake import domain, hygiene, leniency, payloads
 from lead_intake.asks import Ask, Fact
 from lead_intake.domain import Capture
 from lead_intake.identity import Identifier, Kind, named_by
-from lead_intake.payloads import Consent, EngagementPost, LeadPost, TouchPost
+from lead_intake.payloads import Consent, Correction, EngagementPost, LeadPost, TouchPost
 from lead_intake.vaulting import Vault
 
 DIRECT: Final = "direct"
@@ -192,6 +192,12 @@ class Reader:
 
     def _known(self, post: LeadPost, email: str | None) -> dict[str, Any]:
         known: dict[str, Any] = {name: value for name in _COPIED if (value := getattr(post, name))}
+        if isinstance(post, Correction) and post.spam is not None:
+            if not post.spam and not post.reason:
+                raise payloads.invalid(Pointer("/reason", "required: why it is no spam"))
+            known["spam"] = post.spam
+        elif hygiene.is_spam(post.first_name, post.last_name):
+            known["spam"] = True
         if not post.source and (default := self.settings.get("default_source")):
             known["source"] = default
         for name in ("employees", "revenue"):

@@ -1,6 +1,7 @@
 """What came in: accepted requests, engagements and touches, and those that wait for their lead."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,21 @@ async def add_events(conn: Connection, events: Sequence[Mapping[str, Any]]) -> N
 async def event(conn: Connection, event_id: UUID) -> Any:
     """Return an accepted request."""
     return await conn.fetchrow("SELECT * FROM event WHERE event_id = $1", event_id)
+
+
+async def held(
+    conn: Connection, connection_id: str, begin: datetime, end: datetime, *, limit: int
+) -> tuple[list[Any], int]:
+    """Return what a connection sent in [begin, end) and nobody could read, and how many more there are."""
+    rows = await conn.fetch(
+        "SELECT *, count(*) OVER () AS found FROM event WHERE connection_id = $1 AND outcome = 'held' AND what = 'lead'"
+        " AND received_at >= $2 AND received_at < $3 ORDER BY event_id LIMIT $4",
+        connection_id,
+        begin,
+        end,
+        limit,
+    )
+    return list(rows), (rows[0]["found"] - len(rows) if rows else 0)
 
 
 async def find_facts(conn: Connection, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Any]:

@@ -11,20 +11,21 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from backbone import database, idempotency, outbox, pages, security, subjects, times
-from backbone.problem import Problem
-from handoff.events.v1 import qualification_pb2
-from qualification import domain, events, moving, reasons, store
+from backbone.problem import Pointer, Problem
+from qualification import desk as desks
+from qualification import domain, moving, reading, reasons, store, store_queue
+from qualification.desk import Desk
 from qualification.domain import Stage
-from qualification.moving import Desk
+from qualification.reasons import Reasons
 from qualification.store import Row
 from qualification.store_definitions import Compiled
+
+Act = Callable[[Desk, Row, Reasons], None]
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Sdr = Annotated[security.Caller, Depends(security.allow("sdr", "manager"))]
 Rep = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
-
-GRADES = {grade: rank for rank, grade in enumerate(("A1", "A2", "B1", "A3", "B2", "C1", "B3", "C2", "C3"), 1)}
 
 
 class _Body(BaseModel):
@@ -70,126 +71,125 @@ class Outcome(_Body):
     reason: Annotated[str | None, Field(max_length=500)] = None
 
 
-class Feedback(_Body):
-    """What a rep thinks of the lead."""
-
-    rating: Literal["good", "fair", "poor"]
-    reason: Annotated[str | None, Field(max_length=500)] = None
-    note: Annotated[str | None, Field(max_length=10_000)] = None
-
-
-def router(db: database.Database, out: outbox.Outbox, compiled: Compiled) -> APIRouter:
+def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, most: int) -> APIRouter:
     """Return the routes of leads and decisions."""
     api = APIRouter(tags=["leads"])
-
-    async def decide(
-        request: Request,
-        caller: security.Caller,
-        lead_id: UUID,
-        act: Callable[[Desk, Row], None],
-        *,
-        own: bool = True,
-    ) -> Response:
-        async def once(conn: database.Connection) -> idempotency.Answer:
-            locked = await subjects.lock(conn, [lead_id])
-            subject = locked[lead_id]
-            desk = await moving.open_desk(conn, compiled, [subject.subject_id])
-            row = desk.rows[subject.subject_id]
-            if row.fields is None or subject.erased_at is not None:
-                raise _no_lead()
-            if own and not caller.owns(row.rep_id) and not (caller.role == "sdr" and row.review_since is not None):
-                raise Problem(403, "Not your lead", "A rep decides over own leads only.")
-            try:
-                act(desk, row)
-            except domain.Refused as refused:
-                raise Problem(409, "Not now", str(refused)) from None
-            await desk.finish(conn, out)
-            return idempotency.Answer(200, shown(row))
-
-        return await idempotency.answer(db, request, caller, once)
+    decide = _Decisions(db, out, compiled).decide
 
     @api.get("/v1/leads/{lead_id}")
     async def show(caller: Reading, lead_id: UUID) -> dict[str, Any]:
-        """Show the stage, the score with its explanation, BANT and the history of decisions."""
+        """Show the stage, the score with its explanation as of now, BANT and the history of decisions."""
         async with db.reading() as conn:
-            survivor = await conn.fetchval("SELECT merged_into FROM subject WHERE subject_id = $1", lead_id) or lead_id
-            row = (await store.load(conn, [survivor]))[survivor]
-            if row.recorded_at is None:
+            row = await reading.lead(conn, compiled, lead_id, most=most)
+            if row is None:
                 raise _no_lead()
-            if not caller.owns(row.rep_id) and not (caller.role == "sdr" and row.review_since is not None):
+            if not _may_see(caller, row):
                 raise Problem(403, "Not your lead", "A rep sees own leads only.")
-            moves = await store.history(conn, survivor)
-        return {**shown(row), "history": [_move(move) for move in moves]}
+            moves = await store.history(conn, row.lead_id)
+        return {**reading.shown(row), "history": [reading.shown_move(move) for move in moves]}
 
     @api.put("/v1/leads/{lead_id}/bant")
     async def put_bant(request: Request, caller: Rep, lead_id: UUID, body: Bant) -> Response:
         """Answer the four questions; unknown is not no."""
-        return await decide(request, caller, lead_id, lambda desk, row: _note_bant(desk, row, body, caller))
+        return await decide(request, caller, lead_id, lambda desk, row, _: _note_bant(desk, row, body, caller))
 
     @api.post("/v1/leads/{lead_id}/decisions")
     async def post_decision(request: Request, caller: Sdr, lead_id: UUID, body: Decision) -> Response:
         """Confirm as SRL, disqualify, nurture or recycle; each but `accept` with a reason."""
-        if body.decision != "accept" and not body.reason:
-            raise Problem(422, "A reason is missing", "Send `reason`: a code of GET /v1/reasons, or words.")
-        return await decide(request, caller, lead_id, lambda desk, row: _decide(desk, row, body, caller))
+        if body.decision != "accept":
+            _need_reason(body.reason)
+        return await decide(request, caller, lead_id, lambda desk, row, said: _decide(desk, row, said, body, caller))
 
     @api.post("/v1/leads/{lead_id}/sales-decision")
     async def post_sales_decision(request: Request, caller: Rep, lead_id: UUID, body: SalesDecision) -> Response:
         """Confirm an SRL as SQL, or hand it back to the SDR with a reason."""
-        if body.decision == "hand_back" and not body.reason:
-            raise Problem(422, "A reason is missing", "Send `reason`: a code of GET /v1/reasons, or words.")
-        return await decide(request, caller, lead_id, lambda desk, row: _decide_sales(desk, row, body, caller))
+        if body.decision == "hand_back":
+            _need_reason(body.reason)
+
+        def act(desk: Desk, row: Row, said: Reasons) -> None:
+            _decide_sales(desk, row, said, body, caller)
+
+        return await decide(request, caller, lead_id, act, holder_only=True)
 
     @api.post("/v1/leads/{lead_id}/outcome")
     async def post_outcome(request: Request, caller: Manager, lead_id: UUID, body: Outcome) -> Response:
         """Say how it ended, where no opportunity says it."""
 
-        def act(desk: Desk, row: Row) -> None:
-            if body.outcome == "sql":
-                moving.confirm(desk, row)
+        def act(desk: Desk, row: Row, said: Reasons) -> None:
+            why = said.why(body.reason, by=caller.sub)
+            if body.outcome == "lost":
+                moving.lose(desk, row, why=why, until=said.rest_until(why.code, desk.now))
             elif body.outcome == "won":
-                desk.move(row, Stage.CUSTOMER, by_person=True)
-            else:
-                moving.recycle(desk, row, reason=reasons.code(body.reason), until=None, by_person=True)
+                moving.win(desk, row, why=replace(why, code=""))
+            elif row.state.stage not in (Stage.SQL, Stage.CUSTOMER):
+                moving.confirm(desk, row, why=replace(why, code=""))
 
-        return await decide(request, caller, lead_id, act, own=False)
-
-    @api.post("/v1/leads/{lead_id}/feedback", status_code=201)
-    async def post_feedback(request: Request, caller: Rep, lead_id: UUID, body: Feedback) -> Response:
-        """Say what the lead was worth."""
-
-        async def act(conn: database.Connection) -> idempotency.Answer:
-            row = (await store.load(conn, [lead_id]))[lead_id]
-            if row.recorded_at is None:
-                raise _no_lead()
-            if not caller.owns(row.rep_id):
-                raise Problem(403, "Not your lead", "A rep rates own leads only.")
-            await conn.execute(
-                "INSERT INTO feedback (lead_id, rep_id, rating, reason, note) VALUES ($1, $2, $3, $4, $5)",
-                lead_id,
-                caller.rep,
-                body.rating,
-                reasons.code(body.reason),
-                body.note,
-            )
-            return idempotency.Answer(201, {"lead_id": str(lead_id), "rating": body.rating})
-
-        return await idempotency.answer(db, request, caller, act)
+        return await decide(request, caller, lead_id, act)
 
     @api.get("/v1/review-queue")
     async def review_queue(caller: Sdr, asked: pages.Asked) -> dict[str, Any]:
-        """List what waits for judgement, best grade first, then oldest."""
+        """List what waits for judgement, best grade first, then oldest; an SDR sees their own and nobody's."""
+        after = _queue_position(asked.after)
+        rep_id = (caller.rep or "") if caller.role == "sdr" else None
         async with db.reading() as conn:
-            rows = await store.review_queue(conn, after=asked.after, limit=asked.limit)
-        items = [_queued(store._row(row), row["since"]) for row in rows]
-        items = [item for item in items if caller.role != "sdr" or item["rep_id"] in (None, caller.rep)]
-        items.sort(key=lambda item: (item["rank"], item["waiting_since"], item["lead_id"]))
-        start = asked.after[0] if asked.after else 0
-        page = items[start : start + asked.limit]
-        more = pages.cursor(start + asked.limit) if len(items) > start + asked.limit else None
-        return pages.answer(page, more)
+            rows = await store_queue.queue(conn, after=after, rep_id=rep_id, limit=asked.limit)
+        more = None
+        if len(rows) == asked.limit:
+            last = rows[-1]
+            more = pages.cursor(last["queue_rank"], times.text(last["queue_since"]), str(last["lead_id"]))
+        return pages.answer([_queued(row) for row in rows], more)
 
     return api
+
+
+class _Decisions:
+    """A person's decisions over one lead: locked, decided, written and announced in one transaction."""
+
+    def __init__(self, db: database.Database, out: outbox.Outbox, compiled: Compiled) -> None:
+        self._db = db
+        self._out = out
+        self._compiled = compiled
+
+    async def decide(
+        self, request: Request, caller: security.Caller, lead_id: UUID, act: Act, *, holder_only: bool = False
+    ) -> Response:
+        """Do `act`; with `holder_only` a rep or an SDR has to hold the lead."""
+
+        async def once(conn: database.Connection) -> idempotency.Answer:
+            subject = (await subjects.lock(conn, [lead_id]))[lead_id]
+            desk = await desks.open_desk(conn, self._compiled, [subject.subject_id])
+            row = desk.rows[subject.subject_id]
+            if row.fields is None or subject.erased_at is not None:
+                raise _no_lead()
+            if not (caller.owns(row.rep_id) if holder_only else _may_decide(caller, row)):
+                raise Problem(403, "Not your lead", "A rep decides over own leads only.")
+            try:
+                act(desk, row, await reasons.load(conn))
+            except domain.Refused as refused:
+                raise Problem(409, "Not now", str(refused)) from None
+            desk.changed.add(row.lead_id)
+            await desk.finish(conn, self._out)
+            return idempotency.Answer(200, reading.shown(row))
+
+        return await idempotency.answer(self._db, request, caller, once)
+
+
+def _may_decide(caller: security.Caller, row: Row) -> bool:
+    """Own leads; and of what waits for judgement, what nobody has."""
+    if caller.owns(row.rep_id):
+        return True
+    waits = row.place_in_queue()[0] is not None
+    return caller.role == "sdr" and waits and row.rep_id is None
+
+
+def _may_see(caller: security.Caller, row: Row) -> bool:
+    return _may_decide(caller, row) or (caller.rep is not None and row.sdr_id == caller.rep)
+
+
+def _need_reason(reason: str | None) -> None:
+    if not reason:
+        fault = Pointer("/reason", "is missing")
+        raise Problem(422, "A reason is missing", "Send `reason`: a code of GET /v1/reasons, or words.", errors=[fault])
 
 
 def _note_bant(desk: Desk, row: Row, body: Bant, caller: security.Caller) -> None:
@@ -201,110 +201,57 @@ def _note_bant(desk: Desk, row: Row, body: Bant, caller: security.Caller) -> Non
     row.state = replace(row.state, bant={**row.state.bant, **said})
 
 
-def _decide(desk: Desk, row: Row, body: Decision, caller: security.Caller) -> None:
-    code = reasons.code(body.reason)
+def _decide(desk: Desk, row: Row, said: Reasons, body: Decision, caller: security.Caller) -> None:
+    why = said.why(body.reason, by=caller.sub) if body.reason else desks.Why(by=caller.sub)
     if body.decision == "accept":
         definition = desk.definition_of(row)
-        in_review = row.review_since is not None
-        domain.check_accept(row.state, definition.srl if definition is not None else {}, in_review=in_review)
-        row.sdr_id = caller.rep or row.rep_id or row.sdr_id
-        desk.move(
-            row,
-            Stage.SRL,
-            by_person=True,
-            tell=lambda moved, qualification: events.sales_ready(moved, qualification, desk.now),
-        )
+        asks = definition.srl if definition is not None else {}
+        domain.check_accept(row.state, asks, in_review=row.review_since is not None)
+        moving.accept(desk, row, sdr_id=caller.rep or row.rep_id, why=why)
     elif body.decision == "disqualify":
-        moving.disqualify(desk, row, reason=code)
+        domain.check_end(row.state)
+        moving.disqualify(desk, row, why=why)
     else:
-        moving.recycle(desk, row, reason=code, until=_later(body.until, desk.now), by_person=body.decision == "nurture")
+        domain.check_end(row.state)
+        until = body.until if body.until is not None and body.until > desk.now else None
+        moving.recycle(desk, row, why=why, until=until or said.rest_until(why.code, desk.now))
 
 
-def _later(until: datetime | None, now: datetime) -> datetime | None:
-    return until if until is not None and until > now else None
-
-
-def _decide_sales(desk: Desk, row: Row, body: SalesDecision, caller: security.Caller) -> None:
+def _decide_sales(desk: Desk, row: Row, said: Reasons, body: SalesDecision, caller: security.Caller) -> None:
     if row.state.stage is not Stage.SRL:
         raise domain.Refused("Only an SRL is confirmed or handed back.")
     if body.bant is not None:
         _note_bant(desk, row, body.bant, caller)
     if body.decision == "confirm":
-        moving.confirm(desk, row)
-        return
-
-    def tell(moved: Row, qualification: Any) -> Any:
-        message = qualification_pb2.LeadHandedBack(
-            stamp=events.stamp(moved, desk.now),
-            qualification=qualification,
-            lead=moved.fields,
-            rep_id=moved.rep_id or caller.rep or "",
-            sdr_id=moved.sdr_id or "",
-        )
-        return events.event(moved, message, desk.now)
-
-    desk.move(row, Stage.MQL, reason=reasons.code(body.reason), by_person=True, tell=tell)
+        moving.confirm(desk, row, why=desks.Why(by=caller.sub))
+    else:
+        moving.hand_back(desk, row, why=said.why(body.reason, by=caller.sub), rep_id=caller.rep)
 
 
 def _no_lead() -> Problem:
     return Problem(404, "No such lead", "Send the id of a lead that was not erased; a new one takes a moment to come.")
 
 
-def _queued(row: Row, since: datetime) -> dict[str, Any]:
-    grade = row.score.grade if row.score is not None else ""
+def _queue_position(after: tuple[Any, ...] | None) -> tuple[int, datetime, UUID] | None:
+    if after is None:
+        return None
+    try:
+        rank, since, lead_id = after
+        return int(rank), times.parse(since), UUID(lead_id)
+    except (ValueError, TypeError, AttributeError):
+        fault = Pointer("query/cursor", "not a cursor of this list")
+        raise Problem(
+            422, "Not a cursor", "Send `next_cursor` of the page before, unchanged.", errors=[fault]
+        ) from None
+
+
+def _queued(row: Any) -> dict[str, Any]:
     return {
-        "lead_id": str(row.lead_id),
-        "kind": "review" if row.review_since is not None else "bant",
-        "grade": grade,
-        "rank": GRADES.get(grade, len(GRADES) + 1),
-        "waiting_since": times.text(since),
-        "rep_id": row.rep_id,
+        "lead_id": str(row["lead_id"]),
+        "kind": row["queue_kind"],
+        "grade": store.grade(row["score"]),
+        "rank": row["queue_rank"],
+        "waiting_since": times.text(row["queue_since"]),
+        "rep_id": row["rep_id"],
         "locked_by": None,
-    }
-
-
-def _move(move: Any) -> dict[str, Any]:
-    return {
-        "at": times.text(move["at"]),
-        "from": move["from_stage"],
-        "to": move["to_stage"],
-        "definition": move["definition"],
-        "reason": move["reason"],
-    }
-
-
-def shown(row: Row) -> dict[str, Any]:
-    """Return a lead's qualification as the interface has it."""
-    score = row.score
-    explanation = [
-        {
-            "rule": point.rule,
-            "points": point.points,
-            **({"ceiling": point.ceiling} if point.HasField("ceiling") else {}),
-            "counted": point.counted,
-            "part": point.part,
-        }
-        for point in (score.explanation if score is not None else ())
-    ]
-    unknown = {"answer": "unknown", "note": None}
-    return {
-        "lead_id": str(row.lead_id),
-        "stage": str(row.state.stage),
-        "reason": row.state.reason or None,
-        "missing": list(score.missing) if score is not None else [],
-        "grade": (score.grade or None) if score is not None else None,
-        "fit": score.fit if score is not None else 0,
-        "interest": score.interest if score is not None else 0,
-        "action": (score.action or None) if score is not None else None,
-        "persona": (score.persona or None) if score is not None else None,
-        "definition": row.state.definition or None,
-        "why_passed": (score.why_passed or None) if score is not None else None,
-        "explanation": explanation,
-        "bant": {question: row.state.bant.get(question, unknown) for question in domain.QUESTIONS},
-        "cycle": row.state.cycle,
-        "recycled_until": times.text(row.state.recycled_until) if row.state.recycled_until else None,
-        "previous_rep": row.previous_rep,
-        "rep_id": row.rep_id,
-        "sdr_id": row.sdr_id,
-        "live": row.live,
     }

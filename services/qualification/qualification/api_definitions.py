@@ -1,22 +1,25 @@
 """A definition's life: draft, signed by two people, active from an instant, retired."""
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from backbone import database, ids, outbox, pages, security, subjects, times
+from backbone import database, idempotency, ids, outbox, pages, security, subjects, times
 from backbone.outbox import Event
-from backbone.problem import Problem
+from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2, qualification_pb2
-from qualification import definitions, store_definitions
+from qualification import definitions, simulating, store_definitions, store_queue
+from qualification.store_definitions import Compiled
 
 Reading = Annotated[security.Caller, Depends(security.allow("marketing", "manager", "sdr", "rep"))]
 Writing = Annotated[security.Caller, Depends(security.allow("marketing"))]
 Signing = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Version = Annotated[int, Path(ge=1, le=2_000_000_000)]
 
 
 class Signature(BaseModel):
@@ -35,7 +38,15 @@ class Activation(BaseModel):
     at: AwareDatetime | None = None
 
 
-def router(db: database.Database, out: outbox.Outbox) -> APIRouter:
+class Span(BaseModel):
+    """Leads created in [from, to)."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    start: Annotated[AwareDatetime, Field(alias="from")]
+    end: Annotated[AwareDatetime, Field(alias="to")]
+
+
+def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, most: int) -> APIRouter:
     """Return the routes of definitions."""
     api = APIRouter(prefix="/v1/definitions", tags=["definitions"])
 
@@ -54,72 +65,96 @@ def router(db: database.Database, out: outbox.Outbox) -> APIRouter:
         return pages.answer([_summary(row) for row in rows], more)
 
     @api.post("/{name}", status_code=201)
-    async def draft(request: Request, caller: Writing, name: str) -> Response:
+    async def draft(request: Request, caller: Writing, name: Name) -> Response:
         """Save a draft (YAML) as the next version of its name."""
         raw = await request.body()
         document = definitions.parse(raw)
-        async with db.transaction() as conn:
+        warned = [_place(one) for one in definitions.warnings(document)]
+
+        async def act(conn: database.Connection) -> idempotency.Answer:
             version = await store_definitions.add(conn, name, raw.decode(), document.data, caller.sub)
-        return JSONResponse({"name": name, "version": version, "state": "draft"}, 201)
+            return idempotency.Answer(201, {"name": name, "version": version, "state": "draft", "warnings": warned})
+
+        return await idempotency.answer(db, request, caller, act)
 
     @api.get("/{name}/{version}")
-    async def show(_: Reading, name: str, version: int) -> dict[str, Any]:
+    async def show(_: Reading, name: Name, version: Version) -> dict[str, Any]:
         """Show a version with its text and signatures."""
         async with db.transaction() as conn:
             row = await _found(conn, name, version)
             signed = await store_definitions.signatures(conn, name, version)
         return {**_summary(row), "text": row["text"], "signatures": [_signature(one) for one in signed]}
 
-    @api.post("/{name}/{version}/sign")
-    async def sign(caller: Signing, name: str, version: int, body: Signature) -> dict[str, Any]:
-        """Sign, or refuse, for marketing or for sales: two different people."""
-        _check_party(caller, body.party)
+    @api.post("/{name}/{version}/simulate")
+    async def simulate(_: Signing, name: Name, version: Version, body: Span) -> dict[str, Any]:
+        """Say what this version would have changed, over the leads created in [from, to)."""
         async with db.transaction() as conn:
             await _found(conn, name, version)
-            signed = await store_definitions.signatures(conn, name, version)
-            if any(one["signer"] == caller.sub and one["party"] != body.party for one in signed):
+            draft = await compiled.version(conn, name, version)
+        return await simulating.compare(db, compiled, draft, body.start, body.end, most=most)
+
+    @api.post("/{name}/{version}/sign")
+    async def sign(caller: Signing, name: Name, version: Version, body: Signature) -> dict[str, Any]:
+        """Sign, or refuse, for marketing or for sales: two different people."""
+        _check_party(caller, body.party)
+
+        async def act(conn: database.Connection) -> list[Any]:
+            await _found(conn, name, version)
+            before = await store_definitions.signatures(conn, name, version)
+            if any(one["signer"] == caller.sub and one["party"] != body.party for one in before):
                 raise Problem(409, "The same person", "The two signatures come from two different people.")
             await store_definitions.sign(
                 conn, name, version, party=body.party, signer=caller.sub, decision=body.decision, comment=body.comment
             )
-            signed = await store_definitions.signatures(conn, name, version)
+            return await store_definitions.signatures(conn, name, version)
+
+        signed = await db.run(act)
         return {"name": name, "version": version, "signatures": [_signature(one) for one in signed]}
 
     @api.post("/{name}/{version}/activate")
-    async def activate(_: Signing, name: str, version: int, body: Activation | None = None) -> dict[str, Any]:
-        """Put a signed version in force; leads are scored anew in the background."""
-
-        async def act(conn: database.Connection) -> Any:
-            row = await _found(conn, name, version)
-            signed = await store_definitions.signatures(conn, name, version)
-            agreed = {one["party"] for one in signed if one["decision"] == "sign"}
-            if absent := sorted({"marketing", "sales"} - agreed):
-                raise Problem(409, "Not signed", f"The signature of {' and '.join(absent)} is missing.")
-            if row["state"] == "retired":
-                raise Problem(409, "Retired", "A retired version stays so. Save it again as a new draft.")
-            at = body.at if body is not None and body.at is not None else await times.now(conn)
-            await store_definitions.activate(conn, name, version, at)
-            subject = ids.derived("definition", name)
-            await subjects.lock(conn, [subject])
-            message = qualification_pb2.DefinitionActivated(stamp=common_pb2.Stamp(), name=name, version=version)
-            message.stamp.occurred_at.FromDatetime(at)
-            message.stamp.recorded_at.FromDatetime(at)
-            message.at.FromDatetime(at)
-            await out.add(conn, [Event(subject=subject, message=message)])
-            return at
-
-        at = await db.run(act)
+    async def activate(_: Signing, name: Name, version: Version, body: Activation | None = None) -> dict[str, Any]:
+        """Put a signed version in force, now or from an instant on; leads are scored anew in the background."""
+        asked = body.at if body is not None else None
+        at = await db.run(lambda conn: _activate(conn, out, name, version, asked))
         return {"name": name, "version": version, "state": "active", "active_from": times.text(at)}
 
     @api.post("/{name}/{version}/retire")
-    async def retire(_: Signing, name: str, version: int) -> dict[str, Any]:
-        """Take a version out of force."""
-        async with db.transaction() as conn:
+    async def retire(_: Signing, name: Name, version: Version) -> dict[str, Any]:
+        """Take a version out of force; its leads are scored by what is in force then."""
+
+        async def act(conn: database.Connection) -> None:
             await _found(conn, name, version)
             await store_definitions.retire(conn, name, version)
+            await store_queue.add_rescoring(conn, f"{name}@{version} retired", await times.now(conn))
+
+        await db.run(act)
         return {"name": name, "version": version, "state": "retired"}
 
     return api
+
+
+async def _activate(
+    conn: database.Connection, out: outbox.Outbox, name: str, version: int, asked: datetime | None
+) -> datetime:
+    row = await _found(conn, name, version)
+    signed = await store_definitions.signatures(conn, name, version)
+    agreed = {one["party"] for one in signed if one["decision"] == "sign"}
+    if absent := sorted({"marketing", "sales"} - agreed):
+        raise Problem(409, "Not signed", f"The signature of {' and '.join(absent)} is missing.")
+    if row["state"] == "retired":
+        raise Problem(409, "Retired", "A retired version stays so. Save it again as a new draft.")
+    now = await times.now(conn)
+    at = max(asked, now) if asked is not None else now
+    await store_definitions.activate(conn, name, version, at)
+    await store_queue.add_rescoring(conn, f"{name}@{version}", at)
+    subject = ids.derived("definition", name)
+    await subjects.lock(conn, [subject])
+    message = qualification_pb2.DefinitionActivated(stamp=common_pb2.Stamp(), name=name, version=version)
+    message.stamp.occurred_at.FromDatetime(at)
+    message.stamp.recorded_at.FromDatetime(now)
+    message.at.FromDatetime(at)
+    await out.add(conn, [Event(subject=subject, message=message)])
+    return at
 
 
 async def _found(conn: database.Connection, name: str, version: int) -> Any:
@@ -139,11 +174,21 @@ def _summary(row: Any) -> dict[str, Any]:
     return {
         "name": row["name"],
         "version": row["version"],
-        "state": row["state"],
+        "state": _state(row),
         "active_from": times.text(row["active_from"]) if row["active_from"] else None,
+        "active_until": times.text(row["active_until"]) if row["active_until"] else None,
         "made_at": times.text(row["made_at"]),
         "made_by": row["made_by"],
     }
+
+
+def _state(row: Any) -> str:
+    over = row["active_until"] is not None and row["active_until"] <= row["now"]
+    return "retired" if over else str(row["state"])
+
+
+def _place(one: Pointer) -> dict[str, Any]:
+    return {"pointer": one.pointer, "detail": one.detail, "line": one.line, "column": one.column}
 
 
 def _signature(row: Any) -> dict[str, Any]:

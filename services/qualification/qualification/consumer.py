@@ -1,163 +1,193 @@
 """What qualification learns from intake, routing and forecast."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Final
 from uuid import UUID
+
+from google.protobuf.message import Message
 
 from backbone import conditions, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, routing_pb2
-from qualification import domain, events, moving, store
+from qualification import desk as desks
+from qualification import domain, events, moving, reasons, rescoring, store
+from qualification.desk import Desk
 from qualification.domain import Stage
-from qualification.moving import Desk
-from qualification.settings import Settings
+from qualification.reasons import Reasons
 from qualification.store import Row
 from qualification.store_definitions import Compiled
 
-OUTCOMES = {"recycled", "unreachable"}
+CAPTURES = intake_pb2.LeadCaptured | intake_pb2.LeadUpdated
+ENDS = forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost
+READ = (
+    CAPTURES
+    | ENDS
+    | intake_pb2.EngagementRecorded
+    | intake_pb2.LeadMerged
+    | intake_pb2.LeadUnmerged
+    | intake_pb2.PersonalDataErased
+    | routing_pb2.LeadRouted
+    | routing_pb2.AssignmentReleased
+    | forecast_pb2.OpportunityMoved
+)
+RECYCLING: Final = frozenset({"recycled", "unreachable"})
+OVER: Final = frozenset({Stage.NURTURE, Stage.DISQUALIFIED, Stage.CUSTOMER})
 
 
+@dataclass(frozen=True, slots=True)
 class Handler:
     """Applies batches."""
 
-    def __init__(self, outbox: Outbox, compiled: Compiled, settings: Settings) -> None:
-        self._outbox = outbox
-        self._compiled = compiled
-        self._settings = settings
+    outbox: Outbox
+    compiled: Compiled
+    most: int
+    """Engagements of a lead that count."""
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Take in what happened, score whom it concerns, move and announce."""
-        about_leads = [event for event in incoming if event.message.stamp.lead_id and event.topic != "console"]  # type: ignore[attr-defined]
-        subjects = {event.subject for event in about_leads} | {event.original_subject for event in about_leads}
-        desk = await moving.open_desk(conn, self._compiled, subjects)
-        engagements = [
-            _engagement(event) for event in about_leads if isinstance(event.message, intake_pb2.EngagementRecorded)
-        ]
-        if engagements:
-            await store.add_engagements(conn, [one for one in engagements if one is not None])
-        for event in about_leads:
+        read = [event for event in incoming if isinstance(event.message, READ) and event.message.stamp.lead_id]
+        if not read:
+            return
+        desk = await desks.open_desk(conn, self.compiled, _concerned(read))
+        said = await reasons.load(conn) if any(_gives_reason(event.message) for event in read) else Reasons({})
+        done = [event for event in read if isinstance(event.message, intake_pb2.EngagementRecorded)]
+        await store.add_engagements(conn, [_engagement(event) for event in done if not event.erased])
+        for event in read:
             if isinstance(event.message, intake_pb2.PersonalDataErased):
-                await _erase(conn, desk, event)
+                await _erase(conn, desk, event, event.message)
             elif not event.erased:
-                _take_in(desk, desk.rows[event.subject], event)
-        await moving.rescore(conn, desk, most=self._settings.most_engagements)
-        await desk.finish(conn, self._outbox)
+                desk.changed.add(event.subject)
+                _take_in(desk, desk.rows[event.subject], event.message, said)
+        await rescoring.rescore(conn, desk, most=self.most)
+        await desk.finish(conn, self.outbox)
 
 
-def _engagement(event: Incoming) -> tuple[UUID, UUID, str, Any, dict[str, Any]] | None:
+def _concerned(read: Sequence[Incoming]) -> set[UUID]:
+    concerned = {event.subject for event in read}
+    for event in read:
+        if isinstance(event.message, intake_pb2.LeadMerged):
+            concerned.add(UUID(event.message.merged_id))
+    return concerned
+
+
+def _gives_reason(message: Message) -> bool:
+    return isinstance(message, routing_pb2.AssignmentReleased | forecast_pb2.OpportunityLost)
+
+
+def _engagement(event: Incoming) -> store.Did:
     message = event.message
     assert isinstance(message, intake_pb2.EngagementRecorded)
-    if event.erased:
-        return None
-    original = UUID(message.original_lead_id)
-    return (
-        UUID(message.engagement_id),
-        original,
-        message.kind,
-        times.at(message.stamp.occurred_at),
-        conditions.plain_struct(message.properties),
+    return store.Did(
+        engagement_id=UUID(message.engagement_id),
+        lead_id=UUID(message.original_lead_id),
+        kind=message.kind,
+        at=times.at(message.stamp.occurred_at),
+        properties=conditions.plain_struct(message.properties),
     )
 
 
-def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
-    message = event.message
-    if isinstance(message, intake_pb2.LeadCaptured | intake_pb2.LeadUpdated):
-        _learn(row, message.stamp, message.lead)
-        if message.HasField("standing"):
-            _import(desk, row, message.standing)
-        desk.rescored[row.lead_id] = None
+def _take_in(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
+    if isinstance(message, CAPTURES):
+        _learn(desk, row, message.stamp, message.lead)
+        if message.HasField("standing") and _is_news(row, message.standing):
+            desk.standings[row.lead_id] = message.standing
+        verified = isinstance(message, intake_pb2.LeadUpdated) and message.verified
+        desk.score_anew(row.lead_id, None if verified else "")
     elif isinstance(message, intake_pb2.EngagementRecorded):
-        _learn(row, message.stamp, None)
-        desk.rescored[row.lead_id] = None
+        _learn(desk, row, message.stamp, None)
+        desk.score_anew(row.lead_id, message.kind)
     elif isinstance(message, intake_pb2.LeadMerged):
-        _merge(desk, message)
+        _merged(desk, row, message)
     elif isinstance(message, intake_pb2.LeadUnmerged):
-        row.closed = False
-        _learn(row, message.stamp, message.lead)
-        desk.rescored[row.lead_id] = None
+        if str(row.lead_id) == message.unmerged_id:
+            moving.unmerge(desk, row)
+        _learn(desk, row, message.stamp, message.lead)
+        desk.score_anew(row.lead_id)
     elif isinstance(message, routing_pb2.LeadRouted):
-        row.rep_id, row.assignment_cycle = message.rep_id, message.cycle
-        if message.rep.role == "sdr":
-            row.sdr_id = message.rep_id
+        _routed(row, message)
     elif isinstance(message, routing_pb2.AssignmentReleased):
-        _released(desk, row, message)
-    elif isinstance(
-        message, forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost | forecast_pb2.OpportunityMoved
-    ):
-        _closed(desk, row, message)
+        _released(desk, row, message, said)
+    elif isinstance(message, ENDS | forecast_pb2.OpportunityMoved):
+        _deal(desk, row, message, said)
 
 
-def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
+def _merged(desk: Desk, survivor: Row, message: intake_pb2.LeadMerged) -> None:
+    if str(survivor.lead_id) == message.merged_id:
+        return  # Undone in the same batch.
+    moving.merge(desk, survivor.lead_id, UUID(message.merged_id))
+    # A survivor that was itself merged since has a snapshot of its own.
+    snapshot = message.lead if str(survivor.lead_id) == message.survivor_id else None
+    _learn(desk, survivor, message.stamp, snapshot)
+    desk.score_anew(survivor.lead_id)
+
+
+def _learn(desk: Desk, row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
     if fields is not None:
         row.fields = fields
         row.occurred_at = times.at(fields.created_at)
     row.recorded_at = times.at(stamp.recorded_at)
-    row.live = row.live or stamp.live
+    if stamp.live and not row.live:
+        row.live = True
+        desk.woken.add(row.lead_id)
     if stamp.HasField("arrived_at"):
         row.arrived_at = times.at(stamp.arrived_at)
 
 
-def _import(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
-    """Take over the stage that another system gave the lead."""
-    if not standing.stage or row.state.definition == domain.IMPORTED:
-        return
-    stage = Stage(standing.stage)
-
-    def tell(moved: Row, qualification: common_pb2.Qualification) -> Any:
-        make = events.sales_ready if stage in (Stage.SRL, Stage.SQL) else events.qualified
-        return make(moved, qualification, desk.now, standing)
-
-    told = tell if stage in (Stage.MQL, Stage.SRL, Stage.SQL) else None
-    desk.move(row, stage, reason=standing.disqualified_reason, by_person=True, definition=domain.IMPORTED, tell=told)
+def _is_news(row: Row, standing: common_pb2.Standing) -> bool:
+    """Say whether another system's word counts: not against what people decided here."""
+    if not standing.stage or standing.stage == str(row.state.stage):
+        return bool(standing.stage) and not row.state.definition
+    return row.state.definition == domain.IMPORTED or row.state.stage not in domain.BEYOND_SCORING
 
 
-def _merge(desk: Desk, message: intake_pb2.LeadMerged) -> None:
-    survivor, merged = desk.rows.get(UUID(message.survivor_id)), desk.rows.get(UUID(message.merged_id))
-    if merged is not None:
-        merged.closed = True
-        merged.review_since = None
-    if survivor is not None:
-        _learn(survivor, message.stamp, message.lead)
-        desk.rescored[survivor.lead_id] = None
+def _routed(row: Row, message: routing_pb2.LeadRouted) -> None:
+    row.rep_id, row.assignment_cycle = message.rep_id, message.cycle
+    if message.rep.role == "sdr":
+        row.sdr_id = message.rep_id
+    if row.handed_at is None and row.state.stage is Stage.MQL:
+        row.handed_at = times.at(message.assigned_at if message.HasField("assigned_at") else message.stamp.occurred_at)
 
 
-def _released(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased) -> None:
+def _released(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased, said: Reasons) -> None:
     if message.cycle >= row.assignment_cycle and row.rep_id == message.rep_id:
         row.rep_id, row.previous_rep = None, message.rep_id
-    if message.released_by == "qualification" or row.state.stage in (Stage.NURTURE, Stage.DISQUALIFIED, Stage.CUSTOMER):
+    row.declined += message.outcome == "declined"
+    if message.released_by == "qualification" or row.state.stage in OVER:
         return
-    if message.outcome in OUTCOMES:
-        until = times.at(message.until) if message.HasField("until") else None
-        moving.recycle(desk, row, reason=message.reason or message.outcome, until=until, by_person=True)
+    if row.state.stage is Stage.SRL and message.rep_id == row.sdr_id:
+        return  # The SDR closed what had become sales' lead meanwhile.
+    why = said.why(message.reason or message.outcome, by=message.released_by or None)
+    if message.outcome in RECYCLING:
+        until = times.at(message.until) if message.HasField("until") else said.rest_until(why.code, desk.now)
+        moving.recycle(desk, row, why=why, until=until)
     elif message.outcome == "disqualified":
-        moving.disqualify(desk, row, reason=message.reason or "other")
+        moving.disqualify(desk, row, why=why)
 
 
-def _closed(desk: Desk, row: Row, message: Any) -> None:
-    if isinstance(message, forecast_pb2.OpportunityWon) and row.state.stage is not Stage.CUSTOMER:
-        desk.move(row, Stage.CUSTOMER, by_person=True)
-    elif isinstance(message, forecast_pb2.OpportunityLost) and row.state.stage in (Stage.SRL, Stage.SQL):
-        moving.recycle(desk, row, reason=message.reason or "lost", until=None, by_person=True)
+def _deal(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
+    if isinstance(message, forecast_pb2.OpportunityWon):
+        moving.win(desk, row, why=desks.NO_REASON)
+    elif isinstance(message, forecast_pb2.OpportunityLost):
+        why = said.why(message.reason)
+        moving.lose(desk, row, why=why, until=said.rest_until(why.code, desk.now))
     elif (
         isinstance(message, forecast_pb2.OpportunityMoved)
         and message.opportunity.stage == "qualified"
         and row.state.stage is Stage.SRL
     ):
-        moving.confirm(desk, row)
+        moving.confirm(desk, row, why=desks.NO_REASON)
 
 
-async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:
-    message = event.message
-    assert isinstance(message, intake_pb2.PersonalDataErased)
+async def _erase(conn: Connection, desk: Desk, event: Incoming, message: intake_pb2.PersonalDataErased) -> None:
     gone = [UUID(lead_id) for lead_id in (message.stamp.lead_id, *message.merged_lead_ids)]
     await store.erase(conn, gone)
     for lead_id in gone:
         row = desk.rows.get(lead_id)
         if row is not None:
-            row.fields, row.score, row.review_since = None, None, None
+            row.fields, row.score, row.review_since, row.next_score_at = None, None, None, None
             row.state = replace(row.state, bant={})
     answer = common_pb2.PersonalDataDeleted(stamp=message.stamp, erasure_id=message.erasure_id, service="qualification")
-    desk.outgoing.append(events.event(desk.rows[event.subject], answer, desk.now))
+    desk.tell(events.event(desk.rows[event.subject], answer, desk.now))

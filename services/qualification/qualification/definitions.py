@@ -7,14 +7,15 @@ from backbone import conditions, documents
 from backbone.conditions import Language
 from backbone.documents import DURATION, Document
 from backbone.problem import Pointer
-from qualification.scoring import Action, Definition, Exclusion, Group, Holds, Rule
+from handoff.events.v1 import common_pb2
+from qualification.rules import Action, Definition, Exclusion, Group, Holds, Rule
 
 _LEAD: Final = Language.of(conditions.LEAD)
 _ENGAGEMENT: Final = Language.of(
     {**conditions.LEAD, "engagement.kind": conditions.TEXT, "engagement.properties": conditions.OPEN}
 )
-_TEXT: Final = {"type": "string", "minLength": 1}
-_NUMBER: Final = {"type": "number"}
+_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_000}
+_NUMBER: Final = {"type": "number", "minimum": -1_000_000, "maximum": 1_000_000}
 _ACTION: Final = {"enum": [str(action) for action in Action]}
 _ANSWER: Final = {"enum": ["yes", "no", "unknown"]}
 _QUESTION: Final = {"enum": ["budget", "authority", "need", "timing"]}
@@ -109,21 +110,39 @@ SCHEMA: Final = {
 }
 
 
+_OF_LEADS: Final = ("exclude", "fit", "situation", "personas")
+_RESERVED: Final = ("fit", "situation")
+_NOTHING: Final = {
+    **conditions.lead_values(common_pb2.LeadFields()),
+    "engagement.kind": "",
+    "engagement.properties": dict[str, Any](),
+}
+"""A lead of whom nothing is known."""
+
+
 def parse(raw: bytes) -> Document:
     """Read a definition and compile it once. Problem 422 with line and column of what is wrong."""
     document = documents.parse(raw, SCHEMA, what="definition")
-    faults: list[Pointer] = _wrong_conditions(document) + _wrong_cells(document)
+    faults: list[Pointer] = [*_wrong_conditions(document), *_wrong_cells(document), *_wrong_groups(document)]
     if faults:
-        raise documents.refuse("definition", faults)
+        raise documents.refuse("definition", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
     return document
 
 
-def _wrong_conditions(document: Document) -> list[Pointer]:
-    data = document.data
+def warnings(document: Document) -> list[Pointer]:
+    """Return the conditions that hold of a lead of whom nothing is known, and do not say that this is meant."""
+    return [
+        document.fault(path, "holds also where the fields are missing; ask whether they are in lead.missing")
+        for path, text, language in _conditions(document.data)
+        if path != ("applies",) and "lead.missing" not in text and language.compile(text).holds(_NOTHING)
+    ]
+
+
+def _conditions(data: Mapping[str, Any]) -> list[tuple[documents.Path, str, Language]]:
     places: list[tuple[documents.Path, str, Language]] = []
     if "applies" in data:
         places.append((("applies",), data["applies"], _LEAD))
-    for section in ("exclude", "fit", "situation", "personas"):
+    for section in _OF_LEADS:
         for number, rule in enumerate(data.get(section, [])):
             places.append(((section, number, "when"), rule["when"], _LEAD))
     for group_number, group in enumerate(data.get("interest", {}).get("groups", [])):
@@ -131,12 +150,26 @@ def _wrong_conditions(document: Document) -> list[Pointer]:
             if "when" in rule:
                 inner: documents.Path = ("interest", "groups", group_number, "rules", number, "when")
                 places.append((inner, rule["when"], _ENGAGEMENT))
+    return places
+
+
+def _wrong_conditions(document: Document) -> list[Pointer]:
     faults = []
-    for path, text, language in places:
+    for path, text, language in _conditions(document.data):
         try:
             language.compile(text)
         except conditions.Wrong as wrong:
             faults.append(document.fault(path, wrong.detail, line=wrong.line, column=wrong.column))
+    return faults
+
+
+def _wrong_groups(document: Document) -> list[Pointer]:
+    """Refuse names that an explanation could not tell apart."""
+    faults, seen = [], set(_RESERVED)
+    for number, group in enumerate(document.data.get("interest", {}).get("groups", [])):
+        if group["group"] in seen:
+            faults.append(document.fault(("interest", "groups", number, "group"), "this name is taken"))
+        seen.add(group["group"])
     return faults
 
 
@@ -186,12 +219,18 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Definition:
         personas=[(one["persona"], _LEAD.compile(one["when"]).holds) for one in data.get("personas", [])],
         hot_points=hot["points"] if hot else None,
         hot_within_seconds=documents.duration(hot["within"]) if hot else 0.0,
+        hot_unowned=_lift(hot.get("unowned", "review")) if hot else None,
         srl=data.get("srl", {}),
+        supply=data.get("supply", {}),
     )
 
 
 def _rule(data: Mapping[str, Any]) -> Rule:
     return Rule(rule=data["rule"], holds=_LEAD.compile(data["when"]).holds, points=data["points"])
+
+
+def _lift(word: str) -> Action | None:
+    return None if word == "none" else Action(word)
 
 
 def _group(data: Mapping[str, Any]) -> Group:

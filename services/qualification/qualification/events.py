@@ -28,19 +28,26 @@ def scored(row: Row, score: Score | None) -> common_pb2.Qualification:
         stage=str(state.stage), cycle=state.cycle, definition=state.definition, reason=state.reason
     )
     if score is not None:
-        made.grade = score.grade
-        made.fit = score.fit
-        made.interest = score.interest
-        made.persona = score.persona
+        put_score(made, score)
         made.definition = score.definition
-        made.action = str(score.action)
-        made.why_passed = score.why_passed
-        made.missing.extend(score.missing)
-        for point in score.explanation:
-            line = made.explanation.add(rule=point.rule, points=point.points, counted=point.counted, part=point.part)
-            if point.ceiling is not None:
-                line.ceiling = point.ceiling
     return made
+
+
+def put_score(made: common_pb2.Qualification, score: Score) -> None:
+    """Write a score into a qualification."""
+    made.grade = score.grade
+    made.fit = score.fit
+    made.interest = score.interest
+    made.persona = score.persona
+    made.action = str(score.action)
+    made.why_passed = score.why_passed
+    del made.missing[:]
+    made.missing.extend(score.missing)
+    del made.explanation[:]
+    for point in score.explanation:
+        line = made.explanation.add(rule=point.rule, points=point.points, counted=point.counted, part=point.part)
+        if point.ceiling is not None:
+            line.ceiling = point.ceiling
 
 
 def restage(row: Row, previous: str) -> common_pb2.Qualification:
@@ -77,6 +84,14 @@ def qualified(row: Row, qualification: common_pb2.Qualification, at: datetime, s
         lead=row.fields,
         previous_rep_id=row.previous_rep or "",
         standing=standing,
+    )
+    return event(row, message, at)
+
+
+def sales_qualified(row: Row, qualification: common_pb2.Qualification, at: datetime) -> Event:
+    """Return LeadSalesQualified."""
+    message = qualification_pb2.LeadSalesQualified(
+        stamp=stamp(row, at), qualification=qualification, rep_id=row.rep_id or "", bant=bant(row)
     )
     return event(row, message, at)
 

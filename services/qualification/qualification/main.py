@@ -1,33 +1,23 @@
 """What runs in a process of qualification."""
 
 from backbone import process
-from qualification import api, api_definitions, reasons, rescoring
+from qualification import api, api_definitions, api_reasons, api_reports
+from qualification.background import Background
 from qualification.consumer import Handler
 from qualification.settings import Settings
 from qualification.store_definitions import Compiled
 
-KINDS = (
-    "LeadCaptured",
-    "LeadUpdated",
-    "EngagementRecorded",
-    "LeadRouted",
-    "AssignmentReleased",
-    "OpportunityWon",
-    "OpportunityLost",
-    "OpportunityMoved",
-)
-
 
 async def compose(service: process.Service[Settings]) -> None:
-    """Put the routes, the consumer and the background rescoring together."""
-    compiled = Compiled()
-    handler = Handler(service.outbox, compiled, service.settings)
-    service.consume(["intake", "routing", "forecast"], handler.handle, kinds=KINDS)
-    service.app.include_router(api_definitions.router(service.database, service.outbox))
-    service.app.include_router(reasons.router(service.database))
-    service.app.include_router(api.router(service.database, service.outbox, compiled))
-    most = service.settings.most_engagements
-    service.work("rescoring", lambda: rescoring.run(service.database, service.outbox, compiled, most=most))
+    """Put the routes, the consumer and the background scoring together."""
+    compiled, most = Compiled(), service.settings.most_engagements
+    service.consume(["intake", "routing", "forecast"], Handler(service.outbox, compiled, most).handle)
+    background = Background(database=service.database, outbox=service.outbox, compiled=compiled, most=most)
+    service.work("scoring of what time changes", background.run)
+    service.app.include_router(api_definitions.router(service.database, service.outbox, compiled, most=most))
+    service.app.include_router(api_reports.router(service.database, compiled))
+    service.app.include_router(api_reasons.router(service.database))
+    service.app.include_router(api.router(service.database, service.outbox, compiled, most=most))
 
 
 def main() -> None:

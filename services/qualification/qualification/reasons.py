@@ -1,12 +1,15 @@
-"""Reason codes: every reason is one; words that are none are kept as `other` by whoever takes them."""
+"""Reason codes: every reason is one; other words are kept beside the code `other`, and only here."""
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
-from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from backbone import documents
+from backbone.database import Connection
+from qualification.desk import Why
 
-from backbone import database, security
-
+OTHER: Final = "other"
 SHIPPED: Final = {
     "competitor": ("Works for a competitor", "lead"),
     "student": ("Student or research", "marketing"),
@@ -23,65 +26,63 @@ SHIPPED: Final = {
     "unreachable": ("Did not answer", "nobody"),
     "other": ("Other", "nobody"),
 }
-_ALL: Final = ("disqualify", "recycle", "decline", "return", "close", "hand_back", "lost")
-_known: set[str] = set(SHIPPED)
-
-Use = Literal["disqualify", "recycle", "decline", "return", "close", "hand_back", "lost"]
+USES: Final = ("disqualify", "recycle", "decline", "return", "close", "hand_back", "lost")
 
 
-class Reason(BaseModel):
-    """A code with its label."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """A code that people may give."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-    label: Annotated[str, Field(min_length=1, max_length=200)]
-    used_for: Annotated[list[Use], Field(alias="for")] = list(_ALL)
-    fault: Literal["marketing", "sales", "lead", "nobody"] = "nobody"
-    until: str | None = None
-
-
-def code(text: str | None) -> str:
-    """Return the reason's code: itself when it looks like one, `other` for words."""
-    if not text:
-        return "other"
-    return text if text in _known or (text.isidentifier() and text.islower()) else "other"
+    code: str
+    label: str
+    fits: tuple[str, ...]
+    fault: str
+    until: str | None
+    """For how long a lead that is recycled for it rests, when nobody says."""
 
 
-def router(db: database.Database) -> APIRouter:
-    """Return the routes of reasons."""
-    api = APIRouter(prefix="/v1/reasons", tags=["reasons"])
-    reading = Depends(security.allow("rep", "sdr", "marketing", "manager"))
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """The codes in force."""
 
-    @api.get("", dependencies=[reading])
-    async def show() -> list[dict[str, Any]]:
-        """List the codes: those shipped, unless they were replaced."""
-        async with db.reading() as conn:
-            rows = await conn.fetch("SELECT * FROM reason ORDER BY code")
-        if not rows:
-            return [
-                {"code": one, "label": label, "for": list(_ALL), "fault": fault, "until": None}
-                for one, (label, fault) in SHIPPED.items()
-            ]
-        return [
-            {
-                "code": row["code"],
-                "label": row["label"],
-                "for": row["fits"],
-                "fault": row["fault"],
-                "until": row["until"],
-            }
-            for row in rows
-        ]
+    known: Mapping[str, Reason]
 
-    @api.put("", dependencies=[Depends(security.allow("marketing", "manager"))])
-    async def put(body: list[Reason]) -> list[dict[str, Any]]:
-        """Replace the codes."""
-        async with db.transaction() as conn:
-            await conn.execute("DELETE FROM reason")
-            await conn.executemany(
-                "INSERT INTO reason VALUES ($1, $2, $3, $4, $5)",
-                [(one.code, one.label, one.used_for, one.fault, one.until) for one in body],
-            )
-        return await show()
+    def why(self, text: str | None, *, by: str | None = None) -> Why:
+        """Return what somebody said as a code, with their words where it is none."""
+        if not text:
+            return Why(code=OTHER, by=by)
+        return Why(code=text, by=by) if text in self.known else Why(code=OTHER, words=text, by=by)
 
-    return api
+    def rest_until(self, code: str, now: datetime) -> datetime | None:
+        """Return until when a lead rests that is recycled for this reason."""
+        reason = self.known.get(code)
+        if reason is None or reason.until is None:
+            return None
+        return now + timedelta(seconds=documents.duration(reason.until))
+
+
+async def load(conn: Connection) -> Reasons:
+    """Return the codes in force: those shipped, until somebody replaces them."""
+    rows = await conn.fetch("SELECT code, label, fits, fault, until FROM reason ORDER BY code")
+    found = [
+        Reason(code=row["code"], label=row["label"], fits=tuple(row["fits"]), fault=row["fault"], until=row["until"])
+        for row in rows
+    ] or [
+        Reason(code=code, label=label, fits=USES, fault=fault, until=None) for code, (label, fault) in SHIPPED.items()
+    ]
+    return Reasons({reason.code: reason for reason in found})
+
+
+async def replace(conn: Connection, reasons: list[Reason]) -> None:
+    """Put other codes in force."""
+    await conn.execute("DELETE FROM reason")
+    await conn.execute(
+        "INSERT INTO reason (code, label, fits, fault, until) SELECT code, label, string_to_array(fits, ','), fault,"
+        " until FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])"
+        " AS v(code, label, fits, fault, until)",
+        [one.code for one in reasons],
+        [one.label for one in reasons],
+        [",".join(one.fits) for one in reasons],
+        [one.fault for one in reasons],
+        [one.until for one in reasons],
+    )

@@ -1,52 +1,190 @@
-"""After an activation every lead is scored anew, in the background, batch by batch, by whichever replica is free."""
+"""The one way in which leads are scored and moved by their score, whatever asks for it."""
 
-import asyncio
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
-import structlog
-
-from backbone import database, subjects
-from backbone.database import Connection, Database
-from backbone.outbox import Outbox
-from qualification import moving, store
-from qualification.store_definitions import Compiled
-
-BATCH: Final = 200
-POLL_S: Final = 0.5
-REST_S: Final = 0.01
-
-log = structlog.get_logger()
-
-
-async def run(db: Database, outbox: Outbox, compiled: Compiled, *, most: int) -> None:
-    """Work off rescorings for ever."""
-    while True:
-        try:
-            done = await db.run(lambda conn: _step(conn, outbox, compiled, most))
-        except Exception as error:
-            if not database.is_transient(error):
-                raise
-            done = 0
-        await asyncio.sleep(REST_S if done else POLL_S)
+from backbone import conditions
+from backbone.database import Connection
+from backbone.outbox import Event
+from handoff.events.v1 import common_pb2, qualification_pb2
+from qualification import domain, events, scoring, store
+from qualification.desk import Desk, Why
+from qualification.domain import Stage
+from qualification.rules import Action, Definition, Engagement
+from qualification.scoring import Facts, Score
+from qualification.store import Row
 
 
-async def _step(conn: Connection, outbox: Outbox, compiled: Compiled, most: int) -> int:
-    job = await conn.fetchrow(
-        "SELECT r.reason FROM rescoring r WHERE EXISTS (SELECT FROM definition d WHERE d.state = 'active'"
-        " AND d.active_from <= now() AND d.name || '@' || d.version = r.reason) LIMIT 1 FOR UPDATE SKIP LOCKED"
+async def rescore(conn: Connection, desk: Desk, *, most: int) -> None:
+    """Score the leads in `desk.news`, the newest `most` engagements of each, and let the score move them."""
+    wanted = [
+        lead_id for lead_id in desk.news if desk.rows[lead_id].fields is not None and not desk.rows[lead_id].closed
+    ]
+    if not wanted:
+        return
+    did = await store.engagements(conn, wanted, most=most) if desk.definitions else {}
+    for lead_id in wanted:
+        row = desk.rows[lead_id]
+        definition, held = evaluate(desk.definitions, row, did.get(lead_id, ()))
+        _apply(desk, row, definition, held)
+        desk.changed.add(lead_id)
+
+
+def evaluate(
+    definitions: Sequence[Definition], row: Row, did: Sequence[Engagement]
+) -> tuple[Definition | None, Facts | None]:
+    """Return the definition that applies to a lead, and what it finds."""
+    values = conditions.lead_values(row.fields, row.score)
+    definition = scoring.applicable(definitions, values)
+    if definition is None:
+        return None, None
+    return definition, scoring.facts(definition, values, values["lead.missing"], did)
+
+
+def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | None) -> None:
+    score, is_hot = None, False
+    if definition is not None and held is not None:
+        score = scoring.score(definition, held, desk.now, lifted=_lifted(row, definition, desk.now))
+        is_hot = _turned_hot(desk, row, definition, score)
+        if is_hot:
+            score = scoring.score(definition, held, desk.now, lifted=_lifted(row, definition, desk.now))
+        news = desk.news[row.lead_id]
+        something_new = "" in news or any(definition.counts(kind) for kind in news)
+        row.state = domain.reopened(row.state, now=desk.now, something_new=something_new)
+    standing = desk.standings.pop(row.lead_id, None)
+    before = row.state.stage
+    stage, reason = domain.stage_by_score(row.state, score, set_aside=_set_aside(row))
+    if standing is not None:
+        stage, reason = Stage(standing.stage), standing.disqualified_reason
+    _note_score(desk, row, score, stage, reason, imported=standing is not None)
+    if standing is not None:
+        _take_over(desk, row, stage, standing)
+    elif stage is not before:
+        _move(desk, row, stage, reason)
+    elif row.lead_id in desk.woken and row.rep_id is None:
+        _announce_again(desk, row)
+    waits = domain.needs_review(row.state, score)
+    row.review_since = (row.review_since or desk.now) if waits else None
+    row.next_score_at = _next_score_at(desk, row, definition, score)
+    if is_hot and definition is not None and score is not None:
+        desk.tell(_hot(desk, row, definition, score))
+
+
+def _note_score(desk: Desk, row: Row, score: Score | None, stage: Stage, reason: str, *, imported: bool) -> None:
+    state = row.state
+    if score is not None and not imported and (state.definition != domain.IMPORTED or stage is not state.stage):
+        row.state = replace(state, definition=score.definition, reason=reason)
+    else:
+        row.state = replace(state, reason=reason)
+    fresh = events.scored(row, score)
+    fresh.stage, fresh.reason = str(stage), reason
+    if row.score is None or _differs(row.score, fresh):
+        row.score = fresh
+        if score is not None:
+            desk.tell(events.lead_scored(row, desk.now))
+
+
+def _differs(old: common_pb2.Qualification, new: common_pb2.Qualification) -> bool:
+    def essence(one: common_pb2.Qualification) -> tuple[Any, ...]:
+        return (one.grade, one.fit, one.interest, one.action, one.definition, one.persona, list(one.missing))
+
+    return essence(old) != essence(new)
+
+
+def _set_aside(row: Row) -> str:
+    assert row.fields is not None
+    if row.fields.spam:
+        return domain.SPAM
+    return domain.TEST if row.fields.test else ""
+
+
+def _move(desk: Desk, row: Row, stage: Stage, reason: str) -> None:
+    at, before = desk.now, row.state.stage
+
+    def tell(moved: Row, qualification: common_pb2.Qualification) -> Event | None:
+        if stage is Stage.MQL:
+            return events.qualified(moved, qualification, at)
+        if stage is Stage.DISQUALIFIED:
+            out = qualification_pb2.LeadDisqualified(
+                stamp=events.stamp(moved, at), qualification=qualification, rep_id=moved.rep_id or ""
+            )
+            return events.event(moved, out, at)
+        if before in (Stage.NEW, Stage.DISQUALIFIED):
+            return None  # Nobody was told that it was more.
+        lower = qualification_pb2.LeadDemoted(stamp=events.stamp(moved, at), qualification=qualification)
+        return events.event(moved, lower, at)
+
+    desk.move(row, stage, why=Why(code=reason), tell=tell)
+
+
+def _take_over(desk: Desk, row: Row, stage: Stage, standing: common_pb2.Standing) -> None:
+    """Take over the stage that another system gave the lead."""
+
+    def tell(moved: Row, qualification: common_pb2.Qualification) -> Event | None:
+        if stage is Stage.MQL:
+            return events.qualified(moved, qualification, desk.now, standing)
+        if stage in (Stage.SRL, Stage.SQL):
+            return events.sales_ready(moved, qualification, desk.now, standing)
+        return None
+
+    decided = stage not in (Stage.NEW, Stage.NURTURE)
+    why = Why(code=standing.disqualified_reason)
+    desk.move(row, stage, why=why, by_person=decided, definition=domain.IMPORTED, tell=tell)
+    if stage is Stage.SQL and row.score is not None:
+        desk.tell(events.sales_qualified(row, row.score, desk.now))
+
+
+def _announce_again(desk: Desk, row: Row) -> None:
+    """Say of a lead that was history until now what nobody acted on then."""
+    assert row.score is not None
+    if row.state.stage is Stage.MQL:
+        desk.tell(events.qualified(row, events.restage(row, str(Stage.MQL)), desk.now))
+    elif row.state.stage is Stage.SRL:
+        desk.tell(events.sales_ready(row, events.restage(row, str(Stage.SRL)), desk.now))
+
+
+def _lifted(row: Row, definition: Definition, now: datetime) -> Action | None:
+    if not row.hot_action or row.hot_at is None or now > _cools_at(row.hot_at, definition):
+        return None
+    return Action(row.hot_action)
+
+
+def _cools_at(hot_at: datetime, definition: Definition) -> datetime:
+    """A burst speaks for a lead as long as a buying signal does."""
+    return hot_at + timedelta(seconds=definition.signal_for_seconds)
+
+
+def _turned_hot(desk: Desk, row: Row, definition: Definition, score: Score) -> bool:
+    if definition.hot_points is None or score.burst < definition.hot_points:
+        return False
+    if not row.live or _set_aside(row) or (row.state.stage is Stage.DISQUALIFIED and row.state.decided_by_person):
+        return False
+    if row.hot_at is not None and (desk.now - row.hot_at).total_seconds() < definition.hot_within_seconds:
+        return False
+    row.hot_at = desk.now
+    row.hot_action = str(definition.hot_unowned or "") if row.rep_id is None else ""
+    return True
+
+
+def _hot(desk: Desk, row: Row, definition: Definition, score: Score) -> Event:
+    message = qualification_pb2.HotLeadDetected(
+        stamp=events.stamp(row, desk.now),
+        qualification=row.score,
+        points=score.burst,
+        within_seconds=definition.hot_within_seconds,
     )
-    if job is None:
-        return 0
-    lead_ids = await store.next_to_rescore(conn, job["reason"], BATCH)
-    if not lead_ids:
-        await conn.execute("DELETE FROM rescoring WHERE reason = $1", job["reason"])
-        log.info("every lead is scored anew", definition=job["reason"])
-        return 0
-    await subjects.lock(conn, lead_ids)
-    desk = await moving.open_desk(conn, compiled, lead_ids)
-    desk.rescored |= dict.fromkeys(lead_ids)
-    await moving.rescore(conn, desk, most=most)
-    await desk.finish(conn, outbox)
-    await conn.execute("UPDATE rescoring SET after = $2 WHERE reason = $1", job["reason"], lead_ids[-1])
-    log.info("leads are scored anew", definition=job["reason"], count=len(lead_ids))
-    return len(lead_ids)
+    return events.event(row, message, desk.now)
+
+
+def _next_score_at(desk: Desk, row: Row, definition: Definition | None, score: Score | None) -> datetime | None:
+    """Return when time alone may move the lead; never for those whom people moved."""
+    if score is None or definition is None or row.state.stage in domain.BEYOND_SCORING:
+        return None
+    if row.state.decided_by_person:
+        return row.state.recycled_until
+    ends = [score.changes_at]
+    if row.hot_action and row.hot_at is not None and _cools_at(row.hot_at, definition) >= desk.now:
+        ends.append(_cools_at(row.hot_at, definition))
+    return min((end for end in ends if end is not None), default=None)

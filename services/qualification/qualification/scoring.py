@@ -1,98 +1,25 @@
 """Fit x interest: points by rules, under ceilings, decaying; every point explained, and the total is their sum.
 
 The shape of a definition is in documents of the public interface. `when` of each rule comes compiled, as a callable
-that says whether it holds for a mapping of values.
+that says whether it holds for a mapping of values. Rules are evaluated once (`facts`); what they are worth at an
+instant (`score`) is arithmetic.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from enum import StrEnum
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-Holds = Callable[[Mapping[str, Any]], bool]
-CENTS: Final = 2
-"""Points are counted to the hundredth, so that sums are exact as people read them."""
+from qualification.rules import Action, Definition, Engagement, Exclusion
 
-
-class Action(StrEnum):
-    """What a cell of the matrix says to do."""
-
-    PASS = "pass"  # noqa: S105 - a word of the interface
-    REVIEW = "review"
-    NURTURE = "nurture"
-    DROP = "drop"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
-    """Points for what holds."""
-
-    rule: str
-    holds: Holds
-    points: float
-    kind: str = ""
-    ceiling: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exclusion:
-    """What is never an MQL."""
-
-    rule: str
-    holds: Holds
-    reason: str
-    action: Action
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Group:
-    """Rules of interest under one ceiling."""
-
-    group: str
-    rules: Sequence[Rule]
-    ceiling: float | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Definition:
-    """A qualified-lead definition, compiled."""
-
-    name: str
-    version: int
-    order: int
-    applies: Holds
-    required: Sequence[str]
-    exclude: Sequence[Exclusion]
-    fit: Sequence[Rule]
-    situation: Sequence[Rule]
-    groups: Sequence[Group]
-    half_life_seconds: float | None
-    interest_ceiling: float | None
-    buying_signals: frozenset[str]
-    signal_for_seconds: float
-    fit_bands: Sequence[tuple[str, float]]
-    """From the highest: (letter, lowest points)."""
-    interest_bands: Sequence[tuple[str, float]]
-    matrix: Mapping[str, Action]
-    personas: Sequence[tuple[str, Holds]]
-    hot_points: float | None
-    hot_within_seconds: float
-    srl: Mapping[str, Any]
-
-    @property
-    def reference(self) -> str:
-        """Return what decisions cite."""
-        return f"{self.name}@{self.version}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Engagement:
-    """Something the lead did."""
-
-    kind: str
-    at: datetime
-    properties: Mapping[str, Any] = field(default_factory=dict)
+FINEST: Final = 128
+"""Points count to the 128th: binary fractions, so that any sum of them is exact in every reader's arithmetic."""
+FIT_PARTS: Final = ("fit", "situation")
+SHORTEST_WAIT_S: Final = 0.2
+WAIT_IN_HALF_LIVES: Final = 1e-4
+WAIT_WITH_NEGATIVE: Final = 0.02
+"""In half lives: how soon to look again where negative points decay too, so that interest may rise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +31,27 @@ class Point:
     points: float
     ceiling: float | None
     counted: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What holds of a lead, whatever the hour."""
+
+    fit: Sequence[Point]
+    persona: str
+    excluded: Exclusion | None
+    missing: Sequence[str]
+    hits: Sequence[Sequence[datetime]]
+    """Of each rule of interest, in the definition's order: when the lead did what it asks for."""
+    signals: Sequence[datetime]
+
+    def until(self, instant: datetime) -> "Facts":
+        """Return what was so at an instant."""
+        return replace(
+            self,
+            hits=[[at for at in ats if at <= instant] for ats in self.hits],
+            signals=[at for at in self.signals if at <= instant],
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,6 +70,18 @@ class Score:
     why_passed: str
     burst: float
     """Points of the newest engagements within the hot window."""
+    changes_at: datetime | None
+    """Not before then does the grade change by time alone."""
+
+
+def with_fit(held: Facts, fit: Sequence[Point]) -> Facts:
+    """Return facts with the fit as it was found before."""
+    return replace(held, fit=fit)
+
+
+def exact(points: float) -> float:
+    """Return points as they count."""
+    return round(points * FINEST) / FINEST
 
 
 def applicable(definitions: Sequence[Definition], lead: Mapping[str, Any]) -> Definition | None:
@@ -129,101 +89,125 @@ def applicable(definitions: Sequence[Definition], lead: Mapping[str, Any]) -> De
     return next((one for one in sorted(definitions, key=lambda d: (d.order, d.name)) if one.applies(lead)), None)
 
 
-def score(
-    definition: Definition,
-    lead: Mapping[str, Any],
-    absent: Sequence[str],
-    engagements: Sequence[Engagement],
-    now: datetime,
-) -> Score:
-    """Score a lead. `lead` has the values that conditions read, `absent` the names of fields that it does not have."""
-    persona = next((name for name, holds in definition.personas if holds(lead)), "")
-    points = [
-        Point(rule=rule.rule, part=part, points=rule.points, ceiling=None, counted=rule.points)
-        for part, rules in (("fit", definition.fit), ("situation", definition.situation))
-        for rule in rules
-        if rule.holds(lead)
-    ]
-    fit = _sum(points)
-    interest_points = _interest(definition, lead, engagements, now)
-    interest = _sum(interest_points)
-    signalled = any(
-        one.kind in definition.buying_signals and (now - one.at).total_seconds() <= definition.signal_for_seconds
-        for one in engagements
+def facts(
+    definition: Definition, lead: Mapping[str, Any], absent: Sequence[str], engagements: Sequence[Engagement]
+) -> Facts:
+    """Evaluate the rules. `lead` has the values that conditions read, `absent` the names of what it does not have."""
+    by_kind: dict[str, list[Engagement]] = {}
+    for one in engagements:
+        by_kind.setdefault(one.kind, []).append(one)
+    return Facts(
+        fit=[
+            Point(rule=rule.rule, part=part, points=rule.points, ceiling=None, counted=exact(rule.points))
+            for part, rules in zip(FIT_PARTS, (definition.fit, definition.situation), strict=True)
+            for rule in rules
+            if rule.holds(lead)
+        ],
+        persona=next((name for name, holds in definition.personas if holds(lead)), ""),
+        excluded=next((one for one in definition.exclude if one.holds(lead)), None),
+        missing=[name for name in definition.required if name in absent],
+        hits=[
+            [one.at for one in by_kind.get(rule.kind, ()) if rule.holds(_with(lead, one))]
+            for group in definition.groups
+            for rule in group.rules
+        ],
+        signals=[one.at for kind in definition.buying_signals for one in by_kind.get(kind, ())],
     )
+
+
+def score(definition: Definition, held: Facts, now: datetime, *, lifted: Action | None = None) -> Score:
+    """Say what the facts are worth now. `lifted`: what a burst of interest made of a lead that would have to wait."""
+    interest_points = _interest(definition, held.hits, now)
+    fit, interest = _sum(held.fit), _sum(interest_points)
+    signalled = any((now - at).total_seconds() <= definition.signal_for_seconds for at in held.signals)
     column = definition.interest_bands[0][0] if signalled else _band(definition.interest_bands, interest)
     grade = _band(definition.fit_bands, fit) + column
-    action = definition.matrix.get(grade, Action.NURTURE)
-    reason = ""
-    excluded = next((one for one in definition.exclude if one.holds(lead)), None)
-    if excluded is not None:
-        action, reason = excluded.action, excluded.reason
-    explanation = [*points, *interest_points]
+    action, reason = definition.matrix.get(grade, Action.NURTURE), ""
+    if held.excluded is not None:
+        action, reason = held.excluded.action, held.excluded.reason
+    elif lifted is not None and action in (Action.NURTURE, Action.REVIEW):
+        action = lifted
+    explanation = [*held.fit, *interest_points]
     return Score(
         fit=fit,
         interest=interest,
         grade=grade,
         action=action,
-        persona=persona,
+        persona=held.persona,
         definition=definition.reference,
-        missing=[name for name in definition.required if name in absent],
+        missing=held.missing,
         explanation=explanation,
         reason=reason,
         why_passed=_why(explanation, grade, signalled=signalled),
-        burst=_burst(definition, lead, engagements, now),
+        burst=_burst(definition, held.hits, now),
+        changes_at=_signal_end(definition, held) if signalled else _next_fall(definition, held, interest, now),
     )
 
 
-def _interest(
-    definition: Definition, lead: Mapping[str, Any], engagements: Sequence[Engagement], now: datetime
-) -> list[Point]:
+def _interest(definition: Definition, hits: Sequence[Sequence[datetime]], now: datetime) -> list[Point]:
     points: list[Point] = []
     room_of_all = definition.interest_ceiling
+    times = iter(hits)
     for group in definition.groups:
         room_of_group = group.ceiling
         for rule in group.rules:
-            given = round(
-                sum(
-                    rule.points * _decay(definition.half_life_seconds, (now - one.at).total_seconds())
-                    for one in engagements
-                    if one.kind == rule.kind and rule.holds(_with(lead, one))
-                ),
-                CENTS,
-            )
+            given = exact(rule.points * _decayed(definition.half_life_seconds, next(times), now))
             if given == 0:
                 continue
             counted = given
-            for room in (rule.ceiling, room_of_group, room_of_all):
-                if room is not None:
-                    counted = min(counted, max(0.0, room))
-            counted = round(counted, CENTS)
+            ceiling = rule.ceiling if rule.ceiling is not None else group.ceiling
+            rooms = (
+                (rule.ceiling, rule.ceiling),
+                (room_of_group, group.ceiling),
+                (room_of_all, definition.interest_ceiling),
+            )
+            for room, limit in rooms:
+                if room is not None and counted > max(0.0, room):
+                    counted, ceiling = max(0.0, room), limit
+            counted = exact(counted)
             room_of_group = room_of_group - counted if room_of_group is not None else None
             room_of_all = room_of_all - counted if room_of_all is not None else None
-            ceiling = rule.ceiling if rule.ceiling is not None else group.ceiling
             points.append(Point(rule=rule.rule, part=group.group, points=given, ceiling=ceiling, counted=counted))
     return points
 
 
-def _burst(definition: Definition, lead: Mapping[str, Any], engagements: Sequence[Engagement], now: datetime) -> float:
+def _decayed(half_life: float | None, ats: Sequence[datetime], now: datetime) -> float:
+    if half_life is None:
+        return float(len(ats))
+    return math.fsum(0.5 ** (max(0.0, (now - at).total_seconds()) / half_life) for at in ats)
+
+
+def _burst(definition: Definition, hits: Sequence[Sequence[datetime]], now: datetime) -> float:
     if definition.hot_points is None:
         return 0.0
+    rules = (rule for group in definition.groups for rule in group.rules)
     return sum(
-        rule.points
-        for group in definition.groups
-        for rule in group.rules
-        for one in engagements
-        if one.kind == rule.kind
-        and (now - one.at).total_seconds() <= definition.hot_within_seconds
-        and rule.holds(_with(lead, one))
+        rule.points * sum((now - at).total_seconds() <= definition.hot_within_seconds for at in ats)
+        for rule, ats in zip(rules, hits, strict=True)
     )
+
+
+def _signal_end(definition: Definition, held: Facts) -> datetime:
+    return max(held.signals) + timedelta(seconds=definition.signal_for_seconds)
+
+
+def _next_fall(definition: Definition, held: Facts, interest: float, now: datetime) -> datetime | None:
+    """Return an instant before which interest cannot leave its band: ceilings only slow its decay."""
+    half_life = definition.half_life_seconds
+    if half_life is None or not any(held.hits):
+        return None
+    shortest = max(SHORTEST_WAIT_S, half_life * WAIT_IN_HALF_LIVES)
+    rules = (rule for group in definition.groups for rule in group.rules)
+    if any(rule.points < 0 and ats for rule, ats in zip(rules, held.hits, strict=True)):
+        return now + timedelta(seconds=max(shortest, half_life * WAIT_WITH_NEGATIVE))
+    lowest = next((least for _, least in definition.interest_bands[:-1] if interest >= least), None)
+    if lowest is None or lowest <= 0:
+        return None
+    return now + timedelta(seconds=max(shortest, half_life * math.log2(interest / lowest)))
 
 
 def _with(lead: Mapping[str, Any], engagement: Engagement) -> dict[str, Any]:
     return {**lead, "engagement.kind": engagement.kind, "engagement.properties": engagement.properties}
-
-
-def _decay(half_life: float | None, age: float) -> float:
-    return 1.0 if half_life is None else 0.5 ** (max(0.0, age) / half_life)
 
 
 def _band(bands: Sequence[tuple[str, float]], points: float) -> str:
@@ -231,7 +215,7 @@ def _band(bands: Sequence[tuple[str, float]], points: float) -> str:
 
 
 def _sum(points: Sequence[Point]) -> float:
-    return round(sum(point.counted for point in points), CENTS)
+    return sum((point.counted for point in points), 0.0)
 
 
 def _why(points: Sequence[Point], grade: str, *, signalled: bool) -> str:

@@ -8,12 +8,14 @@ from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
+from qualification import domain
 from qualification.domain import Stage, State
-from qualification.scoring import Engagement
+from qualification.rules import Engagement
 
 _COLUMNS = (
     "lead_id, fields, live, occurred_at, recorded_at, arrived_at, stage, cycle, reason, definition, decided_by_person,"
-    " recycled_until, bant, score, review_since, rep_id, assignment_cycle, sdr_id, previous_rep, hot_at, closed"
+    " recycled_until, bant, score, review_since, rep_id, assignment_cycle, sdr_id, previous_rep, hot_at, closed,"
+    " stage_since, hot_action, next_score_at, ended, handed_at, declined"
 )
 
 
@@ -37,6 +39,26 @@ class Row:
     hot_at: datetime | None = None
     closed: bool = False
     """Merged into another lead: its facts count there."""
+    stage_since: datetime | None = None
+    hot_action: str = ""
+    """What its last burst lifted it to, while nobody had it: review or pass."""
+    next_score_at: datetime | None = None
+    """When time alone may change its grade, or a person's word ends."""
+    ended: str = ""
+    """won or lost, once it is over."""
+    handed_at: datetime | None = None
+    """When it was first given to a rep."""
+    declined: int = 0
+
+    def place_in_queue(self) -> tuple[str | None, datetime | None]:
+        """Return the kind of judgement it waits for, and since when."""
+        if not self.live or self.closed or self.fields is None:
+            return None, None
+        if self.review_since is not None:
+            return "review", self.review_since
+        if self.state.stage is Stage.MQL and domain.bant_is_open(self.state):
+            return "bant", self.stage_since or self.arrived_at
+        return None, None
 
 
 async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
@@ -72,17 +94,30 @@ def _row(row: Any) -> Row:
         previous_rep=row["previous_rep"],
         hot_at=row["hot_at"],
         closed=row["closed"],
+        stage_since=row["stage_since"],
+        hot_action=row["hot_action"],
+        next_score_at=row["next_score_at"],
+        ended=row["ended"],
+        handed_at=row["handed_at"],
+        declined=row["declined"],
     )
+
+
+def grade(score: bytes | None) -> str:
+    """Return the grade of a stored score."""
+    return common_pb2.Qualification.FromString(score).grade if score is not None else ""
 
 
 _SAVE = """
 INSERT INTO lead (lead_id, fields, live, occurred_at, recorded_at, arrived_at, stage, cycle, reason, definition,
                   decided_by_person, recycled_until, bant, score, review_since, rep_id, assignment_cycle, sdr_id,
-                  previous_rep, hot_at, closed)
+                  previous_rep, hot_at, closed, stage_since, hot_action, next_score_at, ended, handed_at, declined,
+                  queue_kind, queue_since, queue_rank)
 SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::boolean[], $4::timestamptz[], $5::timestamptz[], $6::timestamptz[],
                      $7::text[], $8::int[], $9::text[], $10::text[], $11::boolean[], $12::timestamptz[], $13::jsonb[],
                      $14::bytea[], $15::timestamptz[], $16::text[], $17::int[], $18::text[], $19::text[],
-                     $20::timestamptz[], $21::boolean[])
+                     $20::timestamptz[], $21::boolean[], $22::timestamptz[], $23::text[], $24::timestamptz[],
+                     $25::text[], $26::timestamptz[], $27::int[], $28::text[], $29::timestamptz[], $30::int[])
 ON CONFLICT (lead_id) DO UPDATE SET
     fields = excluded.fields, live = excluded.live, occurred_at = excluded.occurred_at,
     recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, stage = excluded.stage,
@@ -90,12 +125,16 @@ ON CONFLICT (lead_id) DO UPDATE SET
     decided_by_person = excluded.decided_by_person, recycled_until = excluded.recycled_until, bant = excluded.bant,
     score = excluded.score, review_since = excluded.review_since, rep_id = excluded.rep_id,
     assignment_cycle = excluded.assignment_cycle, sdr_id = excluded.sdr_id, previous_rep = excluded.previous_rep,
-    hot_at = excluded.hot_at, closed = excluded.closed
+    hot_at = excluded.hot_at, closed = excluded.closed, stage_since = excluded.stage_since,
+    hot_action = excluded.hot_action, next_score_at = excluded.next_score_at, ended = excluded.ended,
+    handed_at = excluded.handed_at, declined = excluded.declined, queue_kind = excluded.queue_kind,
+    queue_since = excluded.queue_since, queue_rank = excluded.queue_rank
 """
 
 
 async def save(conn: Connection, rows: Sequence[Row]) -> None:
     """Write whole leads."""
+    queued = [row.place_in_queue() for row in rows]
     await conn.execute(
         _SAVE,
         [row.lead_id for row in rows],
@@ -119,18 +158,42 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.previous_rep for row in rows],
         [row.hot_at for row in rows],
         [row.closed for row in rows],
+        [row.stage_since for row in rows],
+        [row.hot_action for row in rows],
+        [row.next_score_at for row in rows],
+        [row.ended for row in rows],
+        [row.handed_at for row in rows],
+        [row.declined for row in rows],
+        [kind for kind, _ in queued],
+        [since for _, since in queued],
+        [domain.rank(row.score.grade) if row.score is not None else domain.LAST_RANK for row in rows],
     )
 
 
-async def add_engagements(
-    conn: Connection, engagements: Sequence[tuple[UUID, UUID, str, datetime, Mapping[str, Any]]]
-) -> None:
-    """Keep what leads did: (engagement id, lead id, kind, when, properties)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Did:
+    """Something a lead did, as it is kept: under the lead that it was recorded for."""
+
+    engagement_id: UUID
+    lead_id: UUID
+    kind: str
+    at: datetime
+    properties: Mapping[str, Any]
+
+
+async def add_engagements(conn: Connection, done: Sequence[Did]) -> None:
+    """Keep what leads did."""
+    if not done:
+        return
     await conn.execute(
         "INSERT INTO engagement (engagement_id, lead_id, kind, at, properties)"
         " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::jsonb[])"
         " ON CONFLICT DO NOTHING",
-        *(list(column) for column in zip(*engagements, strict=True)),
+        [one.engagement_id for one in done],
+        [one.lead_id for one in done],
+        [one.kind for one in done],
+        [one.at for one in done],
+        [one.properties for one in done],
     )
 
 
@@ -138,27 +201,48 @@ async def engagements(conn: Connection, lead_ids: Iterable[UUID], *, most: int) 
     """Return what each lead, and every lead merged into it, did; the newest `most` of each."""
     wanted = list(lead_ids)
     rows = await conn.fetch(
-        "SELECT survivor, kind, at, properties FROM ("
-        " SELECT w.survivor, e.kind, e.at, e.properties,"
-        " row_number() OVER (PARTITION BY w.survivor ORDER BY e.at DESC) AS nth"
-        " FROM (SELECT v.lead_id AS survivor, v.lead_id FROM unnest($1::uuid[]) AS v(lead_id)"
-        " UNION SELECT s.merged_into, s.subject_id FROM subject s WHERE s.merged_into = ANY($1::uuid[])) AS w"
-        " JOIN engagement e ON e.lead_id = w.lead_id) AS newest WHERE nth <= $2 ORDER BY at",
+        "WITH RECURSIVE part AS (SELECT v AS survivor, v AS lead_id FROM unnest($1::uuid[]) AS v UNION"
+        " SELECT p.survivor, s.subject_id FROM part p JOIN subject s ON s.merged_into = p.lead_id)"
+        " SELECT p.survivor, e.kind, e.at, e.properties FROM part p CROSS JOIN LATERAL (SELECT kind, at, properties"
+        " FROM engagement WHERE lead_id = p.lead_id ORDER BY at DESC LIMIT $2) AS e ORDER BY e.at",
         wanted,
         most,
     )
     found: dict[UUID, list[Engagement]] = {lead_id: [] for lead_id in wanted}
     for row in rows:
         found[row["survivor"]].append(Engagement(kind=row["kind"], at=row["at"], properties=row["properties"]))
-    return found
+    return {lead_id: did[-most:] for lead_id, did in found.items()}
 
 
-async def add_history(conn: Connection, moves: Sequence[tuple[UUID, datetime, str, str, str, str]]) -> None:
-    """Keep moves between stages: (lead id, when, from, to, definition, reason)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """A lead's step from a stage to another, or a decision that left it where it was."""
+
+    lead_id: UUID
+    at: datetime
+    before: Stage
+    after: Stage
+    definition: str
+    reason: str
+    words: str | None
+    decided_by: str | None
+    """Whose decision it was, where a person's."""
+
+
+async def add_history(conn: Connection, moves: Sequence[Move]) -> None:
+    """Keep moves between stages."""
     await conn.execute(
-        "INSERT INTO history (lead_id, at, from_stage, to_stage, definition, reason)"
-        " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[])",
-        *(list(column) for column in zip(*moves, strict=True)),
+        "INSERT INTO history (lead_id, at, from_stage, to_stage, definition, reason, words, decided_by)"
+        " SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[],"
+        " $7::text[], $8::text[])",
+        [move.lead_id for move in moves],
+        [move.at for move in moves],
+        [str(move.before) for move in moves],
+        [str(move.after) for move in moves],
+        [move.definition for move in moves],
+        [move.reason for move in moves],
+        [move.words for move in moves],
+        [move.decided_by for move in moves],
     )
 
 
@@ -168,33 +252,25 @@ async def history(conn: Connection, lead_id: UUID) -> list[Any]:
     return rows
 
 
-async def review_queue(conn: Connection, *, after: tuple[Any, ...] | None, limit: int) -> list[Any]:
-    """Return leads that wait for judgement, and MQLs whose BANT is open; best grade first, then oldest."""
-    rows: list[Any] = await conn.fetch(
-        f"SELECT {_COLUMNS}, coalesce(review_since, arrived_at, recorded_at) AS since FROM lead"  # noqa: S608
-        " WHERE NOT closed AND live AND (review_since IS NOT NULL OR stage = 'mql')"
-        " ORDER BY coalesce(review_since, arrived_at, recorded_at), lead_id LIMIT 2000"
+async def survivor(conn: Connection, lead_id: UUID) -> UUID:
+    """Return the lead that this one was merged into, through every link; itself when it was not."""
+    found: UUID | None = await conn.fetchval(
+        "WITH RECURSIVE link AS (SELECT subject_id, merged_into FROM subject WHERE subject_id = $1 UNION"
+        " SELECT s.subject_id, s.merged_into FROM link l JOIN subject s ON s.subject_id = l.merged_into)"
+        " SELECT subject_id FROM link WHERE merged_into IS NULL",
+        lead_id,
     )
-    return rows
-
-
-async def next_to_rescore(conn: Connection, reason: str, limit: int) -> list[UUID]:
-    """Return the next leads of a rescoring that goes on in the background."""
-    rows = await conn.fetch(
-        "SELECT l.lead_id FROM lead l, rescoring r WHERE r.reason = $1 AND l.lead_id > r.after AND NOT l.closed"
-        " AND l.fields IS NOT NULL ORDER BY l.lead_id LIMIT $2",
-        reason,
-        limit,
-    )
-    return [row[0] for row in rows]
+    return found or lead_id
 
 
 async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
-    """Delete what is held of a person."""
+    """Delete what is held of a person; the stages that the lead went through stay, as numbers in reports."""
     gone = list(lead_ids)
     await conn.execute("DELETE FROM engagement WHERE lead_id = ANY($1::uuid[])", gone)
     await conn.execute(
-        "UPDATE lead SET fields = NULL, score = NULL, bant = '{}', review_since = NULL WHERE lead_id = ANY($1::uuid[])",
+        "UPDATE lead SET fields = NULL, score = NULL, bant = '{}', review_since = NULL, next_score_at = NULL,"
+        " queue_kind = NULL, queue_since = NULL WHERE lead_id = ANY($1::uuid[])",
         gone,
     )
+    await conn.execute("UPDATE history SET words = NULL WHERE lead_id = ANY($1::uuid[])", gone)
     await conn.execute("UPDATE feedback SET note = NULL WHERE lead_id = ANY($1::uuid[])", gone)

@@ -1,4 +1,7 @@
-"""Definitions with their versions and signatures."""
+"""Definitions with their versions and signatures.
+
+A version is in force from `active_from` until `active_until`, when the next one of its name takes over.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,7 +9,7 @@ from typing import Any
 
 from backbone.database import Connection
 from qualification import definitions
-from qualification.scoring import Definition
+from qualification.rules import Definition
 
 
 class Compiled:
@@ -18,7 +21,8 @@ class Compiled:
     async def active(self, conn: Connection) -> list[Definition]:
         """Return the definitions in force now, as this transaction sees them."""
         rows = await conn.fetch(
-            "SELECT name, version FROM definition WHERE state = 'active' AND active_from <= now() ORDER BY name"
+            "SELECT name, version FROM definition WHERE state = 'active' AND active_from <= now()"
+            " AND (active_until IS NULL OR active_until > now()) ORDER BY name, version"
         )
         return [await self.version(conn, row[0], row[1]) for row in rows]
 
@@ -30,6 +34,11 @@ class Compiled:
             )
             self._known[name, version] = definitions.build(name, version, data)
         return self._known[name, version]
+
+    async def cited(self, conn: Connection, reference: str) -> Definition | None:
+        """Return the version that a decision cites as name@version; None where it cites none."""
+        name, _, version = reference.rpartition("@")
+        return await self.version(conn, name, int(version)) if name and version.isdigit() else None
 
 
 async def add(conn: Connection, name: str, text: str, document: Mapping[str, Any], by: str) -> int:
@@ -48,14 +57,16 @@ async def add(conn: Connection, name: str, text: str, document: Mapping[str, Any
 
 async def find(conn: Connection, name: str, version: int) -> Any:
     """Return a version with its text, locked against a change of state; None when there is none."""
-    return await conn.fetchrow("SELECT * FROM definition WHERE name = $1 AND version = $2 FOR UPDATE", name, version)
+    return await conn.fetchrow(
+        "SELECT *, now() FROM definition WHERE name = $1 AND version = $2 FOR UPDATE", name, version
+    )
 
 
 async def page(conn: Connection, *, after: tuple[str, int], limit: int) -> list[Any]:
     """Return versions without their texts."""
     rows: list[Any] = await conn.fetch(
-        "SELECT name, version, state, active_from, made_at, made_by FROM definition WHERE (name, version) > ($1, $2)"
-        " ORDER BY name, version LIMIT $3",
+        "SELECT name, version, state, active_from, active_until, made_at, made_by, now() FROM definition"
+        " WHERE (name, version) > ($1, $2) ORDER BY name, version LIMIT $3",
         after[0],
         after[1],
         limit,
@@ -91,18 +102,37 @@ async def sign(
 
 
 async def activate(conn: Connection, name: str, version: int, at: datetime) -> None:
-    """Put a version in force and retire the one before."""
-    await conn.execute("UPDATE definition SET state = 'retired' WHERE name = $1 AND state = 'active'", name)
+    """Put a version in force from an instant on, at which those before it end."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
+    # One that was to begin later than this never does; one that is in force stays so until this one takes over.
     await conn.execute(
-        "UPDATE definition SET state = 'active', active_from = $3 WHERE name = $1 AND version = $2", name, version, at
+        "UPDATE definition SET state = CASE WHEN active_from >= $3 THEN 'retired' ELSE state END,"
+        " active_until = least(active_until, $3) WHERE name = $1 AND version <> $2 AND state = 'active'",
+        name,
+        version,
+        at,
     )
     await conn.execute(
-        "INSERT INTO rescoring (reason, after) VALUES ($1, '00000000-0000-0000-0000-000000000000')"
-        " ON CONFLICT (reason) DO UPDATE SET after = excluded.after",
-        f"{name}@{version}",
+        "UPDATE definition SET state = 'active', active_from = $3, active_until = NULL"
+        " WHERE name = $1 AND version = $2",
+        name,
+        version,
+        at,
     )
 
 
 async def retire(conn: Connection, name: str, version: int) -> None:
-    """Take a version out of force."""
-    await conn.execute("UPDATE definition SET state = 'retired' WHERE name = $1 AND version = $2", name, version)
+    """Take a version out of force. One that had not begun yet leaves the one before it in force."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
+    begins = await conn.fetchval(
+        "UPDATE definition SET state = 'retired', active_until = now() WHERE name = $1 AND version = $2"
+        " RETURNING CASE WHEN active_from > now() THEN active_from END",
+        name,
+        version,
+    )
+    if begins is not None:
+        await conn.execute(
+            "UPDATE definition SET active_until = NULL WHERE name = $1 AND state = 'active' AND active_until = $2",
+            name,
+            begins,
+        )

@@ -73,6 +73,12 @@ async def shown(actor: Actor, lead: UUID) -> dict[str, Any]:
     return body
 
 
+async def told(actor: Actor, name: str) -> list[Any]:
+    """Wait for an event of this name, and return the messages of all that came."""
+    events = await actor.published(lambda seen: any(event.type == name for event in seen))
+    return [event.message for event in events if event.type == name]
+
+
 async def test_without_a_definition_a_lead_stays_new(qualification: Actor) -> None:
     lead = ids.new()
     await qualification.publish("intake", [captured(lead)])
@@ -88,11 +94,10 @@ async def test_interest_makes_an_mql_whose_points_add_up(qualification: Actor) -
     await qualification.publish(
         "intake", [engaged(lead, "pricing_viewed", seconds=20), engaged(lead, "pricing_viewed", seconds=3)]
     )
-    events = await qualification.published(lambda seen: any(event.type == "LeadQualified" for event in seen))
-    (told,) = [event.message for event in events if event.type == "LeadQualified"]
-    assert told.qualification.definition == "saas@1"
-    assert told.lead.company == "Acme"
-    assert told.stamp.live
+    (said,) = await told(qualification, "LeadQualified")
+    assert said.qualification.definition == "saas@1"
+    assert said.lead.company == "Acme"
+    assert said.stamp.live
     await qualification.settled()
     state = await shown(qualification, lead)
     assert (state["stage"], state["grade"], state["fit"], state["interest"]) == ("mql", "A2", 40, 30)
@@ -136,9 +141,8 @@ async def test_an_sdr_confirms_bant_and_the_lead_is_sales_ready(qualification: A
     assert (await qualification.as_role("sdr", rep="ben").put(f"/v1/leads/{lead}/bant", json=bant)).status_code == 403
     accepted = await ana.post(f"/v1/leads/{lead}/decisions", json=accept)
     assert accepted.json()["stage"] == "srl"
-    events = await qualification.published(lambda seen: any(event.type == "LeadSalesReady" for event in seen))
-    assert events[-1].message.sdr_id == "ana"
-    assert events[-1].message.bant.need == "yes"
+    (ready,) = await told(qualification, "LeadSalesReady")
+    assert (ready.sdr_id, ready.bant.need) == ("ana", "yes")
 
     routed = routing_pb2.LeadRouted(
         stamp=stamp(lead), rep_id="cem", cycle=2, rep=common_pb2.Rep(rep_id="cem", role="sales")
@@ -148,8 +152,8 @@ async def test_an_sdr_confirms_bant_and_the_lead_is_sales_ready(qualification: A
     cem = qualification.as_role("rep", rep="cem")
     back = await cem.post(f"/v1/leads/{lead}/sales-decision", json={"decision": "hand_back", "reason": "no_budget"})
     assert (back.json()["stage"], back.json()["reason"]) == ("mql", "no_budget")
-    events = await qualification.published(lambda seen: any(event.type == "LeadHandedBack" for event in seen))
-    assert events[-1].message.sdr_id == "ana"
+    (handed_back,) = await told(qualification, "LeadHandedBack")
+    assert handed_back.sdr_id == "ana"
 
 
 async def test_the_review_queue_holds_what_the_matrix_sends_there(qualification: Actor) -> None:

@@ -1,0 +1,34 @@
+"""Reads a kept delivery once more: what an adapter did not understand becomes leads, as of when it came."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from backbone.problem import Problem
+from lead_intake import erasing, store_events
+from lead_intake.hooks import Hooks
+from lead_intake.providers import Delivery
+from lead_intake.reading import DIRECT
+
+MOST_AT_ONCE: Final = 200
+
+
+async def reparse(hooks: Hooks, row: Any) -> list[Mapping[str, Any]]:
+    """Return what became of it. Problem 409 for what was no hook's, or is erased."""
+    if row["connection_id"] == DIRECT:
+        raise Problem(409, "Nothing to read again", "Direct posts are read when they come; only hooks' can be again.")
+    body = await erasing.opened(hooks.vault, row)
+    if body is None:
+        raise Problem(409, "Erased", "Its lead was erased, and what came with it.")
+    connection = await hooks.connection(row["connection_id"])
+    delivery = Delivery(method="POST", url="", headers=row["headers"], body=body.encode())
+    asks = hooks.asks(connection, delivery, now=row["received_at"])
+    if all(ask.held_because is not None for ask in asks):
+        reason = asks[0].held_because
+        return [{"event_id": str(row["event_id"]), "outcome": "held", "reason": reason}]
+    for ask in asks:
+        # It is the same delivery, but this time it is to be read.
+        ask.dedupe = None
+    answers = await hooks.flusher.take(asks)
+    async with hooks.db.transaction() as conn:
+        await store_events.parsed_again(conn, row["event_id"], [answer["event_id"] for answer in answers])
+    return answers

@@ -1,0 +1,125 @@
+"""The leads of one transaction: loaded once, moved in memory, then written and announced together."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from backbone import conditions, times
+from backbone.database import Connection
+from backbone.outbox import Event, Outbox
+from handoff.events.v1 import common_pb2
+from qualification import domain, events, scoring, store
+from qualification.domain import Stage
+from qualification.rules import Definition
+from qualification.store import Move, Row
+from qualification.store_definitions import Compiled
+
+Tell = Callable[[Row, common_pb2.Qualification], Event | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Why:
+    """Why a lead moves: a reason code, the words where somebody typed some, and who decided if a person did."""
+
+    code: str = ""
+    words: str | None = None
+    by: str | None = None
+
+
+NO_REASON = Why()
+
+
+@dataclass(slots=True)
+class Desk:
+    """Leads of one transaction, with what is to be told of them."""
+
+    now: datetime
+    definitions: Sequence[Definition]
+    rows: dict[UUID, Row]
+    changed: set[UUID] = field(default_factory=set)
+    news: dict[UUID, set[str]] = field(default_factory=dict)
+    """Leads to score anew, with the kinds of what they did; "" where they told more of themselves."""
+    standings: dict[UUID, common_pb2.Standing] = field(default_factory=dict)
+    """How leads stand in the system that they come from."""
+    woken: set[UUID] = field(default_factory=set)
+    """Leads that were history until now."""
+    moves: list[Move] = field(default_factory=list)
+    outgoing: list[Event] = field(default_factory=list)
+
+    def definition_of(self, row: Row) -> Definition | None:
+        """Return the definition that applies to a lead."""
+        if row.fields is None:
+            return None
+        return scoring.applicable(self.definitions, conditions.lead_values(row.fields, row.score))
+
+    def score_anew(self, lead_id: UUID, kind: str | None = None) -> None:
+        """Note that a lead has to be scored, and what it did."""
+        kinds = self.news.setdefault(lead_id, set())
+        if kind is not None:
+            kinds.add(kind)
+
+    def move(
+        self,
+        row: Row,
+        stage: Stage,
+        *,
+        why: Why = NO_REASON,
+        by_person: bool = False,
+        definition: str | None = None,
+        tell: Tell | None = None,
+        **changes: Any,
+    ) -> None:
+        """Move a lead to a stage, keep why, and tell it."""
+        before = row.state.stage
+        row.state = replace(
+            row.state,
+            stage=stage,
+            reason=why.code,
+            decided_by_person=by_person,
+            definition=definition if definition is not None else row.state.definition,
+            **changes,
+        )
+        if stage is not before:
+            row.stage_since = self.now
+        if stage is not Stage.NURTURE or by_person:
+            row.review_since = None
+        if stage in domain.BEYOND_SCORING or by_person:
+            row.next_score_at = row.state.recycled_until
+        if by_person:
+            row.hot_action = ""
+        row.score = events.restage(row, str(before))
+        self.changed.add(row.lead_id)
+        self.moves.append(
+            Move(
+                lead_id=row.lead_id,
+                at=self.now,
+                before=before,
+                after=stage,
+                definition=row.state.definition,
+                reason=why.code,
+                words=why.words,
+                decided_by=why.by,
+            )
+        )
+        self.tell(tell(row, row.score) if tell is not None else None)
+
+    def tell(self, event: Event | None) -> None:
+        """Announce something with the rest."""
+        if event is not None:
+            self.outgoing.append(event)
+
+    async def finish(self, conn: Connection, outbox: Outbox) -> None:
+        """Write what changed and announce it."""
+        if self.changed:
+            await store.save(conn, [self.rows[lead_id] for lead_id in sorted(self.changed)])
+        if self.moves:
+            await store.add_history(conn, self.moves)
+        await outbox.add(conn, self.outgoing)
+
+
+async def open_desk(conn: Connection, compiled: Compiled, lead_ids: Iterable[UUID]) -> Desk:
+    """Load leads whose subjects are locked, with the definitions in force."""
+    now = await times.now(conn)
+    return Desk(now=now, definitions=await compiled.active(conn), rows=await store.load(conn, lead_ids))
