@@ -16,8 +16,8 @@ from backbone import database
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
-_BAD_VALUES: Final = ("22021", "22P05", "22003", "22008", "22001", "22P02")
-"""SQLSTATEs of values that PostgreSQL cannot hold: NUL characters, numbers and times out of range."""
+_BAD_VALUES: Final = ("22021", "22P05", "22000", "22003", "22008", "22001", "22P02")
+"""SQLSTATEs of values that PostgreSQL cannot hold: NUL characters, numbers and times out of range. 22000: never sent."""
 _JSON_FAULTS: Final = ("json_invalid", "missing_body")
 
 log = structlog.get_logger()

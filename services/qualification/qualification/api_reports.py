@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
 from backbone import database, idempotency, security, subjects, times
@@ -32,8 +32,8 @@ class Span:
 
     def __init__(
         self,
-        start: Annotated[AwareDatetime, Query(alias="from")],
-        end: Annotated[AwareDatetime, Query(alias="to")],
+        start: Annotated[times.Instant, Query(alias="from")],
+        end: Annotated[times.Instant, Query(alias="to")],
     ) -> None:
         if end <= start:
             fault = Pointer("query/to", "has to be after `from`")

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from qualification.rules import Action, Definition, Engagement, Exclusion
 
-FINEST: Final = 128
-"""Points count to the 128th: binary fractions, so that any sum of them is exact in every reader's arithmetic."""
+FINEST: Final = 2**20
+"""Points count to the millionth, in binary fractions, so that any sum of them is exact in every reader's arithmetic."""
 FIT_PARTS: Final = ("fit", "situation")
 SHORTEST_WAIT_S: Final = 0.2
 WAIT_IN_HALF_LIVES: Final = 1e-4
