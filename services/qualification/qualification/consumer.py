@@ -93,7 +93,8 @@ def _engagement(event: Incoming) -> store.Did:
 
 def _take_in(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
     if isinstance(message, CAPTURES):
-        _learn(desk, row, message.stamp, message.lead)
+        # An old snapshot of a lead that was merged into this one since is not this one's.
+        _learn(desk, row, message.stamp, message.lead if message.stamp.lead_id == str(row.lead_id) else None)
         if message.HasField("standing") and _is_news(row, message.standing):
             desk.standings[row.lead_id] = message.standing
         verified = isinstance(message, intake_pb2.LeadUpdated) and message.verified
