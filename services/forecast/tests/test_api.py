@@ -294,8 +294,11 @@ async def test_bad_input_is_refused_with_its_place_and_changes_nothing(company: 
     assert len(mine) == 1
 
 
+LOSERS = 5
+
+
 def desk() -> list[tuple[str, str, dict[str, Any]]]:
-    """Return the desk's deals as (lead, path, body), in order of time."""
+    """Return what the desk told of its deals as (time, path, body): of all that were won, and some that were not."""
     with gzip.open(DATA / "bpic_oct2011_events.csv.gz", "rt") as file:
         rows = list(csv.DictReader(file))
     opened: dict[str, str] = {}
@@ -303,6 +306,8 @@ def desk() -> list[tuple[str, str, dict[str, Any]]]:
     for row in rows:
         if row["type"] == "lead.qualified":
             opened.setdefault(row["lead_id"], row["at"])
+    won_leads = {row["lead_id"] for row in rows if row["type"] == "deal.won"}
+    opened = {lead: at for number, (lead, at) in enumerate(opened.items()) if lead in won_leads or number % LOSERS == 0}
     told: set[str] = set()
     for number, row in enumerate(rows):
         lead = row["lead_id"]
