@@ -15,6 +15,8 @@ from qualification.rules import Action, Definition, Engagement, Exclusion
 
 FINEST: Final = 2**20
 """Points count to the millionth, in binary fractions, so that any sum of them is exact in every reader's arithmetic."""
+STEPS_OF_AGE: Final = 4096
+"""In a half life (five minutes of two weeks): fresh points are whole, and a score is the same for a while."""
 FIT_PARTS: Final = ("fit", "situation")
 SHORTEST_WAIT_S: Final = 0.2
 WAIT_IN_HALF_LIVES: Final = 1e-4
@@ -174,7 +176,8 @@ def _interest(definition: Definition, hits: Sequence[Sequence[datetime]], now: d
 def _decayed(half_life: float | None, ats: Sequence[datetime], now: datetime) -> float:
     if half_life is None:
         return float(len(ats))
-    return math.fsum(0.5 ** (max(0.0, (now - at).total_seconds()) / half_life) for at in ats)
+    ages = (max(0.0, (now - at).total_seconds()) / half_life for at in ats)
+    return math.fsum(0.5 ** (math.floor(age * STEPS_OF_AGE) / STEPS_OF_AGE) for age in ages)
 
 
 def _burst(definition: Definition, hits: Sequence[Sequence[datetime]], now: datetime) -> float:
@@ -203,7 +206,8 @@ def _next_fall(definition: Definition, held: Facts, interest: float, now: dateti
     lowest = next((least for _, least in definition.interest_bands[:-1] if interest >= least), None)
     if lowest is None or lowest <= 0:
         return None
-    return now + timedelta(seconds=max(shortest, half_life * math.log2(interest / lowest)))
+    half_lives = math.log2(interest / lowest) - 1 / STEPS_OF_AGE  # the age that counts is up to a step behind
+    return now + timedelta(seconds=max(shortest, half_life * half_lives))
 
 
 def _with(lead: Mapping[str, Any], engagement: Engagement) -> dict[str, Any]:

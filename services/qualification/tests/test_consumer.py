@@ -162,6 +162,9 @@ async def test_a_merge_counts_what_both_did_and_unmerging_takes_it_apart(
     await company.publish((b, merged), (a, merged))
     state = await company.shown(b)
     assert (state["lead_id"], state["interest"], state["stage"]) == (str(a), 30, "mql")
+    # An old snapshot of the merged lead that comes late is not the survivor's.
+    await company.publish(company.captured(b, employees=1))
+    assert (await company.shown(a))["fit"] == 40
     apart = intake_pb2.LeadUnmerged(stamp=stamped(a), survivor_id=str(a), unmerged_id=str(b), lead=company.fields())
     await company.publish((a, apart), (b, apart))
     for lead in (a, b):

@@ -116,6 +116,11 @@ def test_points_halve_with_each_half_life_and_fit_stays() -> None:
     assert score_of(did("trial_started", days_ago=28)).interest == 22.5
 
 
+def test_points_are_whole_while_they_are_fresh() -> None:
+    assert score_of(did("trial_started"), at=NOW + timedelta(minutes=4)).interest == 90
+    assert score_of(did("trial_started"), at=NOW + timedelta(minutes=6)).interest < 90
+
+
 def test_each_line_names_the_ceiling_that_cut_it() -> None:
     score = score_of(*[did("webinar_attended")] * 3, did("pricing_viewed"), did("pricing_viewed", seconds=3))
     lines = {point.rule: (point.points, point.ceiling, point.counted) for point in score.explanation}
