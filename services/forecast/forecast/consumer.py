@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,6 +28,7 @@ DEALS = (
     | routing_pb2.LeadRouted
 )
 SALES: Final = "sales"
+CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
 
 
 class Handler:
@@ -79,8 +80,8 @@ class Handler:
             return
         known = await store_leads.find(conn, event.subject)
         at = times.at(message.stamp.occurred_at)
-        # A rep whom the lead had before it was an SRL does not own what comes of it.
-        is_routed = known["routed_at"] is not None and known["routed_at"] >= at
+        # A rep whom the lead had before it was an SRL does not own what comes of it; clocks of two services differ.
+        is_routed = known["routed_at"] is not None and known["routed_at"] >= at - CLOCKS_DIFFER_BY
         opening = State(
             stage=domain.UNQUALIFIED,
             category=str(Category.PIPELINE),

@@ -325,6 +325,7 @@ def desk() -> list[tuple[str, str, dict[str, Any]]]:
 
 
 @needs_data
+@pytest.mark.timeout(300)
 async def test_what_a_real_desk_won_equals_its_truth(company: Any) -> None:
     truth = json.loads((DATA / "bpic_oct2011_truth.json").read_text())
     chance = random.Random(1)
