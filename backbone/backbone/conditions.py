@@ -78,9 +78,9 @@ class Condition:
         read = {name: values.get(name) for name in self._names}
         try:
             # 1, 1.0 and True are one key of a dictionary, and not one value in CEL.
-            seen = tuple((type(value), value) for value in read.values())
+            seen = tuple((type(value), tuple(value) if type(value) is list else value) for value in read.values())
             known = self._remembered.get(seen)
-        except TypeError:  # an object or a list
+        except TypeError:  # an object
             return self._evaluate(read)
         if known is None:
             known = self._evaluate(read)
