@@ -6,13 +6,14 @@ does not hold.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cel_expr_python import cel
 
 LONGEST: Final = 4_000
+MOST_REMEMBERED: Final = 256
 _PLACE: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _KEY: Final = re.compile(r"""\b([a-z_]+\.[a-z_]+)(?:\.([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])(?!\s*\()""")
 _ASKED_FOR: Final = re.compile(r"\bhas\(([^()]*)\)")
@@ -58,11 +59,37 @@ class Condition:
     _program: Any
     _names: tuple[str, ...]
     _keys: tuple[tuple[str, str], ...]
+    _remembered: dict[tuple[Any, ...], bool] = field(default_factory=dict, compare=False, repr=False)
+    """What it said of values that it read before: most leads differ in few of them, and CEL costs ten microseconds."""
+
+    @property
+    def reads(self) -> Sequence[str]:
+        """The declared names that it reads."""
+        return self._names
+
+    @property
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """The keys that it reads of open objects without asking whether they are there: (name, key)."""
+        return self._keys
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Say whether it holds for the values of all declared names."""
         # Only what it reads is handed over: each value costs the crossing into CEL.
         read = {name: values.get(name) for name in self._names}
+        try:
+            # 1, 1.0 and True are one key of a dictionary, and not one value in CEL.
+            seen = tuple((type(value), tuple(value) if type(value) is list else value) for value in read.values())
+            known = self._remembered.get(seen)
+        except TypeError:  # an object
+            return self._evaluate(read)
+        if known is None:
+            known = self._evaluate(read)
+            if len(self._remembered) >= MOST_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[seen] = known
+        return known
+
+    def _evaluate(self, read: dict[str, Any]) -> bool:
         for name, key in self._keys:
             known = read[name]
             if known is not None and key not in known:

@@ -13,6 +13,8 @@ from backbone.problem import Pointer, Problem
 
 MOST_BYTES: Final = 262_144
 MOST_NODES: Final = 20_000
+MOST_OPEN_BRACKETS: Final = 100
+_BRACKET: Final = re.compile(r"[\[\]{}]")
 _DURATION: Final = re.compile(r"^(\d+)(s|m|h|d|w)$")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -60,6 +62,7 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
         raise Problem(413, "Too large", f"A {what} may have {MOST_BYTES} bytes at most.")
     try:
         text = raw.decode()
+        _check_depth(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         reader = _Reader(text.splitlines())
         data = reader.build(root, ()) if root is not None else None
@@ -76,6 +79,15 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
     if faults:
         raise refuse(what, sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)))
     return document
+
+
+def _check_depth(text: str) -> None:
+    """ValueError for what takes YAML's parser minutes: time grows with the square of the depth."""
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MOST_OPEN_BRACKETS:
+            raise ValueError("nested too deeply")
 
 
 class _Reader:

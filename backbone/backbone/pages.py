@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -32,11 +33,23 @@ def page(
         if not isinstance(after, list):
             raise ValueError
     except ValueError as error:
-        fault = Pointer("query/cursor", "not a cursor of this list")
-        raise Problem(
-            422, "Not a cursor", "Send `next_cursor` of the page before, unchanged.", errors=[fault]
-        ) from error
+        raise _no_cursor() from error
     return Page(limit, tuple(after))
+
+
+def values(asked: Page, *kinds: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    """Return the sort values of the cursor, each read by its kind; None without one, 422 for another list's."""
+    if asked.after is None:
+        return None
+    try:
+        return tuple(kind(value) for kind, value in zip(kinds, asked.after, strict=True))
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise _no_cursor() from error
+
+
+def _no_cursor() -> Problem:
+    fault = Pointer("query/cursor", "not a cursor of this list")
+    return Problem(422, "Not a cursor", "Send `next_cursor` of the page before, unchanged.", errors=[fault])
 
 
 Asked = Annotated[Page, Depends(page)]

@@ -16,8 +16,8 @@ from backbone import database
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
-_BAD_VALUES: Final = ("22021", "22P05", "22003", "22008", "22001", "22P02")
-"""SQLSTATEs of values that PostgreSQL cannot hold: NUL characters, numbers and times out of range."""
+_BAD_VALUES: Final = ("22021", "22P05", "22000", "22003", "22008", "22001", "22P02")
+"""SQLSTATEs of values that PostgreSQL cannot hold: NUL characters, numbers and times out of range; 22000: unsent."""
 _JSON_FAULTS: Final = ("json_invalid", "missing_body")
 
 log = structlog.get_logger()
@@ -99,12 +99,12 @@ def of_validation(error: RequestValidationError) -> Problem:
 
 def _pointer(finding: Mapping[str, Any]) -> Pointer:
     where, *path = finding["loc"]
-    place = "/" + "/".join(str(part) for part in path)
+    place = ("" if where == "body" else where) + "/" + "/".join(str(part) for part in path)
     if finding["type"] == "extra_forbidden":
         return Pointer(place, "unknown field")
     if finding["type"] in ("value_error", "assertion_error"):
         return Pointer(place, str(finding["msg"]).partition(", ")[2] or "not valid")
-    return Pointer(place if where == "body" else f"{where}{place}", str(finding["msg"]))
+    return Pointer(place, str(finding["msg"]))
 
 
 def of_failure(error: Exception) -> Problem:

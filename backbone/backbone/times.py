@@ -1,10 +1,15 @@
 """Instants: RFC 3339 text with Z and microseconds, protobuf timestamps, and the database's clock."""
 
 from datetime import UTC, datetime
+from typing import Annotated, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import AfterValidator, AwareDatetime
 
 from backbone.database import Connection
+
+YEARS: Final = (1900, 2200)
+"""What instants may lie in: the calendars of our tools end, and their sums overflow."""
 
 
 def text(instant: datetime) -> str:
@@ -17,9 +22,17 @@ def parse(value: str) -> datetime:
     instant = datetime.fromisoformat(value)
     if instant.tzinfo is None:
         raise ValueError("no zone")
-    if not 1900 <= instant.year <= 2200:
-        raise ValueError("year outside 1900 to 2200")
+    return _within(instant)
+
+
+def _within(instant: datetime) -> datetime:
+    if not YEARS[0] <= instant.year <= YEARS[1]:
+        raise ValueError(f"the year has to be one of {YEARS[0]} to {YEARS[1]}")
     return instant.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_within)]
+"""An instant as callers send it: with a zone, kept in UTC."""
 
 
 def stamp(instant: datetime) -> Timestamp:

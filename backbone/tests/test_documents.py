@@ -122,3 +122,18 @@ def test_what_is_sealed_is_refused_with_what_to_ask_instead() -> None:
 def test_a_condition_that_takes_too_many_steps_does_not_hold() -> None:
     every = "lead.attributes.l.all(a, lead.attributes.l.all(b, lead.attributes.l.all(c, a + b + c > 0.0)))"
     assert not LANGUAGE.compile(every).holds(values(attributes={"l": [1.0] * 300}))
+
+
+def test_what_a_condition_remembers_is_of_equal_values_alone() -> None:
+    language = conditions.Language.of(conditions.LEAD)
+    revenue, missing = language.compile("lead.revenue == 1"), language.compile('"phone" in lead.missing')
+    for _ in range(2):
+        assert [revenue.holds({"lead.revenue": value}) for value in (1, True, 1.0, 2)] == [True, False, True, False]
+        assert [missing.holds({"lead.missing": value}) for value in (["phone"], [])] == [True, False]
+    for number in range(2 * conditions.MOST_REMEMBERED):
+        assert revenue.holds({"lead.revenue": number}) == (number == 1)
+
+
+def test_what_is_nested_without_end_is_refused_at_once() -> None:
+    with pytest.raises(Problem):
+        documents.parse(b"[" * 100_000, SCHEMA, what="document")

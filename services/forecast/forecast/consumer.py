@@ -1,17 +1,34 @@
 """What forecast learns from intake, qualification, routing and the console."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from backbone import ids, times
+from google.protobuf.message import Message
+
+from backbone import ids, subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
-from forecast import dealing, domain, events, store
+from forecast import dealing, domain, events, store, store_leads
 from forecast.domain import Category, Move, State
 from forecast.store import Deal
+from forecast.store_leads import Milestone, Reporting
 from handoff.events.v1 import common_pb2, console_pb2, intake_pb2, qualification_pb2, routing_pb2
+
+SNAPSHOTS = intake_pb2.LeadCaptured | intake_pb2.LeadUpdated | intake_pb2.LeadMerged | intake_pb2.LeadUnmerged
+ENDED = qualification_pb2.LeadDisqualified | qualification_pb2.LeadRecycled
+DEALS = (
+    ENDED
+    | qualification_pb2.LeadSalesReady
+    | qualification_pb2.LeadSalesQualified
+    | qualification_pb2.LeadHandedBack
+    | routing_pb2.LeadRouted
+)
+SALES: Final = "sales"
+CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
 
 
 class Handler:
@@ -21,16 +38,14 @@ class Handler:
         self._outbox = outbox
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
-        """Note leads for the funnel, then open and move the deals that follow from what happened."""
-        leads: dict[UUID, dict[str, Any]] = {}
-        references: dict[str, UUID] = {}
-        for event in incoming:
-            if not event.erased:
-                _note(leads, references, event)
-        if leads:
-            await store.note_leads(conn, list(leads.values()))
-        if references:
-            await store.link_references(conn, references)
+        """Note what leads are and reached, then open and move the deals that follow from it."""
+        await _note(conn, [event for event in incoming if not event.erased])
+        deciding = [event for event in incoming if isinstance(event.message, DEALS) and not event.erased]
+        if deciding:
+            # All at once and sorted: two batches, or a batch and a caller, never wait for each other in a circle.
+            await subjects.lock(conn, await store.ids_of_leads(conn, {event.subject for event in deciding}))
+        for event in deciding:
+            await self._deal(conn, event)
         for event in incoming:
             message = event.message
             if isinstance(message, intake_pb2.PersonalDataErased):
@@ -38,14 +53,9 @@ class Handler:
                 answer = events.deleted(message.stamp, message.erasure_id, event.subject)
                 await self._outbox.add(conn, [answer])
             elif isinstance(message, console_pb2.SettingsChanged):
-                await conn.execute(
-                    "INSERT INTO setting (zone, base_currency) VALUES ($1, $2) ON CONFLICT (only_one)"
-                    " DO UPDATE SET zone = excluded.zone, base_currency = excluded.base_currency",
-                    message.zone,
-                    message.base_currency,
-                )
-            elif not event.erased:
-                await self._deal(conn, event)
+                new = Reporting(message.zone, message.base_currency, message.week_starts or "mon")
+                if await store_leads.set_reporting(conn, new):
+                    await store.count_anew(conn, new.zone)
 
     async def _deal(self, conn: Connection, event: Incoming) -> None:
         message = event.message
@@ -54,27 +64,32 @@ class Handler:
         elif isinstance(message, qualification_pb2.LeadSalesQualified):
             await self._move(conn, event, message.stamp, {"stage": domain.QUALIFIED}, only_from=(domain.UNQUALIFIED,))
         elif isinstance(message, qualification_pb2.LeadHandedBack):
-            open_stages = tuple(stage for stage in domain.STAGES if stage not in domain.ENDS)
-            await self._move(conn, event, message.stamp, {"stage": domain.HANDED_BACK}, only_from=open_stages)
-        elif isinstance(message, routing_pb2.LeadRouted) and message.rep.role == "sales":
-            open_stages = tuple(stage for stage in domain.STAGES if stage not in domain.ENDS)
-            await self._move(conn, event, message.stamp, {"owner_id": message.rep_id}, only_from=open_stages)
+            reason = message.qualification.reason
+            await self._move(conn, event, message.stamp, {"stage": domain.HANDED_BACK}, reason=reason)
+        elif isinstance(message, routing_pb2.LeadRouted) and message.rep.role == SALES:
+            await self._move(conn, event, message.stamp, {"owner_id": message.rep_id})
+        elif isinstance(message, ENDED):
+            # Nobody works this lead any more. What sales has qualified, or people opened, ends by their own word.
+            reason, unqualified = message.qualification.reason, (domain.UNQUALIFIED,)
+            lost = {"stage": domain.LOST}
+            await self._move(conn, event, message.stamp, lost, only_from=unqualified, only_ours=True, reason=reason)
 
     async def _open(self, conn: Connection, event: Incoming, message: qualification_pb2.LeadSalesReady) -> None:
         existing = await store.of_lead(conn, event.subject)
         if any(deal.state.stage not in domain.ENDS for deal in existing):
             return
-        known = await store.lead(conn, event.subject)
-        _, currency = await store.settings(conn)
+        known = await store_leads.find(conn, event.subject)
+        at = times.at(message.stamp.occurred_at)
+        # A rep whom the lead had before it was an SRL does not own what comes of it; clocks of two services differ.
+        is_routed = known["routed_at"] is not None and known["routed_at"] >= at - CLOCKS_DIFFER_BY
         opening = State(
             stage=domain.UNQUALIFIED,
             category=str(Category.PIPELINE),
-            owner_id=known["rep_id"] or "",
+            owner_id=known["rep_id"] if is_routed else "",
             amount=None,
-            currency=currency,
+            currency=(await store_leads.reporting(conn)).base,
             close_date=None,
         )
-        at = times.at(message.stamp.occurred_at)
         deal = Deal(
             opportunity_id=ids.derived("opportunity of", str(event.id)),
             external_id=None,
@@ -91,6 +106,7 @@ class Handler:
             opening=opening,
             state=opening,
         )
+        await subjects.lock(conn, [deal.opportunity_id])
         await dealing.open_deal(conn, self._outbox, deal)
 
     async def _move(
@@ -100,9 +116,15 @@ class Handler:
         stamp: common_pb2.Stamp,
         changes: dict[str, Any],
         *,
-        only_from: tuple[str, ...],
+        only_from: tuple[str, ...] = domain.OPEN,
+        only_ours: bool = False,
+        reason: str = "",
     ) -> None:
-        deals = [deal for deal in await store.of_lead(conn, event.subject) if deal.state.stage in only_from]
+        deals = [
+            deal
+            for deal in await store.of_lead(conn, event.subject)
+            if deal.state.stage in only_from and not (only_ours and deal.external_id)
+        ]
         if not deals or all(getattr(deals[-1].state, name) == value for name, value in changes.items()):
             return
         move = Move(
@@ -110,34 +132,91 @@ class Handler:
             occurred_at=times.at(stamp.occurred_at),
             recorded_at=times.at(stamp.recorded_at),
             changes=changes,
+            reason=reason,
         )
         await dealing.move_deal(conn, self._outbox, deals[-1].opportunity_id, move, external_id=None, by=event.topic)
 
 
-def _note(leads: dict[UUID, dict[str, Any]], references: dict[str, UUID], event: Incoming) -> None:
-    message, lead_id = event.message, event.subject
-    if isinstance(message, intake_pb2.LeadCaptured | intake_pb2.LeadUpdated):
-        row = leads.setdefault(lead_id, {"lead_id": lead_id})
-        row |= {
-            "live": message.stamp.live,
-            "created_at": times.at(message.lead.created_at),
-            "recorded_at": times.at(message.stamp.recorded_at),
-            "source": message.lead.first_touch.source or message.lead.source,
-            "account": message.lead.account_domain,
-        }
-        for one in message.lead.external_ids:
-            references[f"{one.connection_id}/{one.external_id}"] = lead_id
-    elif isinstance(message, intake_pb2.LeadMerged):
-        merged = UUID(message.merged_id)
-        leads.setdefault(merged, {"lead_id": merged})["closed"] = True
-    elif isinstance(message, qualification_pb2.LeadQualified | qualification_pb2.LeadSalesReady):
-        row = leads.setdefault(lead_id, {"lead_id": lead_id})
-        at = times.at(message.stamp.occurred_at)
-        row["definition"] = message.qualification.definition
-        row["mql_at"] = min(row.get("mql_at") or at, at)
-        if isinstance(message, qualification_pb2.LeadSalesReady):
-            row |= {"srl_at": at, "sdr_id": message.sdr_id or None}
+@dataclass(slots=True)
+class _Heard:
+    """What a batch tells of leads."""
+
+    leads: dict[UUID, dict[str, Any]] = field(default_factory=dict)
+    references: dict[str, UUID] = field(default_factory=dict)
+    reached: list[Milestone] = field(default_factory=list)
+    progress: dict[str, datetime] = field(default_factory=dict)
+
+    def of(self, lead_id: UUID) -> dict[str, Any]:
+        """Return what is heard of a lead."""
+        return self.leads.setdefault(lead_id, {"lead_id": lead_id})
+
+
+async def _note(conn: Connection, incoming: Sequence[Incoming]) -> None:
+    heard = _Heard()
+    for event in incoming:
+        stamp: common_pb2.Stamp | None = getattr(event.message, "stamp", None)
+        if stamp is None or not stamp.lead_id:
+            continue
+        _listen(heard, event.subject, event.message, stamp)
+        at = times.at(stamp.recorded_at)
+        heard.progress[event.topic] = max(heard.progress.get(event.topic, at), at)
+    if heard.leads:
+        await store_leads.note(conn, list(heard.leads.values()))
+    if heard.references:
+        await store_leads.link_references(conn, heard.references)
+    if heard.reached:
+        await store_leads.reach(conn, heard.reached)
+    if heard.progress:
+        await store_leads.note_progress(conn, heard.progress)
+
+
+def _listen(heard: _Heard, lead_id: UUID, message: Message, stamp: common_pb2.Stamp) -> None:
+    if isinstance(message, SNAPSHOTS):
+        if _is_of(message, str(lead_id)):
+            _know(heard, lead_id, message.lead, stamp)
+    elif isinstance(message, routing_pb2.LeadRouted) and message.rep.role == SALES:
+        heard.of(lead_id).update(rep_id=message.rep_id, routed_at=times.at(stamp.occurred_at))
+    elif isinstance(message, qualification_pb2.LeadQualified):
+        _reach(heard, stamp, message.qualification, "mql")
+    elif isinstance(message, qualification_pb2.LeadSalesReady):
+        _reach(heard, stamp, message.qualification, "srl")
+        heard.of(lead_id).update(sdr_id=message.sdr_id or None)
     elif isinstance(message, qualification_pb2.LeadSalesQualified):
-        leads.setdefault(lead_id, {"lead_id": lead_id})["sql_at"] = times.at(message.stamp.occurred_at)
-    elif isinstance(message, routing_pb2.LeadRouted):
-        leads.setdefault(lead_id, {"lead_id": lead_id})["rep_id"] = message.rep_id
+        _reach(heard, stamp, message.qualification, "sql")
+    elif isinstance(message, qualification_pb2.LeadDisqualified):
+        _reach(heard, stamp, message.qualification, "disqualified")
+
+
+def _know(heard: _Heard, lead_id: UUID, fields: common_pb2.LeadFields, stamp: common_pb2.Stamp) -> None:
+    row = heard.of(lead_id)
+    recorded_at = times.at(stamp.recorded_at)
+    row.update(
+        live=row.get("live", False) or stamp.live,
+        created_at=times.at(fields.created_at) if fields.HasField("created_at") else row.get("created_at"),
+        recorded_at=min(row.get("recorded_at") or recorded_at, recorded_at),
+        source=fields.first_touch.source or fields.source,
+        account=fields.account_domain,
+    )
+    for one in fields.external_ids:
+        heard.references[f"{one.connection_id}/{one.external_id}"] = lead_id
+
+
+def _is_of(message: Any, lead_id: str) -> bool:
+    """Say whether a snapshot is this lead's: an old one of a lead that was merged into it since is not."""
+    if isinstance(message, intake_pb2.LeadMerged):
+        return message.survivor_id == lead_id
+    if isinstance(message, intake_pb2.LeadUnmerged):
+        return lead_id in (message.survivor_id, message.unmerged_id)
+    return bool(message.stamp.lead_id == lead_id)
+
+
+def _reach(heard: _Heard, stamp: common_pb2.Stamp, qualification: common_pb2.Qualification, stage: str) -> None:
+    heard.reached.append(
+        Milestone(
+            lead_id=UUID(stamp.lead_id),
+            stage=stage,
+            at=times.at(stamp.occurred_at),
+            recorded_at=times.at(stamp.recorded_at),
+            definition=qualification.definition,
+        )
+    )

@@ -1,4 +1,7 @@
-"""Opening a deal and moving it: the transaction step that people and events share. Its subject has to be locked."""
+"""Opening a deal and moving it: the transaction step that people and events share.
+
+Leads are locked first, then opportunities, then the settings and the counters.
+"""
 
 from dataclasses import replace
 from uuid import UUID
@@ -6,34 +9,45 @@ from uuid import UUID
 from backbone import subjects
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
-from forecast import domain, events, store
+from forecast import events, store, store_leads
 from forecast.domain import Move
 from forecast.store import Deal
 
 
+async def lock(conn: Connection, opportunity_id: UUID, lead_id: UUID | None = None) -> Deal | None:
+    """Lock a deal behind its lead, and return it; `lead_id` is the lead's where the deal may not be there yet."""
+    seen = await store.find(conn, opportunity_id)
+    lead_id = seen.lead_id if seen is not None else lead_id
+    if lead_id is not None:
+        await subjects.lock(conn, [lead_id])
+    await subjects.lock(conn, [opportunity_id])
+    return await store.find(conn, opportunity_id)
+
+
 async def open_deal(conn: Connection, outbox: Outbox, deal: Deal) -> None:
-    """Open a deal, and apply the moves that came before it."""
+    """Open a deal whose subject is locked, and apply the moves that came before it."""
     waiting = await store.moves(conn, deal.opportunity_id)
-    outgoing = [events.opened(deal)]
+    deal.state = deal.fold(())
+    outgoing = [events.opened(deal), *events.ended(deal)]
     for number, move in enumerate(waiting):
         before = deal.state
-        deal.state = domain.fold(deal.opening, waiting[: number + 1])
+        deal.state = deal.fold(waiting[: number + 1])
         outgoing += events.moved(deal, move, before.stage)
-    await store.save(conn, deal, None)
+    await store.save(conn, deal, None, (await store_leads.reporting(conn, lock=True)).tz)
     await _announce(conn, outbox, deal, outgoing)
 
 
 async def move_deal(
     conn: Connection, outbox: Outbox, opportunity_id: UUID, move: Move, *, external_id: str | None, by: str
 ) -> tuple[Deal | None, bool]:
-    """Apply a move, or keep it until the deal opens. Returns the deal, and whether the move was new."""
+    """Apply a move to a locked deal, or keep it until the deal opens. Returns the deal, and whether it was new."""
     fresh = await store.add_move(conn, opportunity_id, move, external_id=external_id, by=by)
     deal = await store.find(conn, opportunity_id)
     if deal is None or not fresh:
         return deal, fresh
     before = deal.state
-    deal.state = domain.fold(deal.opening, await store.moves(conn, opportunity_id))
-    await store.save(conn, deal, before)
+    deal.state = deal.fold(await store.moves(conn, opportunity_id))
+    await store.save(conn, deal, before, (await store_leads.reporting(conn, lock=True)).tz)
     await _announce(conn, outbox, deal, events.moved(deal, move, before.stage))
     return deal, True
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
@@ -15,6 +15,7 @@ LOST: Final = "lost"
 HANDED_BACK: Final = "handed_back"
 ENDS: Final = frozenset({WON, LOST, HANDED_BACK})
 STAGES: Final = (UNQUALIFIED, QUALIFIED, WON, LOST, HANDED_BACK)
+OPEN: Final = tuple(stage for stage in STAGES if stage not in ENDS)
 
 
 class Category(StrEnum):
@@ -38,6 +39,8 @@ class State:
     currency: str
     close_date: date | None
     ended_at: datetime | None = None
+    qualified_at: datetime | None = None
+    """When it first stood at `qualified` or beyond; what was lost before never did."""
     reason: str = ""
 
 
@@ -57,9 +60,9 @@ def order(move: Move) -> tuple[datetime, datetime, UUID]:
     return (move.occurred_at, move.recorded_at, move.move_id)
 
 
-def fold(opening: State, moves: Sequence[Move]) -> State:
-    """Return the state after all moves."""
-    state = opening
+def fold(opening: State, opened_at: datetime, moves: Sequence[Move]) -> State:
+    """Return the state after the opening and all moves."""
+    state = _arrive(opening, opening.stage, opening.category, opened_at)
     for move in sorted(moves, key=order):
         state = _apply(state, move)
     return state
@@ -68,29 +71,36 @@ def fold(opening: State, moves: Sequence[Move]) -> State:
 def _apply(state: State, move: Move) -> State:
     said = move.changes
     stage = said.get("stage", state.stage)
-    category = said.get("category", state.category)
-    if stage == WON:
-        category = Category.CLOSED
-    elif stage in (LOST, HANDED_BACK):
-        category = Category.OMITTED
-    elif state.stage in ENDS and "category" not in said:
-        category = Category.PIPELINE
+    arrived = _arrive(state, stage, said.get("category", state.category), move.occurred_at)
     return replace(
-        state,
-        stage=stage,
-        category=str(category),
+        arrived,
         owner_id=said.get("owner_id", state.owner_id),
         amount=Decimal(said["amount"]) if "amount" in said else state.amount,
         currency=said.get("currency", state.currency),
         close_date=date.fromisoformat(said["close_date"]) if "close_date" in said else state.close_date,
-        ended_at=(move.occurred_at if stage in ENDS and stage != state.stage else state.ended_at)
-        if stage in ENDS
-        else None,
-        reason=move.reason if stage in ENDS else "",
+        reason=(move.reason if "stage" in said else state.reason) if stage in ENDS else "",
     )
 
 
-@dataclass(frozen=True, slots=True)
+def _arrive(state: State, stage: str, category: str, at: datetime) -> State:
+    """Return the state at a stage: won is closed, what ended otherwise is omitted, and nothing else is closed."""
+    if stage == WON:
+        category = Category.CLOSED
+    elif stage in ENDS:
+        category = Category.OMITTED
+    elif category == Category.CLOSED or (state.stage in ENDS and category == state.category):
+        category = Category.PIPELINE
+    ended_at = (state.ended_at if stage == state.stage and state.ended_at else at) if stage in ENDS else None
+    return replace(
+        state,
+        stage=stage,
+        category=str(category),
+        ended_at=ended_at,
+        qualified_at=state.qualified_at or (at if stage in (QUALIFIED, WON) else None),
+    )
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Leaf:
     """Where a deal's amount is counted."""
 
@@ -100,29 +110,41 @@ class Leaf:
     currency: str
 
 
-def leaf(state: State) -> Leaf | None:
+def leaf(state: State, zone: tzinfo) -> Leaf | None:
     """Return where the deal counts, None while it has no amount or no date (it is listed as undated then).
 
-    A deal that was won counts in the month in which it was won.
+    A deal that was won counts in the month in which it was won, in the zone of reports.
     """
-    when = state.ended_at.date() if state.stage == WON and state.ended_at is not None else state.close_date
+    won = state.stage == WON and state.ended_at is not None
+    when = state.ended_at.astimezone(zone).date() if won and state.ended_at is not None else state.close_date
     if state.amount is None or when is None or state.category == Category.OMITTED:
         return None
     return Leaf(state.owner_id, f"{when:%Y-%m}", state.category, state.currency)
 
 
+def recounted(before: State | None, after: State, zone: tzinfo) -> list[tuple[Leaf, int, Decimal]]:
+    """Return what a deal's step does to the leaves: (leaf, deals, amount), in the order in which they are locked."""
+    changes: dict[Leaf, tuple[int, Decimal]] = {}
+    for state, sign in ((before, -1), (after, 1)):
+        place = leaf(state, zone) if state is not None else None
+        if place is not None and state is not None and state.amount is not None:
+            deals, amount = changes.get(place, (0, Decimal(0)))
+            changes[place] = (deals + sign, amount + sign * state.amount)
+    return [(place, *change) for place, change in sorted(changes.items()) if change != (0, Decimal(0))]
+
+
 def months_of(period: str) -> list[str]:
     """Return the months of `2026-Q4`, `2026-11` or `2026`. ValueError for anything else."""
-    year, _, part = period.partition("-")
-    if len(year) != 4 or not year.isdigit():
+    year, dash, part = period.partition("-")
+    if not (year.isascii() and year.isdigit() and len(year) == 4 and 1900 <= int(year) <= 2200):
         raise ValueError("not a period")
-    if not part:
+    if not dash:
         return [f"{year}-{month:02}" for month in range(1, 13)]
-    if part.startswith("Q") and part[1:] in ("1", "2", "3", "4"):
+    if part in ("Q1", "Q2", "Q3", "Q4"):
         first = 3 * int(part[1]) - 2
         return [f"{year}-{month:02}" for month in range(first, first + 3)]
-    if part.isdigit() and 1 <= int(part) <= 12:
-        return [f"{year}-{int(part):02}"]
+    if len(part) == 2 and part.isascii() and part.isdigit() and 1 <= int(part) <= 12:
+        return [f"{year}-{part}"]
     raise ValueError("not a period")
 
 

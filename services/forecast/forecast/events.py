@@ -51,9 +51,8 @@ def opened(deal: Deal) -> Event:
 
 def moved(deal: Deal, move: Move, previous_stage: str) -> list[Event]:
     """Return OpportunityMoved, and Won or Lost where that is what the deal came to."""
-    stamp = _stamp(deal, move.occurred_at, move.recorded_at)
-    message: Any = forecast_pb2.OpportunityMoved(
-        stamp=stamp,
+    message = forecast_pb2.OpportunityMoved(
+        stamp=_stamp(deal, move.occurred_at, move.recorded_at),
         opportunity=opportunity(deal),
         move_id=str(move.move_id),
         changed=sorted(move.changes),
@@ -61,17 +60,21 @@ def moved(deal: Deal, move: Move, previous_stage: str) -> list[Event]:
         reason=move.reason,
     )
     made = [Event(subject=subject(deal), message=message, occurred_at=move.occurred_at)]
-    if deal.state.stage == previous_stage:
-        return made
+    return made if deal.state.stage == previous_stage else made + ended(deal, move)
+
+
+def ended(deal: Deal, move: Move | None = None) -> list[Event]:
+    """Return OpportunityWon or OpportunityLost where the deal stands there, by a move or from its opening."""
+    at, recorded_at = (move.occurred_at, move.recorded_at) if move is not None else (deal.opened_at, deal.recorded_at)
+    move_id = str(move.move_id) if move is not None else ""
+    stamp, said = _stamp(deal, at, recorded_at), opportunity(deal)
+    message: Any = None
     if deal.state.stage == WON:
-        message = forecast_pb2.OpportunityWon(stamp=stamp, opportunity=opportunity(deal), move_id=str(move.move_id))
-        made.append(Event(subject=subject(deal), message=message, occurred_at=move.occurred_at))
+        message = forecast_pb2.OpportunityWon(stamp=stamp, opportunity=said, move_id=move_id)
     elif deal.state.stage == LOST:
-        message = forecast_pb2.OpportunityLost(
-            stamp=stamp, opportunity=opportunity(deal), move_id=str(move.move_id), reason=move.reason
-        )
-        made.append(Event(subject=subject(deal), message=message, occurred_at=move.occurred_at))
-    return made
+        reason = move.reason if move is not None else deal.state.reason
+        message = forecast_pb2.OpportunityLost(stamp=stamp, opportunity=said, move_id=move_id, reason=reason)
+    return [Event(subject=subject(deal), message=message, occurred_at=at)] if message is not None else []
 
 
 def deleted(stamp: common_pb2.Stamp, erasure_id: str, lead_id: UUID) -> Event:

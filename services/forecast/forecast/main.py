@@ -1,7 +1,7 @@
 """What runs in a process of forecast."""
 
 from backbone import process
-from forecast import api
+from forecast import api, api_reports, api_settings
 from forecast.consumer import Handler
 from forecast.settings import Settings
 
@@ -12,6 +12,8 @@ KINDS = (
     "LeadSalesReady",
     "LeadSalesQualified",
     "LeadHandedBack",
+    "LeadRecycled",
+    "LeadDisqualified",
     "LeadRouted",
     "SettingsChanged",
 )
@@ -21,6 +23,8 @@ async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer and the routes together."""
     service.consume(["intake", "qualification", "routing", "console"], Handler(service.outbox).handle, kinds=KINDS)
     service.app.include_router(api.router(service.database, service.outbox))
+    service.app.include_router(api_reports.router(service.database))
+    service.app.include_router(api_settings.router(service.database))
 
 
 def main() -> None:

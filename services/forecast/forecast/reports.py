@@ -1,17 +1,17 @@
-"""The forecast per period, the funnel, and how fast and how much is won: from leaves and facts."""
+"""The forecast of a period: leaves summed up the hierarchy, in the base currency."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from backbone.database import Connection
-from forecast import domain, store
+from forecast import domain, money, store, store_leads
 from forecast.domain import Category
+from forecast.store_leads import Reporting
 
-BANDS: Final = {"srl": (0.20, 0.40), "sql": (0.80, 0.90), "won": (0.30, 0.75)}
-"""Healthy conversions from the stage before: MQL->SRL, SRL->SQL, SQL->won."""
+Sums = dict[str, Decimal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,41 +24,82 @@ class Node:
     name: str
 
 
-async def forecast(conn: Connection, period: str, node_id: str | None, *, view: str) -> dict[str, Any]:
-    """Return every node beneath one with its five numbers per category. ValueError for no period."""
+async def forecast(
+    conn: Connection, period: str, node_id: str | None, *, view: str, as_of: datetime | None, now: datetime
+) -> dict[str, Any]:
+    """Return every node beneath one with its five numbers per category. ValueError for no period, LookupError for none.
+
+    Now is what the counters say; an instant before is folded from what was known then.
+    """
     months = domain.months_of(period)
-    _, base = await store.settings(conn)
-    rates = {
-        row[0]: row[1]
-        for row in await conn.fetch(
-            "SELECT DISTINCT ON (currency) currency, rate FROM rate WHERE starts <= current_date"
-            " ORDER BY currency, starts DESC"
-        )
-    }
-    own: dict[str, dict[str, Decimal]] = {}
-    unconverted: dict[str, Decimal] = {}
-    for row in await store.counters(conn, months):
-        rate = Decimal(1) if row["currency"] == base else rates.get(row["currency"])
-        if rate is None:
-            unconverted[row["currency"]] = unconverted.get(row["currency"], Decimal(0)) + row["amount"]
-            continue
-        sums = own.setdefault(row["rep_id"], _nothing())
-        sums[row["category"]] += row["amount"] * rate
+    said = await store_leads.reporting(conn)
+    leaves = await store.counters(conn, months) if as_of is None else await _known_by(conn, said, months, as_of)
+    own, unconverted = await _in_base(conn, said, leaves, as_of or now)
     nodes = await _nodes(conn, own)
+    wanted = _beneath(nodes, node_id)
+    if not wanted and node_id is not None:
+        raise LookupError(node_id)
     targets = {
         row[0]: row[1] for row in await conn.fetch("SELECT node_id, amount FROM target WHERE period = $1", period)
     }
-    wanted = _beneath(nodes, node_id)
+    undated = await conn.fetchval(
+        "SELECT count(*) FROM opportunity WHERE (amount IS NULL OR close_date IS NULL) AND ended_at IS NULL"
+    )
     return {
         "period": period,
         "view": view,
-        "currency": base,
-        "unconverted": [{"currency": name, "amount": _money(amount)} for name, amount in sorted(unconverted.items())],
+        "currency": said.base,
+        "unconverted": [{"currency": name, "amount": money.shown(amount)} for name, amount in sorted(unconverted)],
+        "undated": undated,
         "nodes": [_shown(node, nodes, own, targets, view=view) for node in wanted],
     }
 
 
-def _nothing() -> dict[str, Decimal]:
+async def _known_by(
+    conn: Connection, said: Reporting, months: Sequence[str], as_of: datetime
+) -> list[Mapping[str, Any]]:
+    sums: dict[domain.Leaf, Decimal] = {}
+    for deal in await store.known_by(conn, as_of):
+        leaf = domain.leaf(deal.state, said.tz)
+        if leaf is not None and leaf.month in months:
+            sums[leaf] = sums.get(leaf, Decimal(0)) + (deal.state.amount or 0)
+    return [
+        {
+            "rep_id": leaf.rep_id,
+            "month": leaf.month,
+            "category": leaf.category,
+            "currency": leaf.currency,
+            "amount": sum_,
+        }
+        for leaf, sum_ in sums.items()
+    ]
+
+
+async def _in_base(
+    conn: Connection, said: Reporting, leaves: Sequence[Mapping[str, Any]], at: datetime
+) -> tuple[dict[str, Sums], list[tuple[str, Decimal]]]:
+    """Return what each rep has by category, and what no rate converts: a month by the last rate that it knew."""
+    rows = await conn.fetch(
+        "SELECT v.rep_id, v.category, v.currency, v.amount,"
+        " in_base(v.amount, v.currency, (v.month || '-01')::date, $7, $8, $6) AS in_base"
+        " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::numeric[])"
+        " AS v(rep_id, month, category, currency, amount)",
+        *([leaf[name] for leaf in leaves] for name in ("rep_id", "month", "category", "currency", "amount")),
+        at,
+        said.base,
+        said.zone,
+    )
+    own: dict[str, Sums] = {}
+    unconverted: dict[str, Decimal] = {}
+    for row in rows:
+        if row["in_base"] is None:
+            unconverted[row["currency"]] = unconverted.get(row["currency"], Decimal(0)) + row["amount"]
+            continue
+        own.setdefault(row["rep_id"], _nothing())[row["category"]] += row["in_base"]
+    return own, list(unconverted.items())
+
+
+def _nothing() -> Sums:
     return {str(category): Decimal(0) for category in Category}
 
 
@@ -73,154 +114,54 @@ async def _nodes(conn: Connection, own: Mapping[str, Any]) -> list[Node]:
 def _beneath(nodes: Sequence[Node], node_id: str | None) -> list[Node]:
     if node_id is None:
         return list(nodes)
-    found, wanted = [node for node in nodes if node.node_id == node_id], {node_id}
-    grown = True
-    while grown:
-        more = [node for node in nodes if node.parent_id in wanted and node.node_id not in wanted]
-        found += more
-        wanted |= {node.node_id for node in more}
-        grown = bool(more)
+    children: dict[str | None, list[Node]] = {}
+    for node in nodes:
+        children.setdefault(node.parent_id, []).append(node)
+    found = [node for node in nodes if node.node_id == node_id]
+    for node in found:  # grows while it is walked: a tree, so it ends
+        found += children.get(node.node_id, ())
     return found
 
 
 def _shown(
     node: Node,
     nodes: Sequence[Node],
-    own: Mapping[str, Mapping[str, Decimal]],
+    own: Mapping[str, Sums],
     targets: Mapping[str, Decimal],
     *,
     view: str,
 ) -> dict[str, Any]:
-    mine = own.get(node.rep_id or "", _nothing())
+    mine = own.get(node.rep_id or "", _nothing()) if node.rep_id is not None else _nothing()
     everything = _nothing()
     for one in _beneath(nodes, node.node_id):
-        for category, amount in own.get(one.rep_id or "", {}).items():
-            everything[category] += amount
+        if one.rep_id is not None:
+            for category, amount in own.get(one.rep_id, {}).items():
+                everything[category] += amount
+    target = targets.get(node.node_id)
+    still_open = sum(everything[one] for one in (Category.PIPELINE, Category.UPSIDE, Category.COMMIT))
+    gap = target - everything[Category.CLOSED] if target is not None else None
     if view == "cumulative":
         mine, everything = domain.cumulative(mine), domain.cumulative(everything)
-    target = targets.get(node.node_id)
-    closed = everything[Category.CLOSED]
-    still_open = sum(everything[one] for one in (Category.PIPELINE, Category.UPSIDE, Category.COMMIT))
-    gap = target - closed if target is not None else None
     categories = {}
     for category in Category:
-        all_of_it = _money(everything[category])
+        all_of_it = money.shown(everything[category])
         names = ("all", "without_owner_adjustments", "without_manager_adjustments", "final")
-        categories[str(category)] = {"own": _money(mine[category]), **dict.fromkeys(names, all_of_it)}
+        categories[str(category)] = {"own": money.shown(mine[category]), **dict.fromkeys(names, all_of_it)}
     return {
         "node_id": node.node_id,
         "parent_id": node.parent_id,
         "name": node.name,
         "rep_id": node.rep_id,
-        "target": _money(target) if target is not None else None,
-        "coverage": float(Decimal(still_open) / gap) if gap is not None and gap > 0 and view == "individual" else None,
+        "target": money.shown(target) if target is not None else None,
+        "coverage": float(Decimal(still_open) / gap) if gap is not None and gap > 0 else None,
         "categories": categories,
     }
 
 
-def _money(amount: Decimal) -> str:
-    return f"{amount:.2f}"
-
-
-async def won_by_month(conn: Connection, start: datetime, end: datetime) -> list[dict[str, Any]]:
-    """Return what was won in [start, end), by month in the zone of reports."""
-    zone, base = await store.settings(conn)
-    rows = await conn.fetch(
-        "SELECT to_char(ended_at AT TIME ZONE $3, 'YYYY-MM') AS month, count(*) AS count, sum(amount) AS amount"
-        " FROM opportunity WHERE stage = 'won' AND ended_at >= $1 AND ended_at < $2 GROUP BY 1 ORDER BY 1",
-        start,
-        end,
-        zone,
-    )
+def as_rows(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a forecast as a table: one row a node and category."""
     return [
-        {"month": row["month"], "count": row["count"], "amount": _money(row["amount"] or Decimal(0)), "currency": base}
-        for row in rows
+        {"node_id": node["node_id"], "name": node["name"], "target": node["target"], "category": category, **sums}
+        for node in nodes
+        for category, sums in node["categories"].items()
     ]
-
-
-async def velocity(conn: Connection, start: datetime, end: datetime) -> dict[str, Any]:
-    """Return the four Vs of deals that were opened in [start, end), and what was won in it."""
-    _, base = await store.settings(conn)
-    row = await conn.fetchrow(
-        "SELECT count(*) FILTER (WHERE stage <> 'unqualified') AS volume,"
-        " coalesce(sum(amount) FILTER (WHERE stage NOT IN ('unqualified', 'lost', 'handed_back')), 0) AS value,"
-        " count(*) FILTER (WHERE stage = 'won' AND type = 'new') AS won_new,"
-        " count(*) FILTER (WHERE stage IN ('won', 'lost') AND type = 'new') AS ended_new,"
-        " count(*) FILTER (WHERE stage = 'won' AND type IN ('upsell', 'cross_sell')) AS won_existing,"
-        " count(*) FILTER (WHERE stage IN ('won', 'lost') AND type IN ('upsell', 'cross_sell')) AS ended_existing,"
-        " percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM ended_at - opened_at))"
-        "   FILTER (WHERE stage = 'won') AS p50,"
-        " percentile_cont(0.9) WITHIN GROUP (ORDER BY extract(epoch FROM ended_at - opened_at))"
-        "   FILTER (WHERE stage = 'won') AS p90"
-        " FROM opportunity WHERE opened_at >= $1 AND opened_at < $2",
-        start,
-        end,
-    )
-    assert row is not None
-    return {
-        "volume": row["volume"],
-        "value": _money(row["value"]),
-        "currency": base,
-        "velocity": [{"stage": "won", "p50_seconds": row["p50"], "p90_seconds": row["p90"]}],
-        "conversion": [],
-        "win_rate": {
-            "new": row["won_new"] / row["ended_new"] if row["ended_new"] else None,
-            "existing": row["won_existing"] / row["ended_existing"] if row["ended_existing"] else None,
-        },
-        "won_by_month": await won_by_month(conn, start, end),
-    }
-
-
-_FUNNEL_KEY: Final = {
-    None: "'all'",
-    "week": "to_char(date_trunc('week', l.created_at AT TIME ZONE $3), 'YYYY-MM-DD')",
-    "month": "to_char(l.created_at AT TIME ZONE $3, 'YYYY-MM')",
-    "source": "l.source",
-    "definition": "l.definition",
-}
-_FUNNEL: Final = """
-SELECT KEY AS key, count(*) AS lead, count(l.mql_at) AS mql, count(l.srl_at) AS srl, count(l.sql_at) AS sql,
-       count(w.lead_id) AS won, sum(w.amount) AS amount
-FROM lead l LEFT JOIN (
-    SELECT lead_id, sum(amount) AS amount FROM opportunity WHERE stage = 'won' GROUP BY lead_id
-) w USING (lead_id)
-WHERE NOT l.closed AND l.created_at >= $1 AND l.created_at < $2 AND $3::text IS NOT NULL
-GROUP BY 1 ORDER BY 1
-"""
-
-
-async def funnel(conn: Connection, start: datetime, end: datetime, *, by: str | None) -> list[dict[str, Any]]:
-    """Return how far the leads created in [start, end) came, as cohorts."""
-    zone, _ = await store.settings(conn)
-    rows = await conn.fetch(_FUNNEL.replace("KEY", _FUNNEL_KEY[by]), start, end, zone)
-    return [{"key": row["key"], "stages": _stages(row)} for row in rows]
-
-
-def _stages(row: Any) -> list[dict[str, Any]]:
-    stages: list[dict[str, Any]] = []
-    before: int | None = None
-    for stage in ("lead", "mql", "srl", "sql", "won"):
-        count = row[stage]
-        from_previous = count / before if before else None
-        band = BANDS.get(stage)
-        stages.append(
-            {
-                "stage": stage,
-                "count": count,
-                **({"amount": _money(row["amount"] or Decimal(0))} if stage == "won" else {}),
-                "conversion_from_previous": from_previous,
-                "conversion_from_all": count / row["lead"] if row["lead"] else None,
-                "conversion_from_qualified": count / row["mql"] if row["mql"] else None,
-                "band": list(band) if band is not None else None,
-                "verdict": _verdict(from_previous, band),
-                "censored": 0,
-            }
-        )
-        before = count
-    return stages
-
-
-def _verdict(share: float | None, band: tuple[float, float] | None) -> str | None:
-    if share is None or band is None:
-        return None
-    return "below" if share < band[0] else "above" if share > band[1] else "in band"

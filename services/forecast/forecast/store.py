@@ -1,8 +1,8 @@
-"""Opportunities, moves and the leaves that sums are made of."""
+"""Opportunities, their moves, and the leaves that sums are made of."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from backbone import ids
 from backbone.database import Connection
 from forecast import domain
-from forecast.domain import Leaf, Move, State
+from forecast.domain import Move, State
 
 
 @dataclass(slots=True)
@@ -32,6 +32,20 @@ class Deal:
     opening: State
     state: State
 
+    def fold(self, moves: Sequence[Move]) -> State:
+        """Return the state after these moves."""
+        return domain.fold(self.opening, self.opened_at, moves)
+
+
+_STATE = ("stage", "category", "owner_id", "amount", "currency", "close_date", "ended_at", "reason", "qualified_at")
+_HEAD = tuple(name for name in Deal.__dataclass_fields__ if name not in ("opening", "state"))
+_COLUMNS = ", ".join((*_HEAD, "opening", *_STATE))
+_FAMILY = (
+    "WITH RECURSIVE member AS (SELECT unnest($1::uuid[]) AS lead_id UNION"
+    " SELECT s.subject_id FROM member m JOIN subject s ON s.merged_into = m.lead_id)"
+)
+"""The leads asked for and all that were merged into them."""
+
 
 def subject_of(external_id: str) -> UUID:
     """Return the id of an opportunity that a caller names: known before it opens, so moves can wait under it."""
@@ -40,14 +54,26 @@ def subject_of(external_id: str) -> UUID:
 
 async def find(conn: Connection, opportunity_id: UUID) -> Deal | None:
     """Return an opportunity."""
-    row = await conn.fetchrow("SELECT * FROM opportunity WHERE opportunity_id = $1", opportunity_id)
+    row = await conn.fetchrow(f"SELECT {_COLUMNS} FROM opportunity WHERE opportunity_id = $1", opportunity_id)  # noqa: S608
     return _deal(row) if row is not None else None
 
 
 async def of_lead(conn: Connection, lead_id: UUID) -> list[Deal]:
-    """Return a lead's opportunities, oldest first."""
-    rows = await conn.fetch("SELECT * FROM opportunity WHERE lead_id = $1 ORDER BY opened_at, opportunity_id", lead_id)
+    """Return the opportunities of a lead and of those merged into it, oldest first."""
+    rows = await conn.fetch(
+        f"{_FAMILY} SELECT {_COLUMNS} FROM opportunity JOIN member USING (lead_id) ORDER BY opened_at, opportunity_id",  # noqa: S608
+        [lead_id],
+    )
     return [_deal(row) for row in rows]
+
+
+async def ids_of_leads(conn: Connection, lead_ids: Iterable[UUID]) -> list[UUID]:
+    """Return which opportunities these leads have."""
+    rows = await conn.fetch(
+        f"{_FAMILY} SELECT opportunity_id FROM opportunity JOIN member USING (lead_id)",  # noqa: S608
+        list(lead_ids),
+    )
+    return [row[0] for row in rows]
 
 
 async def page(
@@ -55,21 +81,33 @@ async def page(
 ) -> list[Deal]:
     """Return opportunities in the order of their ids."""
     rows = await conn.fetch(
-        "SELECT * FROM opportunity WHERE ($1::text IS NULL OR owner_id = $1) AND ($2::uuid IS NULL OR lead_id = $2)"
+        f"{_FAMILY} SELECT {_COLUMNS} FROM opportunity WHERE ($2::text IS NULL OR owner_id = $2)"  # noqa: S608
+        " AND ($1::uuid[] IS NULL OR lead_id IN (SELECT lead_id FROM member))"
         " AND ($3::uuid IS NULL OR opportunity_id > $3) ORDER BY opportunity_id LIMIT $4",
+        [lead_id] if lead_id is not None else None,
         owner_id,
-        lead_id,
         after,
         limit,
     )
     return [_deal(row) for row in rows]
 
 
+async def known_by(conn: Connection, as_of: datetime) -> list[Deal]:
+    """Return every opportunity as it was known to be at an instant."""
+    rows = await conn.fetch(f"SELECT {_COLUMNS} FROM opportunity WHERE recorded_at <= $1", as_of)  # noqa: S608
+    moved: dict[UUID, list[Move]] = {}
+    for row in await conn.fetch(f"{_MOVES} WHERE recorded_at <= $1", as_of):
+        moved.setdefault(row["opportunity_id"], []).append(_move(row))
+    deals = [_deal(row) for row in rows]
+    for deal in deals:
+        deal.state = deal.fold(moved.get(deal.opportunity_id, ()))
+    return deals
+
+
 def _deal(row: Any) -> Deal:
-    names = ("stage", "category", "owner_id", "amount", "currency", "close_date", "ended_at", "reason")
     opening = row["opening"]
     return Deal(
-        **{name: row[name] for name in Deal.__dataclass_fields__ if name not in ("opening", "state")},
+        **{name: row[name] for name in _HEAD},
         opening=State(
             stage=opening["stage"],
             category=opening["category"],
@@ -78,13 +116,13 @@ def _deal(row: Any) -> Deal:
             currency=opening["currency"],
             close_date=date.fromisoformat(opening["close_date"]) if opening["close_date"] else None,
         ),
-        state=State(**{name: row[name] for name in names}),
+        state=State(**{name: row[name] for name in _STATE}),
     )
 
 
-async def save(conn: Connection, deal: Deal, before: State | None) -> None:
+async def save(conn: Connection, deal: Deal, before: State | None, zone: tzinfo) -> None:
     """Write an opportunity and move its amount between leaves."""
-    opening, state = deal.opening, deal.state
+    opening = deal.opening
     body = {
         "stage": opening.stage,
         "category": opening.category,
@@ -93,45 +131,16 @@ async def save(conn: Connection, deal: Deal, before: State | None) -> None:
         "currency": opening.currency,
         "close_date": opening.close_date.isoformat() if opening.close_date is not None else None,
     }
+    values = [*(getattr(deal, name) for name in _HEAD), body, *(getattr(deal.state, name) for name in _STATE)]
+    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
+    changes = ", ".join(f"{name} = excluded.{name}" for name in ("lead_id", *_STATE))
     await conn.execute(
-        "INSERT INTO opportunity VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
-        " $18, $19, $20, $21) ON CONFLICT (opportunity_id) DO UPDATE SET lead_id = excluded.lead_id,"
-        " stage = excluded.stage, category = excluded.category, owner_id = excluded.owner_id, amount = excluded.amount,"
-        " currency = excluded.currency, close_date = excluded.close_date, ended_at = excluded.ended_at,"
-        " reason = excluded.reason, opening = excluded.opening",
-        deal.opportunity_id,
-        deal.external_id,
-        deal.lead_id,
-        deal.lead_reference,
-        deal.account,
-        deal.name,
-        deal.type,
-        deal.origin,
-        deal.sourced_by,
-        deal.live,
-        deal.opened_at,
-        deal.recorded_at,
-        body,
-        state.stage,
-        state.category,
-        state.owner_id,
-        state.amount,
-        state.currency,
-        state.close_date,
-        state.ended_at,
-        state.reason,
+        f"INSERT INTO opportunity ({_COLUMNS}) VALUES ({places})"  # noqa: S608
+        f" ON CONFLICT (opportunity_id) DO UPDATE SET {changes}",
+        *values,
     )
-    await _recount(conn, before, state)
-
-
-async def _recount(conn: Connection, before: State | None, after: State) -> None:
-    changes: list[tuple[Leaf, int, Decimal]] = []
-    for state, sign in ((before, -1), (after, 1)):
-        if state is not None and (leaf := domain.leaf(state)) is not None:
-            assert state.amount is not None
-            changes.append((leaf, sign, sign * state.amount))
     # Sorted: everybody takes counters in one order.
-    for leaf, deals, amount in sorted(changes, key=lambda change: (str(change[0]), change[1])):
+    for leaf, deals, amount in domain.recounted(before, deal.state, zone):
         await conn.execute(
             "INSERT INTO counter VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (rep_id, month, category, currency)"
             " DO UPDATE SET deals = counter.deals + excluded.deals, amount = counter.amount + excluded.amount",
@@ -144,12 +153,34 @@ async def _recount(conn: Connection, before: State | None, after: State) -> None
         )
 
 
+LEAVES = """
+SELECT owner_id AS rep_id,
+       to_char(CASE WHEN stage = 'won' THEN (ended_at AT TIME ZONE $1)::date ELSE close_date END, 'YYYY-MM') AS month,
+       category, currency, count(*)::int AS deals, sum(amount) AS amount
+FROM opportunity
+WHERE amount IS NOT NULL AND category <> 'omitted' AND (stage = 'won' OR close_date IS NOT NULL)
+GROUP BY 1, 2, 3, 4
+"""
+"""The leaves as the deals themselves say them, in a zone: what the counters have to equal."""
+
+
+async def count_anew(conn: Connection, zone: str) -> None:
+    """Make the counters again: another zone has other months. The settings have to be locked."""
+    await conn.execute("DELETE FROM counter")
+    await conn.execute(f"INSERT INTO counter (rep_id, month, category, currency, deals, amount) {LEAVES}", zone)
+
+
+_MOVES = "SELECT opportunity_id, move_id, occurred_at, recorded_at, changes, reason FROM move"
+
+
+def _move(row: Any) -> Move:
+    return Move(**{name: row[name] for name in Move.__dataclass_fields__})
+
+
 async def moves(conn: Connection, opportunity_id: UUID) -> list[Move]:
     """Return the moves of an opportunity, also those that wait for its opening."""
-    rows = await conn.fetch(
-        "SELECT move_id, occurred_at, recorded_at, changes, reason FROM move WHERE opportunity_id = $1", opportunity_id
-    )
-    return sorted((Move(**dict(row)) for row in rows), key=domain.order)
+    rows = await conn.fetch(f"{_MOVES} WHERE opportunity_id = $1", opportunity_id)
+    return sorted((_move(row) for row in rows), key=domain.order)
 
 
 async def add_move(conn: Connection, opportunity_id: UUID, move: Move, *, external_id: str | None, by: str) -> bool:
@@ -168,85 +199,13 @@ async def add_move(conn: Connection, opportunity_id: UUID, move: Move, *, extern
     return status.endswith(" 1")
 
 
-async def counters(conn: Connection, months: Sequence[str]) -> list[Any]:
+async def counters(conn: Connection, months: Sequence[str]) -> Sequence[Mapping[str, Any]]:
     """Return the leaves of some months."""
     rows: list[Any] = await conn.fetch(
-        "SELECT rep_id, category, currency, sum(amount) AS amount FROM counter WHERE month = ANY($1::text[])"
-        " GROUP BY rep_id, category, currency",
+        "SELECT rep_id, month, category, currency, amount FROM counter WHERE month = ANY($1::text[]) AND deals <> 0",
         list(months),
     )
     return rows
-
-
-async def note_leads(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Note what is known of leads for the funnel; the first time that a stage was reached stays."""
-    await conn.execute(
-        "INSERT INTO lead (lead_id, live, created_at, recorded_at, source, account, definition, mql_at, srl_at, sql_at,"
-        " rep_id, sdr_id, closed)"
-        " SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[],"
-        " $7::text[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[],"
-        " $13::boolean[])"
-        " ON CONFLICT (lead_id) DO UPDATE SET live = lead.live OR excluded.live,"
-        " created_at = coalesce(excluded.created_at, lead.created_at),"
-        " recorded_at = coalesce(excluded.recorded_at, lead.recorded_at),"
-        " source = coalesce(nullif(excluded.source, ''), lead.source),"
-        " account = coalesce(nullif(excluded.account, ''), lead.account),"
-        " definition = coalesce(nullif(excluded.definition, ''), lead.definition),"
-        " mql_at = least(lead.mql_at, excluded.mql_at), srl_at = least(lead.srl_at, excluded.srl_at),"
-        " sql_at = least(lead.sql_at, excluded.sql_at), rep_id = coalesce(excluded.rep_id, lead.rep_id),"
-        " sdr_id = coalesce(excluded.sdr_id, lead.sdr_id), closed = lead.closed OR excluded.closed",
-        *([row.get(name, default) for row in rows] for name, default in _LEAD_COLUMNS),
-    )
-
-
-_LEAD_COLUMNS = (
-    ("lead_id", None),
-    ("live", False),
-    ("created_at", None),
-    ("recorded_at", None),
-    ("source", ""),
-    ("account", ""),
-    ("definition", ""),
-    ("mql_at", None),
-    ("srl_at", None),
-    ("sql_at", None),
-    ("rep_id", None),
-    ("sdr_id", None),
-    ("closed", False),
-)
-
-
-async def link_references(conn: Connection, references: Mapping[str, UUID]) -> None:
-    """Note which lead a source's reference names, and give it the opportunities that came before it."""
-    await conn.execute(
-        "INSERT INTO lead_reference SELECT * FROM unnest($1::text[], $2::uuid[])"
-        " ON CONFLICT (reference) DO UPDATE SET lead_id = excluded.lead_id",
-        list(references),
-        list(references.values()),
-    )
-    await conn.execute(
-        "UPDATE opportunity o SET lead_id = v.lead_id FROM unnest($1::text[], $2::uuid[]) AS v(reference, lead_id)"
-        " WHERE o.lead_reference = v.reference AND o.lead_id IS NULL",
-        list(references),
-        list(references.values()),
-    )
-
-
-async def lead_of(conn: Connection, reference: str) -> UUID | None:
-    """Return the lead that a reference names."""
-    lead_id: UUID | None = await conn.fetchval("SELECT lead_id FROM lead_reference WHERE reference = $1", reference)
-    return lead_id
-
-
-async def lead(conn: Connection, lead_id: UUID) -> Any:
-    """Return what is known of a lead."""
-    return await conn.fetchrow("SELECT * FROM lead WHERE lead_id = $1", lead_id)
-
-
-async def settings(conn: Connection) -> tuple[str, str]:
-    """Return (zone of reports, base currency)."""
-    row = await conn.fetchrow("SELECT zone, base_currency FROM setting")
-    return (row[0], row[1]) if row is not None else ("UTC", "USD")
 
 
 async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from backbone import database, idempotency, outbox, pages, security, subjects, times
@@ -53,7 +52,7 @@ class Decision(_Body):
 
     decision: Literal["accept", "disqualify", "nurture", "recycle"]
     reason: Annotated[str | None, Field(max_length=500)] = None
-    until: AwareDatetime | None = None
+    until: times.Instant | None = None
 
 
 class SalesDecision(_Body):
@@ -129,7 +128,7 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
     @api.get("/v1/review-queue")
     async def review_queue(caller: Sdr, asked: pages.Asked) -> dict[str, Any]:
         """List what waits for judgement, best grade first, then oldest; an SDR sees their own and nobody's."""
-        after = _queue_position(asked.after)
+        after = pages.values(asked, int, times.parse, UUID)
         rep_id = (caller.rep or "") if caller.role == "sdr" else None
         async with db.reading() as conn:
             rows = await store_queue.queue(conn, after=after, rep_id=rep_id, limit=asked.limit)
@@ -163,6 +162,7 @@ class _Decisions:
                 raise _no_lead()
             if not (caller.owns(row.rep_id) if holder_only else _may_decide(caller, row)):
                 raise Problem(403, "Not your lead", "A rep decides over own leads only.")
+            row.recorded_at = desk.now
             try:
                 act(desk, row, await reasons.load(conn))
             except domain.Refused as refused:
@@ -230,19 +230,6 @@ def _decide_sales(desk: Desk, row: Row, said: Reasons, body: SalesDecision, call
 
 def _no_lead() -> Problem:
     return Problem(404, "No such lead", "Send the id of a lead that was not erased; a new one takes a moment to come.")
-
-
-def _queue_position(after: tuple[Any, ...] | None) -> tuple[int, datetime, UUID] | None:
-    if after is None:
-        return None
-    try:
-        rank, since, lead_id = after
-        return int(rank), times.parse(since), UUID(lead_id)
-    except (ValueError, TypeError, AttributeError):
-        fault = Pointer("query/cursor", "not a cursor of this list")
-        raise Problem(
-            422, "Not a cursor", "Send `next_cursor` of the page before, unchanged.", errors=[fault]
-        ) from None
 
 
 def _queued(row: Any) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """A definition's life: draft, signed by two people, active from an instant, retired."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from backbone import database, idempotency, ids, outbox, pages, security, subjects, times
@@ -35,15 +36,15 @@ class Activation(BaseModel):
     """From when it is in force; now when not said."""
 
     model_config = ConfigDict(extra="forbid")
-    at: AwareDatetime | None = None
+    at: times.Instant | None = None
 
 
 class Span(BaseModel):
     """Leads created in [from, to)."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
-    start: Annotated[AwareDatetime, Field(alias="from")]
-    end: Annotated[AwareDatetime, Field(alias="to")]
+    start: Annotated[times.Instant, Field(alias="from")]
+    end: Annotated[times.Instant, Field(alias="to")]
 
 
 def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, most: int) -> APIRouter:
@@ -58,7 +59,7 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
     @api.get("")
     async def list_all(_: Reading, asked: pages.Asked) -> dict[str, Any]:
         """List all versions."""
-        after = (asked.after[0], asked.after[1]) if asked.after else ("", 0)
+        after = pages.values(asked, str, int) or ("", 0)
         async with db.reading() as conn:
             rows = await store_definitions.page(conn, after=after, limit=asked.limit)
         more = pages.cursor(rows[-1]["name"], rows[-1]["version"]) if len(rows) == asked.limit else None
@@ -68,8 +69,9 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
     async def draft(request: Request, caller: Writing, name: Name) -> Response:
         """Save a draft (YAML) as the next version of its name."""
         raw = await request.body()
-        document = definitions.parse(raw)
-        warned = [_place(one) for one in definitions.warnings(document)]
+        # In a thread: hundreds of conditions take their time, and everybody else is served meanwhile.
+        document = await asyncio.to_thread(definitions.parse, raw)
+        warned = [_place(one) for one in await asyncio.to_thread(definitions.warnings, document)]
 
         async def act(conn: database.Connection) -> idempotency.Answer:
             version = await store_definitions.add(conn, name, raw.decode(), document.data, caller.sub)

@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from backbone import database, documents, security
+from backbone import database, security
 from backbone.problem import Pointer, Problem
-from qualification import reasons
+from qualification import definitions, reasons
 
 Use = Literal["disqualify", "recycle", "decline", "return", "close", "hand_back", "lost"]
 
@@ -20,7 +20,7 @@ class Given(BaseModel):
     label: Annotated[str, Field(min_length=1, max_length=200)]
     used_for: Annotated[list[Use], Field(alias="for")] = list(reasons.USES)
     fault: Literal["marketing", "sales", "lead", "nobody"] = "nobody"
-    until: Annotated[str, Field(pattern=documents.DURATION["pattern"], max_length=16)] | None = None
+    until: Annotated[str, Field(pattern=definitions.DURATION["pattern"], max_length=16)] | None = None
 
 
 def router(db: database.Database) -> APIRouter:

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from backbone import database, idempotency, security, subjects, times
+from backbone import database, idempotency, security, subjects, tables, times
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
 from qualification import reasons, reports, store, store_reports
@@ -32,8 +32,8 @@ class Span:
 
     def __init__(
         self,
-        start: Annotated[AwareDatetime, Query(alias="from")],
-        end: Annotated[AwareDatetime, Query(alias="to")],
+        start: Annotated[times.Instant, Query(alias="from")],
+        end: Annotated[times.Instant, Query(alias="to")],
     ) -> None:
         if end <= start:
             fault = Pointer("query/to", "has to be after `from`")
@@ -95,7 +95,7 @@ def router(db: database.Database, compiled: Compiled) -> APIRouter:
 
 def _report(request: Request, name: str, rows: list[dict[str, Any]], as_of: str) -> Response:
     if "text/csv" in request.headers.get("accept", ""):
-        return Response(reports.as_csv(rows), media_type="text/csv")
+        return Response(tables.as_csv(rows), media_type="text/csv")
     return JSONResponse({name: rows, "as_of": as_of, "complete_until": as_of})
 
 

@@ -49,7 +49,7 @@ class Background:
         desk = await desks.open_desk(conn, self.compiled, sorted(free))
         for lead_id, row in desk.rows.items():
             if row.next_score_at is not None and row.next_score_at <= desk.now:
-                row.next_score_at = None
+                row.next_score_at, row.recorded_at = None, desk.now
                 desk.changed.add(lead_id)
                 desk.score_anew(lead_id)
         await rescoring.rescore(conn, desk, most=self.most)
@@ -71,6 +71,7 @@ class Background:
         own = [one for one in lead_ids if locked[one].subject_id == one and locked[one].erased_at is None]
         desk = await desks.open_desk(conn, self.compiled, own)
         for lead_id in own:
+            desk.rows[lead_id].recorded_at = desk.now
             desk.score_anew(lead_id)
         await rescoring.rescore(conn, desk, most=self.most)
         await desk.finish(conn, self.outbox)

@@ -56,11 +56,13 @@ class Handler:
         done = [event for event in read if isinstance(event.message, intake_pb2.EngagementRecorded)]
         await store.add_engagements(conn, [_engagement(event) for event in done if not event.erased])
         for event in read:
-            if isinstance(event.message, intake_pb2.PersonalDataErased):
-                await _erase(conn, desk, event, event.message)
-            elif not event.erased:
+            message = event.message
+            if isinstance(message, intake_pb2.PersonalDataErased):
+                await _erase(conn, desk, event, message)
+            elif isinstance(message, READ) and not event.erased:
                 desk.changed.add(event.subject)
-                _take_in(desk, desk.rows[event.subject], event.message, said)
+                desk.rows[event.subject].recorded_at = times.at(message.stamp.recorded_at)
+                _take_in(desk, desk.rows[event.subject], message, said)
         await rescoring.rescore(conn, desk, most=self.most)
         await desk.finish(conn, self.outbox)
 
@@ -91,7 +93,8 @@ def _engagement(event: Incoming) -> store.Did:
 
 def _take_in(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
     if isinstance(message, CAPTURES):
-        _learn(desk, row, message.stamp, message.lead)
+        # An old snapshot of a lead that was merged into this one since is not this one's.
+        _learn(desk, row, message.stamp, message.lead if message.stamp.lead_id == str(row.lead_id) else None)
         if message.HasField("standing") and _is_news(row, message.standing):
             desk.standings[row.lead_id] = message.standing
         verified = isinstance(message, intake_pb2.LeadUpdated) and message.verified
@@ -128,7 +131,6 @@ def _learn(desk: Desk, row: Row, stamp: common_pb2.Stamp, fields: common_pb2.Lea
     if fields is not None:
         row.fields = fields
         row.occurred_at = times.at(fields.created_at)
-    row.recorded_at = times.at(stamp.recorded_at)
     if stamp.live and not row.live:
         row.live = True
         desk.woken.add(row.lead_id)

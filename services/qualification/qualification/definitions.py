@@ -5,16 +5,24 @@ from typing import Any, Final
 
 from backbone import conditions, documents
 from backbone.conditions import Language
-from backbone.documents import DURATION, Document
+from backbone.documents import Document
 from backbone.problem import Pointer
-from handoff.events.v1 import common_pb2
+from qualification import doubts
 from qualification.rules import Action, Definition, Exclusion, Group, Holds, Rule
 
 _LEAD: Final = Language.of(conditions.LEAD)
 _ENGAGEMENT: Final = Language.of(
     {**conditions.LEAD, "engagement.kind": conditions.TEXT, "engagement.properties": conditions.OPEN}
 )
+MOST_ENTRIES: Final = 500
+DURATION: Final = {
+    "type": "string",
+    "pattern": r"^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,5}h|[1-9][0-9]{0,4}d|[1-9][0-9]{0,3}w)$",
+}
+"""A time that is not nothing, and ends before calendars do."""
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_000}
+_CONDITION: Final = {**_TEXT, "type": ["string", "boolean"]}
+"""YAML reads a bare `true` as more than a text."""
 _NUMBER: Final = {"type": "number", "minimum": -1_000_000, "maximum": 1_000_000}
 _ACTION: Final = {"enum": [str(action) for action in Action]}
 _ANSWER: Final = {"enum": ["yes", "no", "unknown"]}
@@ -27,10 +35,10 @@ def _object(needed: Sequence[str] = (), /, **properties: Any) -> dict[str, Any]:
 
 
 def _list(items: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
+    return {"type": "array", "items": items, "maxItems": MOST_ENTRIES}
 
 
-_POINTS: Final = _object(["rule", "when", "points"], rule=_TEXT, when=_TEXT, points=_NUMBER)
+_POINTS: Final = _object(["rule", "when", "points"], rule=_TEXT, when=_CONDITION, points=_NUMBER)
 _BAND: Final = {"type": "object", "additionalProperties": _NUMBER, "minProperties": 1}
 REQUIRABLE: Final = (
     "email",
@@ -54,10 +62,10 @@ SCHEMA: Final = {
     **_object(
         ["bands", "matrix"],
         order={"type": "integer"},
-        applies=_TEXT,
+        applies=_CONDITION,
         required=_list({"enum": list(REQUIRABLE)}),
         exclude=_list(
-            _object(["rule", "when"], rule=_TEXT, when=_TEXT, reason=_TEXT, action={"enum": ["nurture", "drop"]})
+            _object(["rule", "when"], rule=_TEXT, when=_CONDITION, reason=_TEXT, action={"enum": ["nurture", "drop"]})
         ),
         fit=_list(_POINTS),
         situation=_list(_POINTS),
@@ -74,7 +82,7 @@ SCHEMA: Final = {
                             ["rule", "kind", "points"],
                             rule=_TEXT,
                             kind=_TEXT,
-                            when=_TEXT,
+                            when=_CONDITION,
                             points=_NUMBER,
                             ceiling=_NUMBER,
                         )
@@ -86,7 +94,7 @@ SCHEMA: Final = {
         signal_for=DURATION,
         bands=_object(["fit", "interest"], fit=_BAND, interest=_BAND),
         matrix={"type": "object", "additionalProperties": _ACTION, "minProperties": 1},
-        personas=_list(_object(["persona", "when"], persona=_TEXT, when=_TEXT)),
+        personas=_list(_object(["persona", "when"], persona=_TEXT, when=_CONDITION)),
         hot=_object(
             ["points", "within"], points=_NUMBER, within=DURATION, unowned={"enum": ["review", "pass", "none"]}
         ),
@@ -112,12 +120,6 @@ SCHEMA: Final = {
 
 _OF_LEADS: Final = ("exclude", "fit", "situation", "personas")
 _RESERVED: Final = ("fit", "situation")
-_NOTHING: Final = {
-    **conditions.lead_values(common_pb2.LeadFields()),
-    "engagement.kind": "",
-    "engagement.properties": dict[str, Any](),
-}
-"""A lead of whom nothing is known."""
 
 
 def parse(raw: bytes) -> Document:
@@ -130,26 +132,37 @@ def parse(raw: bytes) -> Document:
 
 
 def warnings(document: Document) -> list[Pointer]:
-    """Return the conditions that hold of a lead of whom nothing is known, and do not say that this is meant."""
-    return [
-        document.fault(path, "holds also where the fields are missing; ask whether they are in lead.missing")
-        for path, text, language in _conditions(document.data)
-        if path != ("applies",) and "lead.missing" not in text and language.compile(text).holds(_NOTHING)
+    """Return what is valid and may not be meant: conditions that hold for want of a field, cells that say nothing."""
+    doubtful = []
+    for path, text, language in _conditions(document.data):
+        name = doubts.holds_for_want_of(language.compile(text)) if path != ("applies",) else None
+        if name is not None:
+            field = name.partition(".")[2]
+            asking = f"has({name})" if "." in field else f'whether "{field}" is in lead.missing'
+            words = f"holds also where {field} is missing; ask {asking}"
+            doubtful.append(document.fault(path, words))
+    return doubtful + [
+        document.fault(("matrix",), f"says nothing of {cell}: such leads are nurtured")
+        for cell in sorted(_cells(document) - set(document.data["matrix"]))
     ]
+
+
+def _text(condition: str | bool) -> str:
+    return str(condition).lower() if isinstance(condition, bool) else condition
 
 
 def _conditions(data: Mapping[str, Any]) -> list[tuple[documents.Path, str, Language]]:
     places: list[tuple[documents.Path, str, Language]] = []
     if "applies" in data:
-        places.append((("applies",), data["applies"], _LEAD))
+        places.append((("applies",), _text(data["applies"]), _LEAD))
     for section in _OF_LEADS:
         for number, rule in enumerate(data.get(section, [])):
-            places.append(((section, number, "when"), rule["when"], _LEAD))
+            places.append(((section, number, "when"), _text(rule["when"]), _LEAD))
     for group_number, group in enumerate(data.get("interest", {}).get("groups", [])):
         for number, rule in enumerate(group["rules"]):
             if "when" in rule:
                 inner: documents.Path = ("interest", "groups", group_number, "rules", number, "when")
-                places.append((inner, rule["when"], _ENGAGEMENT))
+                places.append((inner, _text(rule["when"]), _ENGAGEMENT))
     return places
 
 
@@ -173,16 +186,17 @@ def _wrong_groups(document: Document) -> list[Pointer]:
     return faults
 
 
-def _wrong_cells(document: Document) -> list[Pointer]:
+def _cells(document: Document) -> set[str]:
     bands = document.data["bands"]
-    cells = {f"{row}{column}" for row in bands["fit"] for column in bands["interest"]}
-    unknown = [
+    return {f"{row}{column}" for row in bands["fit"] for column in bands["interest"]}
+
+
+def _wrong_cells(document: Document) -> list[Pointer]:
+    cells = _cells(document)
+    return [
         document.fault(("matrix", cell), "no such cell in bands")
         for cell in document.data["matrix"]
         if cell not in cells
-    ]
-    return unknown + [
-        document.fault(("matrix",), f"says nothing of {cell}") for cell in sorted(cells - set(document.data["matrix"]))
     ]
 
 
@@ -195,12 +209,12 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Definition:
         name=name,
         version=version,
         order=data.get("order", 1),
-        applies=_LEAD.compile(data["applies"]).holds if "applies" in data else _EVERY_TIME,
+        applies=_LEAD.compile(_text(data["applies"])).holds if "applies" in data else _EVERY_TIME,
         required=data.get("required", []),
         exclude=[
             Exclusion(
                 rule=one["rule"],
-                holds=_LEAD.compile(one["when"]).holds,
+                holds=_LEAD.compile(_text(one["when"])).holds,
                 reason=one.get("reason", one["rule"]),
                 action=Action(one.get("action", "nurture")),
             )
@@ -216,7 +230,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Definition:
         fit_bands=_bands(data["bands"]["fit"]),
         interest_bands=_bands(data["bands"]["interest"]),
         matrix={cell: Action(action) for cell, action in data["matrix"].items()},
-        personas=[(one["persona"], _LEAD.compile(one["when"]).holds) for one in data.get("personas", [])],
+        personas=[(one["persona"], _LEAD.compile(_text(one["when"])).holds) for one in data.get("personas", [])],
         hot_points=hot["points"] if hot else None,
         hot_within_seconds=documents.duration(hot["within"]) if hot else 0.0,
         hot_unowned=_lift(hot.get("unowned", "review")) if hot else None,
@@ -237,7 +251,7 @@ def _group(data: Mapping[str, Any]) -> Group:
     rules = [
         Rule(
             rule=one["rule"],
-            holds=_ENGAGEMENT.compile(one["when"]).holds if "when" in one else _EVERY_TIME,
+            holds=_ENGAGEMENT.compile(_text(one["when"])).holds if "when" in one else _EVERY_TIME,
             points=one["points"],
             kind=one["kind"],
             ceiling=one.get("ceiling"),

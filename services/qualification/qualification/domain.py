@@ -78,7 +78,7 @@ def stage_by_score(state: State, score: Score | None, *, set_aside: str = "") ->
     if score.action is Action.DROP:
         return Stage.DISQUALIFIED, score.reason or DROPPED
     if score.missing:
-        return Stage.NURTURE, MISSING_FIELDS
+        return Stage.NURTURE, score.reason or MISSING_FIELDS
     if score.action is Action.PASS or (score.action is Action.REVIEW and state.stage is Stage.MQL):
         return Stage.MQL, ""
     return Stage.NURTURE, score.reason

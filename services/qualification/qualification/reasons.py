@@ -75,6 +75,7 @@ async def load(conn: Connection) -> Reasons:
 
 async def replace(conn: Connection, reasons: list[Reason]) -> None:
     """Put other codes in force."""
+    await conn.execute("LOCK TABLE reason IN SHARE ROW EXCLUSIVE MODE")  # One list after the other.
     await conn.execute("DELETE FROM reason")
     await conn.execute(
         "INSERT INTO reason (code, label, fits, fault, until) SELECT code, label, string_to_array(fits, ','), fault,"

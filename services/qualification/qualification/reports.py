@@ -1,7 +1,5 @@
 """What marketing and sales ask about the definition: pure counting over rows."""
 
-import csv
-import io
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -82,20 +80,3 @@ def _week(week: str, group: Sequence[Passed], promised: float | None) -> dict[st
         "complete_fields": sum(lead.complete for lead in group) / len(group) if group else None,
         "minutes_to_handoff_p50": statistics.median(minutes) if minutes else None,
     }
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a report as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["key"])
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return out.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return " ".join(f"{key}:{count}" for key, count in sorted(value.items()))
-    # A spreadsheet takes what begins like this for a formula.
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@" and value else value

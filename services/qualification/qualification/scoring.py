@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from qualification.rules import Action, Definition, Engagement, Exclusion
 
-FINEST: Final = 128
-"""Points count to the 128th: binary fractions, so that any sum of them is exact in every reader's arithmetic."""
+FINEST: Final = 2**20
+"""Points count to the millionth, in binary fractions, so that any sum of them is exact in every reader's arithmetic."""
+STEPS_OF_AGE: Final = 4096
+"""In a half life (five minutes of two weeks): fresh points are whole, and a score is the same for a while."""
 FIT_PARTS: Final = ("fit", "situation")
 SHORTEST_WAIT_S: Final = 0.2
 WAIT_IN_HALF_LIVES: Final = 1e-4
-WAIT_WITH_NEGATIVE: Final = 0.02
-"""In half lives: how soon to look again where negative points decay too, so that interest may rise."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +140,9 @@ def score(definition: Definition, held: Facts, now: datetime, *, lifted: Action 
         reason=reason,
         why_passed=_why(explanation, grade, signalled=signalled),
         burst=_burst(definition, held.hits, now),
-        changes_at=_signal_end(definition, held) if signalled else _next_fall(definition, held, interest, now),
+        changes_at=_signal_end(definition, held)
+        if signalled
+        else _next_change(definition, interest_points, interest, now),
     )
 
 
@@ -174,7 +176,8 @@ def _interest(definition: Definition, hits: Sequence[Sequence[datetime]], now: d
 def _decayed(half_life: float | None, ats: Sequence[datetime], now: datetime) -> float:
     if half_life is None:
         return float(len(ats))
-    return math.fsum(0.5 ** (max(0.0, (now - at).total_seconds()) / half_life) for at in ats)
+    ages = (max(0.0, (now - at).total_seconds()) / half_life for at in ats)
+    return math.fsum(0.5 ** (math.floor(age * STEPS_OF_AGE) / STEPS_OF_AGE) for age in ages)
 
 
 def _burst(definition: Definition, hits: Sequence[Sequence[datetime]], now: datetime) -> float:
@@ -191,19 +194,29 @@ def _signal_end(definition: Definition, held: Facts) -> datetime:
     return max(held.signals) + timedelta(seconds=definition.signal_for_seconds)
 
 
-def _next_fall(definition: Definition, held: Facts, interest: float, now: datetime) -> datetime | None:
-    """Return an instant before which interest cannot leave its band: ceilings only slow its decay."""
+def _next_change(definition: Definition, points: Sequence[Point], interest: float, now: datetime) -> datetime | None:
+    """Return an instant before which interest cannot leave its band.
+
+    All points halve together and ceilings only slow that, so interest falls no faster than it halves. It rises by no
+    more than its negative points fade, under ceilings that hide the fading of the others.
+    """
     half_life = definition.half_life_seconds
-    if half_life is None or not any(held.hits):
+    if half_life is None or not points:
         return None
-    shortest = max(SHORTEST_WAIT_S, half_life * WAIT_IN_HALF_LIVES)
-    rules = (rule for group in definition.groups for rule in group.rules)
-    if any(rule.points < 0 and ats for rule, ats in zip(rules, held.hits, strict=True)):
-        return now + timedelta(seconds=max(shortest, half_life * WAIT_WITH_NEGATIVE))
+    negative = -sum(point.points for point in points if point.points < 0)
     lowest = next((least for _, least in definition.interest_bands[:-1] if interest >= least), None)
-    if lowest is None or lowest <= 0:
+    higher = min((least for _, least in definition.interest_bands if least > interest), default=math.inf)
+    certain = interest - negative * 2 / STEPS_OF_AGE  # negative points may be a step younger than the others
+    waits = []
+    if lowest is not None and lowest > 0:
+        waits.append(math.log2(certain / lowest) if certain > lowest else 0.0)
+    if higher - interest < negative:
+        waits.append(-math.log2(1 - (higher - interest) / negative))
+    if not waits:
         return None
-    return now + timedelta(seconds=max(shortest, half_life * math.log2(interest / lowest)))
+    half_lives = min(waits) - 1 / STEPS_OF_AGE  # the age that counts is up to a step behind
+    shortest = max(SHORTEST_WAIT_S, half_life * WAIT_IN_HALF_LIVES)
+    return now + timedelta(seconds=max(shortest, half_life * half_lives))
 
 
 def _with(lead: Mapping[str, Any], engagement: Engagement) -> dict[str, Any]:

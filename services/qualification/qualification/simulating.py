@@ -16,7 +16,6 @@ from qualification.store import Row
 from qualification.store_definitions import Compiled
 
 BATCH: Final = 50
-"""Leads between two turns of everybody else in the process."""
 MOST_LEADS: Final = 50_000
 LISTED: Final = 500
 
@@ -92,13 +91,13 @@ async def compare(
             break
         for lead_id in lead_ids:
             row = rows[lead_id]
+            await asyncio.sleep(0)  # everybody else's turn
             before, _ = _replay(in_force, row, did[lead_id], end)
             comparison.add(row, before, *_replay([draft], row, did[lead_id], end))
         after = lead_ids[-1]
         if comparison.leads >= MOST_LEADS:
             comparison.complete = False
             break
-        await asyncio.sleep(0)
     return comparison.report(reps=reps)
 
 

@@ -29,6 +29,7 @@ class Row:
     live: bool = False
     occurred_at: datetime | None = None
     recorded_at: datetime | None = None
+    """When the newest fact about it was first accepted, by whichever service."""
     arrived_at: datetime | None = None
     score: common_pb2.Qualification | None = None
     review_since: datetime | None = None
@@ -203,15 +204,16 @@ async def engagements(conn: Connection, lead_ids: Iterable[UUID], *, most: int) 
     rows = await conn.fetch(
         "WITH RECURSIVE part AS (SELECT v AS survivor, v AS lead_id FROM unnest($1::uuid[]) AS v UNION"
         " SELECT p.survivor, s.subject_id FROM part p JOIN subject s ON s.merged_into = p.lead_id)"
-        " SELECT p.survivor, e.kind, e.at, e.properties FROM part p CROSS JOIN LATERAL (SELECT kind, at, properties"
-        " FROM engagement WHERE lead_id = p.lead_id ORDER BY at DESC LIMIT $2) AS e ORDER BY e.at",
+        " SELECT p.survivor, e.kind, e.at, e.properties FROM part p CROSS JOIN LATERAL"
+        " (SELECT engagement_id, kind, at, properties FROM engagement WHERE lead_id = p.lead_id"
+        " ORDER BY at DESC, engagement_id LIMIT $2) AS e ORDER BY e.at DESC, e.engagement_id",
         wanted,
         most,
     )
     found: dict[UUID, list[Engagement]] = {lead_id: [] for lead_id in wanted}
     for row in rows:
         found[row["survivor"]].append(Engagement(kind=row["kind"], at=row["at"], properties=row["properties"]))
-    return {lead_id: did[-most:] for lead_id, did in found.items()}
+    return {lead_id: did[:most] for lead_id, did in found.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,171 @@
+"""What forecast makes of what its neighbours tell it."""
+
+from typing import Any
+
+import pytest
+
+from backbone import ids
+from handoff.events.v1 import common_pb2, console_pb2, intake_pb2
+
+
+@pytest.mark.parametrize("routed_first", [False, True])
+async def test_an_srl_opens_a_deal_owned_by_its_sales_rep(company: Any, routed_first: bool) -> None:
+    lead = ids.new()
+    await company.tell("routing", company.routed(lead, "old", "2026-11-01T00:00:00Z"))
+    steps = [
+        ("qualification", company.sales_ready(lead)),
+        ("routing", company.routed(lead, company.rep, "2026-11-10T12:00:01Z")),
+    ]
+    for topic, event in reversed(steps) if routed_first else steps:
+        await company.tell(topic, event, twice=True)
+        if not routed_first and topic == "qualification":
+            (deal,) = await company.deals(lead)
+            assert deal["owner_id"] == ""  # not whom the lead had before
+    (deal,) = await company.deals(lead)
+    assert (deal["stage"], deal["category"], deal["owner_id"], deal["sourced_by"]) == (
+        "unqualified",
+        "pipeline",
+        company.rep,
+        "ana",
+    )
+    assert (deal["amount"], deal["close_date"], deal["undated"]) == (None, None, True)
+    (opened,) = await company.told("OpportunityOpened", lead)
+    assert opened.opportunity.opportunity_id == deal["opportunity_id"]
+
+
+async def test_an_sdrs_assignment_makes_no_owner(company: Any) -> None:
+    lead = ids.new()
+    await company.tell("qualification", company.sales_ready(lead))
+    await company.tell("routing", company.routed(lead, "ana", role="sdr"))
+    assert [deal["owner_id"] for deal in await company.deals(lead)] == [""]
+
+
+async def test_what_becomes_of_the_lead_becomes_of_its_deal(company: Any) -> None:
+    confirmed, back, out = ids.new(), ids.new(), ids.new()
+    await company.tell("qualification", *(company.sales_ready(lead) for lead in (confirmed, back, out)))
+    later = "2026-11-11T12:00:00Z"
+    await company.tell(
+        "qualification",
+        company.said(confirmed, "LeadSalesQualified", later, rep_id="ben"),
+        company.said(back, "LeadHandedBack", later, reason="no_budget"),
+        company.said(out, "LeadDisqualified", later, reason="competitor"),
+    )
+    stages = [
+        [(deal["stage"], deal["reason"]) for deal in await company.deals(lead)] for lead in (confirmed, back, out)
+    ]
+    assert stages == [[("qualified", None)], [("handed_back", "no_budget")], [("lost", "competitor")]]
+    await company.tell("qualification", company.sales_ready(back, "2026-11-12T12:00:00Z"))
+    assert sorted(deal["stage"] for deal in await company.deals(back)) == ["handed_back", "unqualified"]
+    # A deal that is qualified ends by sales' own word.
+    await company.tell("qualification", company.said(confirmed, "LeadDisqualified", "2026-11-12T12:00:00Z"))
+    assert [deal["stage"] for deal in await company.deals(confirmed)] == ["qualified"]
+
+
+async def test_a_deal_finds_its_lead_whichever_comes_first(company: Any) -> None:
+    for deal_first in (True, False):
+        lead, name = ids.new(), f"crm-{ids.new()}"
+        known = company.captured(lead, external_ids=[common_pb2.ExternalId(connection_id="direct", external_id=name)])
+        if not deal_first:
+            await company.tell("intake", known)
+        deal = await company.open(lead_external_id=name)
+        await company.tell("intake", known)
+        assert [one["opportunity_id"] for one in await company.deals(lead)] == [deal["opportunity_id"]]
+
+
+async def test_a_merged_leads_deal_follows_it(company: Any) -> None:
+    a, b = ids.new(), ids.new()
+    await company.tell("intake", company.captured(a), company.captured(b))
+    await company.tell("qualification", company.sales_ready(b))
+    merged = intake_pb2.LeadMerged(stamp=company.stamp(a), survivor_id=str(a), merged_id=str(b))
+    merged.lead.CopyFrom(company.captured(a)[1].lead)
+    await company.tell("intake", (b, merged), (a, merged))
+    await company.tell("qualification", company.said(a, "LeadSalesQualified", "2026-11-12T12:00:00Z"))
+    assert [deal["stage"] for deal in await company.deals(a)] == ["qualified"]
+
+
+async def funnel(company: Any, **params: Any) -> dict[str, Any]:
+    """Return the stages of the one group."""
+    answer = await company.http.get("/v1/funnel", params=params)
+    assert answer.status_code == 200, answer.text
+    (group,) = answer.json()["groups"]
+    return {stage["stage"]: stage for stage in group["stages"]}
+
+
+async def test_the_funnel_counts_how_far_each_cohort_came_and_as_of_what_was_known(company: Any) -> None:
+    leads = [ids.new() for _ in range(10)]
+    day = "2026-03-02T12:00:00Z"
+    span = {"from": "2026-03-01T00:00:00Z", "to": "2026-04-01T00:00:00Z"}
+    await company.tell("intake", *(company.captured(lead, day, source="fair") for lead in leads))
+    await company.tell(
+        "qualification", *(company.said(lead, "LeadQualified", "2026-03-03T12:00:00Z") for lead in leads[:8])
+    )
+    await company.tell("qualification", *(company.sales_ready(lead, "2026-03-04T12:00:00Z") for lead in leads[:2]))
+    await company.tell("qualification", company.said(leads[0], "LeadSalesQualified", "2026-03-05T12:00:00Z"))
+    await company.tell("qualification", company.said(leads[2], "LeadDisqualified", "2026-03-05T12:00:00Z"))
+    (deal,) = await company.deals(leads[0])
+    await company.move(deal["opportunity_id"], stage="won", amount="100", occurred_at="2026-03-09T00:00:00Z")
+    stages = await funnel(company, **span)
+    assert [stages[name]["count"] for name in ("lead", "mql", "srl", "sql", "won")] == [10, 8, 2, 1, 1]
+    srl = stages["srl"]
+    assert (srl["conversion_from_previous"], srl["conversion_from_all"], srl["verdict"]) == (0.25, 0.2, "in band")
+    assert (srl["band"], srl["censored"], stages["sql"]["verdict"], stages["won"]["amount"]) == (
+        [0.2, 0.4],
+        5,
+        "below",
+        "100.00",
+    )
+    assert stages["won"]["conversion_from_qualified"] == 0.125
+    for by, key in (("source", "fair"), ("month", "2026-03"), ("week", "2026-03-02")):
+        answer = (await company.http.get("/v1/funnel", params={**span, "by": by})).json()
+        assert [group["key"] for group in answer["groups"]] == [key]
+    by_definition = (await company.http.get("/v1/funnel", params={**span, "by": "definition"})).json()["groups"]
+    assert {group["key"]: group["stages"][0]["count"] for group in by_definition} == {"": 2, "saas@1": 8}
+    # What was not known then is not in it, and what was known stays.
+    known = [
+        [
+            (await funnel(company, **span, as_of=f"2026-03-0{day}T13:00:00Z"))[name]["count"]
+            for name in ("mql", "srl", "won")
+        ]
+        for day in (3, 4, 5)
+    ]
+    assert known == [[8, 0, 0], [8, 2, 0], [8, 2, 0]]
+    # Merged leads are one lead; apart again they are two.
+    survivor, merged_away = leads[0], leads[9]
+    for message in (intake_pb2.LeadMerged, intake_pb2.LeadUnmerged):
+        name = "merged_id" if message is intake_pb2.LeadMerged else "unmerged_id"
+        event = message(stamp=company.stamp(survivor, day), survivor_id=str(survivor), **{name: str(merged_away)})
+        event.lead.CopyFrom(company.captured(survivor, day, source="fair")[1].lead)
+        await company.tell("intake", (merged_away, event), (survivor, event))
+        stages = await funnel(company, **span)
+        assert stages["lead"]["count"] == (9 if name == "merged_id" else 10)
+        assert stages["won"]["count"] == 1
+    table = await company.http.get("/v1/funnel", params=span, headers={"Accept": "text/csv"})
+    assert table.text.splitlines()[0].startswith("key,amount,stage,count")
+
+
+async def test_another_zone_counts_months_anew(company: Any) -> None:
+    deal = await company.open(amount="5", stage="won", occurred_at="2026-02-01T02:00:00Z")
+    assert (deal["stage"], deal["category"]) == ("won", "closed")
+    assert (await company.sums("2026-02"))["closed"] == "5.00"
+    try:
+        for zone, month in (("America/New_York", "2026-01"), ("UTC", "2026-02")):
+            said = console_pb2.SettingsChanged(zone=zone, base_currency="USD", week_starts="sun")
+            await company.tell("console", (ids.new(), said))
+            assert (await company.sums(month))["closed"] == "5.00"
+            await company.check_counters()
+    finally:
+        await company.tell("console", (ids.new(), console_pb2.SettingsChanged(zone="UTC", base_currency="USD")))
+
+
+async def test_an_erased_leads_deal_loses_its_name_and_stays_in_the_sums(company: Any) -> None:
+    lead = ids.new()
+    await company.tell("intake", company.captured(lead))
+    await company.open(
+        lead_id=str(lead), name="Jane Doe", amount="3", close_date="2026-07-01", occurred_at="2026-06-01T00:00:00Z"
+    )
+    erased = intake_pb2.PersonalDataErased(stamp=company.stamp(lead), erasure_id=str(ids.new()))
+    await company.tell("intake", (lead, erased))
+    (deal,) = await company.deals(lead)
+    assert (deal["name"], (await company.sums("2026-07"))["pipeline"]) == ("", "3.00")
+    (answer,) = await company.told("PersonalDataDeleted", lead)
+    assert (answer.erasure_id, answer.service) == (erased.erasure_id, "forecast")
