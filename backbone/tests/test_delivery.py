@@ -1,64 +1,19 @@
 """What the outbox, the relay and the consumer promise together, on a real broker and a real database."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from backbone import database, ids, kafka, outbox, process, subjects
-from backbone.consumer import Incoming
 from backbone.settings import ServiceSettings
 from backbone.testing import eventually
+from backbone.testing.ledger import Ledger, read, touch
 from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 
 
-class Ledger:
-    """A handler that writes down what it got, refuses what it is told to refuse, and answers each with an event."""
-
-    def __init__(self) -> None:
-        self.poison: set[str] = set()
-        self.batches: list[int] = []
-
-    async def compose(self, service: process.Service[ServiceSettings]) -> None:
-        async with service.database.transaction() as conn:
-            await conn.execute(
-                "CREATE TABLE IF NOT EXISTS ledger"
-                " (position bigint GENERATED ALWAYS AS IDENTITY, lead_id uuid, note text)"
-            )
-        self.out = service.outbox
-        service.consume(["intake", "qualification"], self.handle)
-
-    async def handle(self, conn: database.Connection, events: Sequence[Incoming]) -> None:
-        self.batches.append(len(events))
-        notes = [note_of(event) for event in events]
-        if self.poison & set(notes):
-            raise ValueError("a value that must not show")
-        await conn.execute(
-            "INSERT INTO ledger (lead_id, note) SELECT * FROM unnest($1::uuid[], $2::text[])",
-            [event.subject for event in events],
-            notes,
-        )
-        await self.out.add(
-            conn,
-            [
-                outbox.Event(subject=event.subject, message=routing_pb2.AssignmentAccepted(rep_id=note))
-                for event, note in zip(events, notes, strict=True)
-            ],
-        )
-
-
-def note_of(event: Incoming) -> str:
-    return event.message.kind if isinstance(event.message, intake_pb2.TouchRecorded) else event.type
-
-
-def touch(lead_id: UUID, note: str) -> tuple[UUID, intake_pb2.TouchRecorded]:
-    return lead_id, intake_pb2.TouchRecorded(stamp=common_pb2.Stamp(lead_id=str(lead_id), live=True), kind=note)
-
-
 async def ledger(actor: Actor) -> list[tuple[UUID, str]]:
-    async with actor.database.reading() as conn:
-        return [(row[0], row[1]) for row in await conn.fetch("SELECT lead_id, note FROM ledger ORDER BY position")]
+    return await read(actor.database)
 
 
 async def test_events_are_applied_in_order_and_answered(start: Stage) -> None:
