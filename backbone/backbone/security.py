@@ -6,6 +6,7 @@ is away; a revocation takes five seconds at most. Every route states its role, o
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
@@ -33,6 +34,7 @@ REFRESH_EVERY_S: Final = 4.0
 """A revocation is in force within five seconds, the fetch included."""
 FETCH_TIMEOUT_S: Final = 2.0
 CALLED_FOR_REST_S: Final = 0.5
+CALLER_PATIENCE_S: Final = 3.0
 CACHED_CALLERS: Final = 10_000
 CACHED_FOR_S: Final = 60.0
 
@@ -160,8 +162,10 @@ class Access:
     _machines: dict[str, Caller] = field(default_factory=dict)
     _callers: dict[str, tuple[float, Caller]] = field(default_factory=dict)
     _asked: asyncio.Event = field(default_factory=asyncio.Event)
-    _refreshed: asyncio.Event = field(default_factory=asyncio.Event)
+    _refreshed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _refreshes: bool = False
+    _begun: int = 0
+    _done: int = 0
 
     async def identify(self, token: str) -> Caller | None:
         """Return who the token belongs to, None for nobody; a key not known yet is looked for once."""
@@ -172,14 +176,17 @@ class Access:
             return cached[1]
         caller = self._verify(token)
         if caller is None and self._refreshes and self._is_plausible(token):
-            self._refreshed.clear()
-            self._asked.set()
-            try:
-                await asyncio.wait_for(self._refreshed.wait(), 1.0)
-            except TimeoutError:
-                return None
+            await self._look_again()
             caller = self._verify(token)
         return caller
+
+    async def _look_again(self) -> None:
+        """Wait until the console's keys were fetched anew; a fetch that is under way may have begun too early."""
+        wanted = self._begun + 1
+        self._asked.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CALLER_PATIENCE_S), self._refreshed:
+                await self._refreshed.wait_for(lambda: self._done >= wanted)
 
     def _is_plausible(self, token: str) -> bool:
         if token.startswith(KEY_PREFIX):
@@ -232,6 +239,7 @@ class Access:
         async with httpx.AsyncClient(base_url=console_url, timeout=FETCH_TIMEOUT_S) as client:
             while True:
                 self._asked.clear()
+                self._begun += 1
                 try:
                     fetched = await _fetch(client, service_key)
                     if fetched != known:
@@ -242,7 +250,9 @@ class Access:
                     log.info("the console's keys could not be fetched", reason=type(error).__name__)
                 except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
                     log.info("the console's keys could not be stored", reason=type(error).__name__)
-                self._refreshed.set()
+                async with self._refreshed:
+                    self._done = self._begun
+                    self._refreshed.notify_all()
                 await asyncio.sleep(CALLED_FOR_REST_S)
                 try:
                     await asyncio.wait_for(self._asked.wait(), REFRESH_EVERY_S - CALLED_FOR_REST_S)

@@ -187,7 +187,9 @@ def request(method: str, traceparent: str) -> Iterator[Callable[[str, int], None
             _request.reset(token)
         return
     context = _propagator.extract({"traceparent": known}) if known else None
-    with _tracer.start_as_current_span(method, context=context, kind=trace.SpanKind.SERVER) as span:
+    with _tracer.start_as_current_span(
+        method, context=context, kind=trace.SpanKind.SERVER, record_exception=False, set_status_on_exception=False
+    ) as span:
         token = _request.set(_traceparent(span) or known or _new_trace())
 
         def seen(route: str, status: int) -> None:
