@@ -193,7 +193,7 @@ async def _make(name: str, settings: S, stopping: asyncio.Event) -> Service[S]:
     db.after_commit.append(post.wake)
     access = security.Access()
     await access.load(db)
-    app = FastAPI(title=f"Handoff: {name}", version="1", redoc_url=None)
+    app = FastAPI(title=f"Handoff: {name}", version="1", redoc_url=None, telemetry=telemetry.OURS_ALONE)
     app.add_middleware(limits.BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(requests.Requests)
     app.state.access = access

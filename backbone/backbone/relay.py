@@ -86,6 +86,7 @@ class Relay:
             await producer.start()
             while True:
                 sent = await self._flush(conn, producer)
+                self._backoff = FIRST_BACKOFF_S
                 if sent == LIMIT:
                     continue
                 if sent > HANDFUL:
@@ -115,7 +116,6 @@ class Relay:
             if not rows:
                 return 0
             await self._send(producer, rows)
-            self._backoff = FIRST_BACKOFF_S
             await conn.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row[0] for row in rows])
         for topic, some in groupby(sorted(rows, key=itemgetter(1)), key=itemgetter(1)):
             telemetry.PUBLISHED.labels(topic).inc(len(list(some)))

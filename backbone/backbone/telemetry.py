@@ -16,6 +16,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
@@ -38,6 +39,14 @@ STUCK: Final = Gauge(
 
 SPAN_TIMEOUT_S: Final = 2
 """A collector that is away must not hold up the end of a process."""
+OURS_ALONE: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own telemetry would tell everything a second time, and the texts of exceptions besides."""
 FRAMES: Final = 12
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 

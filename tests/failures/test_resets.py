@@ -82,8 +82,7 @@ async def test_resets_of_every_connection_kill_no_consumer_and_no_producer(
             postgres_proxy.reset()
 
     await load.run(client, [f"reset-{number}" for number in range(LEADS)], strike())
-    assert kafka_proxy.cut > RESETS * len(SERVICES)
-    assert postgres_proxy.cut > RESETS * len(SERVICES)
+    assert min(kafka_proxy.cut, postgres_proxy.cut) > 2 * RESETS
     assert (client.failed, client.unknown) == (set(), set())
 
     # Each still reads what comes to it and sends what it has to tell, now that nothing is cut any more.
