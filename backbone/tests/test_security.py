@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import Depends
 
-from backbone import process, security
+from backbone import database, process, security
 from backbone.settings import ServiceSettings
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Signer, Stage
@@ -133,6 +133,32 @@ async def test_keys_are_verified_while_the_console_is_away_and_revoked_within_fi
     third = await start.bare("routing", compose, database_url=url, console_url=house.address)
     assert [await status(third, key) for key in (kept, signed(signer, claims()))] == [200, 200]
     assert [await status(third, key) for key in (revoked, rotated)] == [401, 401]
+
+
+async def test_replicas_that_store_the_same_keys_at_once_wait_for_each_other(start: Stage, signer: Signer) -> None:
+    url = await start.database_url("backbone")
+    keys = [signer.jwk()], [{"hash": "h", "name": "n", "role": "rep"}]
+    one, two = [await database.connect_single(url, name="tests", idle_ms=0) for _ in range(2)]
+    first = one.transaction()
+    await first.start()
+    await security._store(one, *keys)
+
+    async def store() -> None:
+        async with two.transaction():
+            await security._store(two, *keys)
+
+    second = asyncio.create_task(store())
+
+    async def waiting() -> None:
+        # In the first's own transaction, which looks on while the second waits for it.
+        assert await one.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $1", two.get_server_pid())
+
+    await eventually(waiting)
+    await first.commit()
+    await second
+    assert await two.fetchval("SELECT count(*) FROM machine_key") == 1
+    await one.close()
+    await two.close()
 
 
 def test_a_wrong_role_in_a_route_is_found_at_the_start() -> None:
