@@ -78,10 +78,10 @@ async def test_a_lead_travels_the_whole_house(start: Stage) -> None:
     hook = await intake.http.post("/v1/connections", json={"provider": "generic", "name": "form", "secret": "a secret"})
     path = hook.json()["hook_url"].removeprefix("http://intake.test")
     person = {"email": "amara@fintrove.example", "first_name": "Amara", "company": "Fintrove", "employees": 800}
-    headers = {"X-API-Key": "a secret", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
-    posted = await intake.as_nobody().post(path, json=person, headers=headers)
+    trace = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    posted = await intake.as_nobody().post(path, json=person, headers={"X-API-Key": "a secret", **trace})
     lead = posted.json()["events"][0]["lead_id"]
-    await intake.http.post("/v1/engagements", json={"lead_id": lead, "kind": "demo_requested"})
+    await intake.http.post("/v1/engagements", json={"lead_id": lead, "kind": "demo_requested"}, headers=trace)
 
     # It is an MQL, with its SDR, and the clocks run.
     await answered(qualification, f"/v1/leads/{lead}", stage="mql", grade="A1", definition="saas@1", rep_id="ana")

@@ -7,11 +7,10 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from itertools import groupby
-from operator import attrgetter
 from uuid import UUID
 
 import psutil
+import pytest
 
 from backbone import ids
 from backbone.consumer import Incoming
@@ -19,7 +18,7 @@ from backbone.testing import eventually, ledger
 from backbone.testing.ledger import Ledger, touch
 from backbone.testing.servers import Servers
 from backbone.testing.stage import Actor, Signer, Stage
-from tests.failures import victim
+from tests.failures import invariants, victim
 
 LEADS = 3
 EACH = 8
@@ -66,18 +65,8 @@ async def check(stage: Stage, actor: Actor, leads: Sequence[UUID], *, count: int
 
     await eventually(applied)
     answers = await actor.published(lambda seen: len({event.id for event in seen}) >= count * len(leads))
-    in_order(answers, dict.fromkeys(leads, count))
+    assert invariants.in_order(answers) == dict.fromkeys(leads, count)
     return answers
-
-
-def in_order(events: Sequence[Incoming], counts: dict[UUID, int]) -> None:
-    """Hold that each lead's versions came in order, and that what came again was the same event."""
-    for lead, some in groupby(sorted(events, key=attrgetter("subject")), key=attrgetter("subject")):
-        by_version: dict[int, Incoming] = {}
-        for event in some:
-            first = by_version.setdefault(event.version, event)
-            assert (first.id, first.message) == (event.id, event.message)
-        assert list(by_version) == list(range(1, counts[lead] + 1))
 
 
 async def killed_at(servers: Servers, signer: Signer, step: str) -> None:
@@ -136,6 +125,7 @@ async def noticed(process: asyncio.subprocess.Process, words: str) -> None:
     raise AssertionError(f"never said: {words}")
 
 
+@pytest.mark.timeout(240)
 async def test_a_consumer_that_is_killed_at_any_step_leaves_its_batch_undone_or_done_once(
     servers: Servers, signer: Signer
 ) -> None:
@@ -144,6 +134,7 @@ async def test_a_consumer_that_is_killed_at_any_step_leaves_its_batch_undone_or_
             group.create_task(killed_at(servers, signer, step))
 
 
+@pytest.mark.timeout(240)
 async def test_a_consumer_that_was_stopped_and_wakes_has_no_second_effect(servers: Servers, signer: Signer) -> None:
     async with asyncio.TaskGroup() as group:
         for step in STOPPING:
