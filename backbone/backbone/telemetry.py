@@ -62,13 +62,16 @@ class _OncePerSecond(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._last: dict[str, float] = {}
+        self._last: dict[tuple[str, int], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        now = time.monotonic()
-        if now - self._last.get(record.msg, -1.0) < 1.0:
+        if not record.name.startswith("aiokafka"):
+            return True
+        # By place, not by words: those name nodes and partitions.
+        now, place = time.monotonic(), (record.name, record.lineno)
+        if now - self._last.get(place, -1.0) < 1.0:
             return False
-        self._last[record.msg] = now
+        self._last[place] = now
         return True
 
 
@@ -135,9 +138,9 @@ def configure_logs(service: str, level: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for name in ("aiokafka", "aiokafka.conn", "aiokafka.cluster", "aiokafka.consumer.group_coordinator"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-        logging.getLogger(name).addFilter(_OncePerSecond())
+    # At the handler: a filter of a logger does not see what its children say.
+    handler.addFilter(_OncePerSecond())
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     sys.excepthook = _log_the_end

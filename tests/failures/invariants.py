@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from backbone import batches, kafka
@@ -13,6 +13,9 @@ from handoff.events import topics
 from tests.failures.company import CAP, REPS
 from tests.failures.conftest import Stack
 from tests.failures.load import Client, Eye
+
+HEALED_WITHIN_S: Final = 200.0
+"""A broker that starts on a machine with nothing to spare takes its time; on an idle one it is seconds."""
 
 
 def in_order(events: Iterable[Incoming]) -> dict[UUID, int]:
@@ -55,8 +58,8 @@ async def check(stack: Stack, client: Client, eye: Eye) -> None:
     assert eye.looks > 0
     assert eye.fullest > 0
     assert eye.wrong == [], "a cap was exceeded, or a load miscounted"
-    await eventually(lambda: _decided(stack, client), patience_s=90)
-    await eventually(lambda: _alerted(stack), patience_s=90)
+    await eventually(lambda: _decided(stack, client), patience_s=HEALED_WITHIN_S)
+    await eventually(lambda: _alerted(stack), patience_s=HEALED_WITHIN_S)
     await _leads_are_there_once(stack, client)
     await _caps_are_exact(stack)
     settings = ServiceSettings(database_url="", kafka=stack.state["kafka"], partitions=6)

@@ -29,17 +29,17 @@ async def under_fire(stack: Stack, tag: str, faults: list[tuple[str, int]], chan
     await invariants.check(stack, client, eye)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 async def test_services_are_killed_under_load(stack: Stack, chance: random.Random) -> None:
     faults = [(chance.choice(SERVICES), signal.SIGKILL) for _ in range(6)]
     await under_fire(stack, "kills", [("lead-intake", signal.SIGKILL), *faults], chance)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 async def test_the_broker_is_killed_under_load(stack: Stack, chance: random.Random) -> None:
     await under_fire(stack, "broker", [("kafka", signal.SIGKILL)], chance)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(450)
 async def test_the_database_restarts_immediately_under_load(stack: Stack, chance: random.Random) -> None:
     await under_fire(stack, "database", [("postgres", signal.SIGQUIT)], chance)
