@@ -22,6 +22,7 @@ rules:
   - {rule: sales ready, when: lead.stage == "srl", to: sales}
   - {rule: everyone, to: sdr}
 """
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 WEEK = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -43,6 +44,12 @@ async def agree(qualification: Actor) -> None:
     await qualification.as_role("marketing", sub="ruth").post(f"{path}/sign", json={"party": "marketing"})
     await qualification.as_role("manager", sub="tom").post(f"{path}/sign", json={"party": "sales"})
     assert (await qualification.http.post(f"{path}/activate")).status_code == 200
+
+
+async def follows(trace: str, actor: Actor, kind: str) -> None:
+    """Hold that the service's first event of this kind belongs to the trace."""
+    events = await actor.published(lambda seen: any(event.type == kind for event in seen))
+    assert next(event for event in events if event.type == kind).traceparent.split("-")[1] == trace
 
 
 async def answered(actor: Actor, path: str, **expected: Any) -> dict[str, Any]:
@@ -71,9 +78,10 @@ async def test_a_lead_travels_the_whole_house(start: Stage) -> None:
     hook = await intake.http.post("/v1/connections", json={"provider": "generic", "name": "form", "secret": "a secret"})
     path = hook.json()["hook_url"].removeprefix("http://intake.test")
     person = {"email": "amara@fintrove.example", "first_name": "Amara", "company": "Fintrove", "employees": 800}
-    posted = await intake.as_nobody().post(path, json=person, headers={"X-API-Key": "a secret"})
+    trace = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+    posted = await intake.as_nobody().post(path, json=person, headers={"X-API-Key": "a secret", **trace})
     lead = posted.json()["events"][0]["lead_id"]
-    await intake.http.post("/v1/engagements", json={"lead_id": lead, "kind": "demo_requested"})
+    await intake.http.post("/v1/engagements", json={"lead_id": lead, "kind": "demo_requested"}, headers=trace)
 
     # It is an MQL, with its SDR, and the clocks run.
     await answered(qualification, f"/v1/leads/{lead}", stage="mql", grade="A1", definition="saas@1", rep_id="ana")
@@ -84,6 +92,10 @@ async def test_a_lead_travels_the_whole_house(start: Stage) -> None:
         assert found.get(name) == state
 
     await eventually(lambda: clock("first_response_5m", "running"))
+    await follows(TRACE, intake, "LeadCaptured")
+    await follows(TRACE, qualification, "LeadQualified")
+    await follows(TRACE, routing, "LeadRouted")
+    await follows(TRACE, sla, "ClockStarted")
 
     # The SDR calls: only that stops the clock.
     ana = routing.as_role("sdr", rep="ana")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from backbone import envelope, kafka, parking, subjects, telemetry
 from backbone.database import Connection
-from backbone.envelope import Incoming, Poison, Unknown
+from backbone.envelope import Incoming, Unknown
 from handoff.events import topics
 from handoff.events.v1 import intake_pb2
 
@@ -36,13 +36,11 @@ class Batches:
     """Event types that the handler wants; the others are passed over without being decoded. None: all."""
 
     async def apply(self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]) -> None:
-        """Apply the records once. Displaced when they are not ours to apply."""
+        """Apply the records once. Displaced when they are not ours to apply, Poison when one of them is no event."""
         started = monotonic()
         await self._set_offsets(conn, records, believed)
-        incoming, broken = self._open(records)
+        incoming = self._open(records)
         await self.apply_events(conn, incoming)
-        for record, reason in broken:
-            await self._set_aside(conn, record, reason)
         telemetry.BATCH.labels("+".join(sorted({event.topic for event in incoming}))).observe(monotonic() - started)
 
     async def apply_events(self, conn: Connection, incoming: Sequence[Incoming], *, replaying: bool = False) -> None:
@@ -110,9 +108,8 @@ class Batches:
         if int(status.split()[-1]) != len(ordered):
             raise Displaced
 
-    def _open(self, records: Iterable[Any]) -> tuple[list[Incoming], list[tuple[Any, str]]]:
+    def _open(self, records: Iterable[Any]) -> list[Incoming]:
         incoming: list[Incoming] = []
-        broken: list[tuple[Any, str]] = []
         for record in records:
             if self._is_passed_over(record):
                 continue
@@ -120,18 +117,13 @@ class Batches:
                 incoming.append(open_record(self.namespace, record))
             except Unknown:
                 telemetry.DROPPED.labels("unknown").inc()
-            except Poison as error:
-                broken.append((record, str(error)))
-        return incoming, broken
+        return incoming
 
     def _is_passed_over(self, record: Any) -> bool:
         if self.kinds is None:
             return False
-        for name, value in record.headers:
-            if name == "ce_type":
-                kind = value.rpartition(b".")[2].decode(errors="replace")
-                return kind in _KNOWN and kind not in self.kinds and kind not in ALWAYS_READ
-        return False
+        kind = kind_of(record)
+        return kind in _KNOWN and kind not in self.kinds and kind not in ALWAYS_READ
 
     async def _settle_identity(
         self, conn: Connection, events: Sequence[Incoming], known: dict[UUID, subjects.Subject]
@@ -159,6 +151,14 @@ class Batches:
 
 
 _KNOWN: Final = frozenset(name for events in topics.EVENTS.values() for name in events)
+
+
+def kind_of(record: Any) -> str:
+    """Return the event's short name as a record's header says it, empty where it says nothing."""
+    for name, value in record.headers:
+        if name == "ce_type":
+            return str(value.rpartition(b".")[2].decode(errors="replace"))
+    return ""
 
 
 def open_record(namespace: str, record: Any) -> Incoming:

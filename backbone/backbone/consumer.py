@@ -7,14 +7,13 @@ record that fails is alone; it is parked, and what follows of its subject waits 
 """
 
 import asyncio
-import traceback
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from backbone import batches, database, kafka, parking, telemetry
+from backbone import batches, database, kafka, parking, progress, telemetry
 from backbone.batches import Displaced, Handler
 from backbone.database import Connection, Database
 from backbone.envelope import Incoming, Poison
@@ -25,13 +24,17 @@ __all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
 POLL_MS: Final = 250
 HANDFUL: Final = 5
 REST_S: Final = 0.01
-HINT_EVERY_S: Final = 2.0
 TRIES_ALONE: Final = 3
 FIRST_BACKOFF_S: Final = 0.1
 LONGEST_BACKOFF_S: Final = 2.0
 HALT_POLL_S: Final = 1.0
+FRAMES: Final = 3
 
 log = structlog.get_logger()
+
+
+class _Ending(Exception):
+    """The process is to end while something is waited for."""
 
 
 class Consumer:
@@ -68,8 +71,8 @@ class Consumer:
         self._positions: dict[kafka.Partition, int] = {}
         self._stuck: set[kafka.Partition] = set()
         self._moved = asyncio.Condition()
-        self._hinted_at = 0.0
-        self._hint: asyncio.Task[None] | None = None
+        self._backoff = FIRST_BACKOFF_S
+        self._progress = progress.Progress()
 
     # What others may ask
 
@@ -102,7 +105,6 @@ class Consumer:
 
     async def run(self) -> None:
         """Read until the process stops; a broken client is replaced, with growing pauses."""
-        backoff = FIRST_BACKOFF_S
         while not self._stopping.is_set():
             client = kafka.consumer(self._settings, group=self.group)
             try:
@@ -111,16 +113,17 @@ class Consumer:
                 client.subscribe(self.topics, listener=self._assignments)
                 self._client = client
                 await self._read(client)
+            except _Ending:
+                return
             except (kafka.KafkaError, OSError, TimeoutError) as error:
-                log.warning("the consumer starts over", reason=type(error).__name__, rest_seconds=backoff)
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
-            else:
-                backoff = FIRST_BACKOFF_S
+                log.warning("the consumer starts over", reason=type(error).__name__, rest_seconds=self._backoff)
+                await self._rest(self._backoff)
+                self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_S)
             finally:
                 self._client = None
+                self._progress.forget(self._positions)
                 self._positions.clear()
-                await self._drop_hint()
+                await self._progress.stop()
                 await kafka.stop(client.stop())
 
     async def _read(self, client: kafka.Client) -> None:
@@ -135,8 +138,10 @@ class Consumer:
             if not fetched:
                 continue
             records = [record for partition in sorted(fetched) for record in fetched[partition]]
+            if await self._lost_some(client, fetched):
+                continue
             await self._settle(client, records)
-            self._note_lag(client)
+            self._backoff = FIRST_BACKOFF_S
             if len(records) > HANDFUL:
                 await asyncio.sleep(REST_S)
 
@@ -147,6 +152,7 @@ class Consumer:
         stored = await self._patiently(lambda conn: batches.stored_offsets(conn, self.group, assigned))
         ends = await client.end_offsets(list(assigned)) if assigned else {}
         begins = await client.beginning_offsets(list(assigned)) if assigned else {}
+        self._progress.forget(self._positions.keys() - assigned)
         self._positions, self._stuck = {}, set()
         if self._assignments.changed or client.assignment() != assigned:
             # Handed out anew while the offsets were read; the next round starts from there.
@@ -161,7 +167,7 @@ class Consumer:
                 continue
             if not begins[partition] <= offset <= ends[partition]:
                 log.error(
-                    "the stored offset is outside the log: restore the topic, or set the offset by hand",
+                    "the stored offset is outside the log: restore the topic, or set the offset by hand and restart",
                     topic=partition.topic,
                     partition=partition.partition,
                 )
@@ -170,9 +176,22 @@ class Consumer:
                 continue
             client.seek(partition, offset)
             self._positions[partition] = offset
+        telemetry.STUCK.labels(self.group).set(len(self._stuck))
         async with self._moved:
             self._moved.notify_all()
         log.info("partitions assigned", count=len(assigned), group=self.group)
+        await self._wait_while(parking.is_halted)
+
+    async def _lost_some(self, client: kafka.Client, fetched: Mapping[kafka.Partition, Sequence[Any]]) -> bool:
+        """Stop partitions whose next record the log has deleted: aiokafka goes on behind the gap without a word."""
+        jumped = [one for one, records in fetched.items() if 0 < self._positions.get(one, 0) < records[0].offset]
+        if not jumped:
+            return False
+        begins = await client.beginning_offsets(jumped)
+        if all(begins[partition] <= self._positions[partition] for partition in jumped):
+            return False
+        await self._take_over(client)
+        return True
 
     async def _settle(self, client: kafka.Client, records: Sequence[Any]) -> None:
         """Apply the records, however often it takes; returns early when they turn out not to be ours."""
@@ -183,7 +202,7 @@ class Consumer:
             await self._take_over(client)
         async with self._moved:
             self._moved.notify_all()
-        self._hint_progress(client)
+        self._progress.note(client, self._positions)
 
     async def _apply_or_split(self, records: Sequence[Any]) -> None:
         failures = 0
@@ -192,12 +211,14 @@ class Consumer:
             try:
                 await self._commit(lambda conn: self.batches.apply(conn, records, self._positions), records)
                 return
-            except (Displaced, asyncio.CancelledError):
+            except (Displaced, _Ending):
                 raise
-            except Exception as error:  # noqa: BLE001 - the one place where a record's fault is told from ours
+            except Exception as error:
                 if database.is_transient(error):
                     log.warning("the database is not at hand", reason=type(error).__name__, rest_seconds=backoff)
-                    await asyncio.sleep(backoff)
+                    await self._rest(backoff)
+                    if self._stopping.is_set():
+                        raise _Ending from error
                     backoff = min(backoff * 2, LONGEST_BACKOFF_S)
                     continue
                 failures += 1
@@ -206,25 +227,50 @@ class Consumer:
                     await self._apply_or_split(records[:middle])
                     await self._apply_or_split(records[middle:])
                     return
-                if failures >= TRIES_ALONE:
-                    await self._park(records[0], error)
-                    return
+                if isinstance(error, Poison) or failures >= TRIES_ALONE:
+                    if batches.kind_of(records[0]) != batches.NEVER_PARKED:
+                        await self._park(records[0], error)
+                        return
+                    await self._insist(error)
 
     async def _park(self, record: Any, error: Exception) -> None:
         reason = parking.reason_of(error)
         # Where it happened, and nothing of what an exception's text may carry.
-        frames = traceback.extract_tb(error.__traceback__)
-        where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[-3:]]
-        log.error("a record is parked", reason=reason, topic=record.topic, partition=record.partition, where=where)
-        while not await self._patiently(lambda conn: parking.may_park(conn, self.group)):
-            self.halted = True
-            log.error("too many leads were parked within a minute: see `handoff parked list`, then resume")
-            await asyncio.sleep(HALT_POLL_S)
-        self.halted = False
+        places = telemetry.where(error, FRAMES)
+        log.error("a record is parked", reason=reason, topic=record.topic, partition=record.partition, where=places)
+        await self._wait_while(_may_not_park)
         await self._commit(
             lambda conn: self.batches.park(conn, record, reason, self._positions), [record], patiently=True
         )
         telemetry.PARKED.labels(type(error).__name__).inc()
+
+    async def _insist(self, error: Exception) -> None:
+        """An erasure that fails is tried until it succeeds; it holds everything up, so that somebody looks."""
+        log.error("an erasure fails, and is tried again", where=telemetry.where(error, FRAMES))
+        self._set_halted(True)
+        await self._rest(HALT_POLL_S)
+        self._set_halted(False)
+        if self._stopping.is_set():
+            raise _Ending from error
+
+    async def _wait_while(self, holds: Callable[[Connection, str], Awaitable[bool]]) -> None:
+        """Stand still, not ready, until a person has acted. _Ending when the process is to end before."""
+        while await self._patiently(lambda conn: holds(conn, self.group)):
+            self._set_halted(True)
+            log.error("too many leads were parked within a minute: see `handoff parked list`, then resume")
+            await self._rest(HALT_POLL_S)
+            if self._stopping.is_set():
+                raise _Ending
+        self._set_halted(False)
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep, but not beyond the process's end."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    def _set_halted(self, halted: bool) -> None:
+        self.halted = halted
+        telemetry.HALTED.labels(self.group).set(halted)
 
     async def _commit(
         self, act: Callable[[Connection], Awaitable[None]], records: Sequence[Any], *, patiently: bool = False
@@ -245,33 +291,10 @@ class Consumer:
             except Exception as error:
                 if not database.is_transient(error):
                     raise
-                await asyncio.sleep(LONGEST_BACKOFF_S / 4)
-
-    # What tools look at
-
-    def _note_lag(self, client: kafka.Client) -> None:
-        for partition in self._positions.keys() & client.assignment():
-            position, end = self._positions[partition], client.highwater(partition)
-            if end is not None:
-                telemetry.LAG.labels(partition.topic, partition.partition).set(max(0, end - position))
-
-    def _hint_progress(self, client: kafka.Client) -> None:
-        """Tell Kafka now and then how far we are. Tools see lag by it; nothing of ours reads it, or waits for it."""
-        now = asyncio.get_running_loop().time()
-        if now - self._hinted_at < HINT_EVERY_S or (self._hint is not None and not self._hint.done()):
-            return
-        self._hinted_at = now
-        self._hint = asyncio.create_task(_hint(client, dict(self._positions)))
-
-    async def _drop_hint(self) -> None:
-        if self._hint is not None:
-            self._hint.cancel()
-            await asyncio.gather(self._hint, return_exceptions=True)
-            self._hint = None
+                await self._rest(LONGEST_BACKOFF_S / 4)
+                if self._stopping.is_set():
+                    raise _Ending from error
 
 
-async def _hint(client: kafka.Client, positions: dict[kafka.Partition, int]) -> None:
-    try:
-        await asyncio.wait_for(client.commit(positions), kafka.STOP_TIMEOUT_S)
-    except (kafka.KafkaError, TimeoutError, OSError):
-        return
+async def _may_not_park(conn: Connection, group: str) -> bool:
+    return not await parking.may_park(conn, group)

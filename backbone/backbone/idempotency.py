@@ -21,7 +21,6 @@ HEADER: Final = "idempotency-key"
 LONGEST_KEY: Final = 255
 KEPT_DAYS: Final = 7
 SWEEP_EVERY_S: Final = 3600.0
-_LOCKED: Final = "55P03"
 
 log = structlog.get_logger()
 
@@ -63,13 +62,7 @@ async def answer(
         await keep(conn, caller.sub, route, key, fresh)
         return fresh
 
-    try:
-        async with database.transaction() as conn:
-            return (await once(conn)).response()
-    except asyncpg.PostgresError as error:
-        if error.sqlstate == _LOCKED:
-            raise still_running() from error
-        raise
+    return (await database.run(once)).response()
 
 
 def still_running() -> Problem:
@@ -89,14 +82,17 @@ def body_hash(caller: str, body: bytes) -> bytes:
 
 async def claim(conn: Connection, caller: str, route: str, key: str, digest: bytes) -> Answer | None:
     """Take the key in this transaction; returns the answer of whoever had it before, Problem 422 for another body."""
-    taken = await conn.fetchval(
-        "INSERT INTO idempotency (caller, route, key, body_hash) VALUES ($1, $2, $3, $4)"
-        " ON CONFLICT DO NOTHING RETURNING true",
-        caller,
-        route,
-        key,
-        digest,
-    )
+    try:
+        taken = await conn.fetchval(
+            "INSERT INTO idempotency (caller, route, key, body_hash) VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT DO NOTHING RETURNING true",
+            caller,
+            route,
+            key,
+            digest,
+        )
+    except asyncpg.LockNotAvailableError as error:
+        raise still_running() from error
     if taken:
         return None
     row = await conn.fetchrow(

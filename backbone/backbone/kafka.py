@@ -156,11 +156,23 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
 def is_alive(client: Client | Producer) -> bool:
     """Say whether the client's background tasks still run; they can end without an error that anybody sees."""
     if isinstance(client, AIOKafkaProducer):
-        tasks: list[Any] = [client._sender.sender_task]
+        tasks: list[Any] = [client._sender.sender_task, client.client._sync_task]
     else:
         coordination = getattr(client._coordinator, "_coordination_task", None)
-        tasks = [client._fetcher._fetch_task, *([coordination] if coordination is not None else [])]
+        tasks = [client._fetcher._fetch_task, coordination, client._client._sync_task]
     return not any(task is not None and task.done() for task in tasks)
+
+
+async def cut(producer: Producer) -> None:
+    """End a producer without sending what it still holds, which it would try for ever: the outbox has it."""
+    producer._closed = True
+    sender = producer._sender.sender_task if producer._sender is not None else None
+    if sender is not None:
+        sender.cancel()
+    # What the sender has under way fails with its connection, else it would be waited for.
+    await stop(producer.client.close())
+    if sender is not None:
+        await asyncio.wait([sender], timeout=STOP_TIMEOUT_S)
 
 
 async def stop(stopping: Any) -> None:

@@ -37,9 +37,14 @@ def reason_of(error: BaseException) -> str:
     return f"the handler failed: {type(error).__name__}"
 
 
+async def is_halted(conn: Connection, group: str) -> bool:
+    """Say whether the group waits for a person, whichever of its members came to the limit."""
+    return bool(await conn.fetchval("SELECT true FROM consumer_halt WHERE consumer_group = $1", group))
+
+
 async def may_park(conn: Connection, group: str) -> bool:
     """Say whether another subject may be set aside; past the limit the group halts until somebody resumes it."""
-    if await conn.fetchval("SELECT 1 FROM consumer_halt WHERE consumer_group = $1", group):
+    if await is_halted(conn, group):
         return False
     count = await conn.fetchval(
         "SELECT count(DISTINCT coalesce(subject_id::text, parked_id::text)) FROM parked"

@@ -28,6 +28,7 @@ from backbone import (
     parked_api,
     problem,
     relay,
+    requests,
     security,
     telemetry,
 )
@@ -124,8 +125,8 @@ def run(name: str, settings_class: type[S], compose: Compose[S], *, package: str
     settings = settings_class()  # type: ignore[call-arg]  # from the environment
     telemetry.configure_logs(name, settings.log_level)
     telemetry.configure_traces(name, settings.otlp_endpoint)
-    home = package or compose.__module__.partition(".")[0]
     asyncio.run(_wait_for_database(settings.database_url))
+    home = package or compose.__module__.partition(".")[0]
     if not asyncio.run(migration.is_current(settings.database_url, home)):
         migration.upgrade(settings.database_url, home)
     asyncio.run(_main(name, settings, compose))
@@ -138,9 +139,9 @@ async def _wait_for_database(url: str) -> None:
 
 async def _main(name: str, settings: S, compose: Compose[S]) -> None:
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    asyncio.get_running_loop().set_exception_handler(telemetry.log_loop_fault)
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     listener = socket.create_server((settings.host, settings.port), reuse_port=False)
     async with running(name, settings, compose, listener=listener, stopping=stopping):
         log.info("ready", port=settings.port)
@@ -192,8 +193,9 @@ async def _make(name: str, settings: S, stopping: asyncio.Event) -> Service[S]:
     db.after_commit.append(post.wake)
     access = security.Access()
     await access.load(db)
-    app = FastAPI(title=f"Handoff: {name}", version="1", redoc_url=None)
+    app = FastAPI(title=f"Handoff: {name}", version="1", redoc_url=None, telemetry=telemetry.OURS_ALONE)
     app.add_middleware(limits.BodyLimit, limit=MAX_BODY_BYTES)
+    app.add_middleware(requests.Requests)
     app.state.access = access
     problem.install(app)
     return Service(

@@ -50,6 +50,7 @@ class Relay:
     settings: ServiceSettings
     source: str
     _woken: asyncio.Event
+    _backoff: float = FIRST_BACKOFF_S
 
     @classmethod
     def of(cls, settings: ServiceSettings, source: str) -> "Relay":
@@ -62,7 +63,6 @@ class Relay:
 
     async def run(self) -> None:
         """Send for ever. A broken broker or database is tried again with a new client, with growing pauses."""
-        backoff = FIRST_BACKOFF_S
         while True:
             try:
                 await self._with_clients()
@@ -72,11 +72,9 @@ class Relay:
                 ):
                     raise
                 telemetry.RELAY_FAULTS.labels(type(error).__name__).inc()
-                log.warning("the relay starts over", reason=type(error).__name__, rest_seconds=backoff)
-                await asyncio.sleep(backoff)
-                backoff = min(backoff * 2, LONGEST_BACKOFF_S)
-            else:
-                backoff = FIRST_BACKOFF_S
+                log.warning("the relay starts over", reason=type(error).__name__, rest_seconds=self._backoff)
+                await asyncio.sleep(self._backoff)
+                self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_S)
 
     async def _with_clients(self) -> None:
         # A stopped process must not hold its shards for long: the server ends a transaction that idles past the send.
@@ -88,6 +86,7 @@ class Relay:
             await producer.start()
             while True:
                 sent = await self._flush(conn, producer)
+                self._backoff = FIRST_BACKOFF_S
                 if sent == LIMIT:
                     continue
                 if sent > HANDFUL:
@@ -97,8 +96,8 @@ class Relay:
                 if not kafka.is_alive(producer):
                     raise Unsent
         finally:
-            await kafka.stop(producer.stop())
             conn.terminate()
+            await kafka.cut(producer)
 
     async def _wait(self) -> None:
         try:

@@ -1,64 +1,23 @@
 """What the outbox, the relay and the consumer promise together, on a real broker and a real database."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from backbone import database, ids, kafka, outbox, process, subjects
-from backbone.consumer import Incoming
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from fastapi import Depends
+
+from backbone import database, ids, kafka, outbox, process, security, subjects
 from backbone.settings import ServiceSettings
 from backbone.testing import eventually
+from backbone.testing.ledger import Ledger, read, touch
 from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 
 
-class Ledger:
-    """A handler that writes down what it got, refuses what it is told to refuse, and answers each with an event."""
-
-    def __init__(self) -> None:
-        self.poison: set[str] = set()
-        self.batches: list[int] = []
-
-    async def compose(self, service: process.Service[ServiceSettings]) -> None:
-        async with service.database.transaction() as conn:
-            await conn.execute(
-                "CREATE TABLE IF NOT EXISTS ledger"
-                " (position bigint GENERATED ALWAYS AS IDENTITY, lead_id uuid, note text)"
-            )
-        self.out = service.outbox
-        service.consume(["intake", "qualification"], self.handle)
-
-    async def handle(self, conn: database.Connection, events: Sequence[Incoming]) -> None:
-        self.batches.append(len(events))
-        notes = [note_of(event) for event in events]
-        if self.poison & set(notes):
-            raise ValueError("a value that must not show")
-        await conn.execute(
-            "INSERT INTO ledger (lead_id, note) SELECT * FROM unnest($1::uuid[], $2::text[])",
-            [event.subject for event in events],
-            notes,
-        )
-        await self.out.add(
-            conn,
-            [
-                outbox.Event(subject=event.subject, message=routing_pb2.AssignmentAccepted(rep_id=note))
-                for event, note in zip(events, notes, strict=True)
-            ],
-        )
-
-
-def note_of(event: Incoming) -> str:
-    return event.message.kind if isinstance(event.message, intake_pb2.TouchRecorded) else event.type
-
-
-def touch(lead_id: UUID, note: str) -> tuple[UUID, intake_pb2.TouchRecorded]:
-    return lead_id, intake_pb2.TouchRecorded(stamp=common_pb2.Stamp(lead_id=str(lead_id), live=True), kind=note)
-
-
 async def ledger(actor: Actor) -> list[tuple[UUID, str]]:
-    async with actor.database.reading() as conn:
-        return [(row[0], row[1]) for row in await conn.fetch("SELECT lead_id, note FROM ledger ORDER BY position")]
+    return await read(actor.database)
 
 
 async def test_events_are_applied_in_order_and_answered(start: Stage) -> None:
@@ -117,29 +76,6 @@ async def test_a_poison_record_is_parked_and_only_its_lead_waits(start: Stage) -
     assert (await actor.http.get("/v1/parked")).json()["items"] == []
 
 
-async def test_a_parked_record_has_a_copy_on_the_dead_letter_topic(start: Stage) -> None:
-    book = Ledger()
-    book.poison = {"poison"}
-    actor = await start.bare("routing", book.compose)
-    await start.publish("intake", [touch(ids.new(), "poison")])
-    await actor.settled()
-    tap = kafka.consumer(actor.settings, group=None)
-    await tap.start()
-    topic = kafka.dead_letter_name(start.namespace, "routing")
-    partitions = [kafka.Partition(topic, number) for number in range(2)]
-    tap.assign(partitions)
-    await tap.seek_to_beginning(*partitions)
-
-    async def seen() -> dict[str, Any]:
-        for records in (await tap.getmany(timeout_ms=200)).values():
-            return dict(records[0].headers)
-        raise AssertionError("no dead letter yet")
-
-    headers = await eventually(seen)
-    await tap.stop()
-    assert headers["handoff_reason"] == b"the handler failed: ValueError"
-
-
 async def test_bytes_that_are_no_event_are_parked_alone(start: Stage) -> None:
     actor = await start.bare("routing", Ledger().compose)
     producer = kafka.producer(actor.settings)
@@ -152,26 +88,6 @@ async def test_bytes_that_are_no_event_are_parked_alone(start: Stage) -> None:
     await actor.settled()
     assert await ledger(actor) == [(lead, "good")]
     assert [item["lead_id"] for item in (await actor.http.get("/v1/parked")).json()["items"]] == [None]
-
-
-async def test_too_many_parked_leads_halt_the_consumer_until_somebody_resumes(start: Stage) -> None:
-    book = Ledger()
-    book.poison = {"poison"}
-    actor = await start.bare("routing", book.compose)
-    await start.publish("intake", [touch(ids.new(), "poison") for _ in range(21)])
-
-    async def halted() -> None:
-        assert (await actor.http.get("/v1/parked")).json()["halted"]
-        assert (await actor.http.get("/readyz")).status_code == 503
-
-    await eventually(halted)
-    await actor.http.post("/v1/parked/resume")
-
-    async def all_parked() -> None:
-        assert len((await actor.http.get("/v1/parked")).json()["items"]) == 21
-        assert (await actor.http.get("/readyz")).status_code == 200
-
-    await eventually(all_parked)
 
 
 async def test_a_link_moves_later_records_of_the_merged_lead_to_the_survivor(start: Stage) -> None:
@@ -237,3 +153,90 @@ async def test_a_service_that_starts_before_its_database_has_events_goes_on_afte
     await actor.database.run(act)
     again = await start.bare("routing", compose, database_url=actor.settings.database_url)
     await again.published(lambda events: len(events) == 1)
+
+
+async def test_a_stored_offset_that_the_log_has_deleted_stops_its_partition_and_skips_nothing(start: Stage) -> None:
+    book = Ledger()
+    actor = await start.bare("routing", book.compose)
+    lead = ids.new()
+    partition = kafka.Partition(kafka.topic_name(start.namespace, "intake"), kafka.partition_of(lead.bytes, 2))
+    await start.publish("intake", [touch(lead, str(number)) for number in range(5)])
+    await actor.settled()
+    # The log is cut off behind what is believed to be next, as when a reader comes back after the retention.
+    assert book.consumer is not None
+    book.consumer._positions[partition] = 3
+    async with actor.database.transaction() as conn:
+        await conn.execute("UPDATE consumer_offset SET next_offset = 3 WHERE next_offset = 5")
+    admin = AIOKafkaAdminClient(bootstrap_servers=actor.settings.kafka)
+    await admin.start()
+    await admin.delete_records({partition: RecordsToDelete(before_offset=5)})
+    await admin.close()
+    await start.publish("intake", [touch(lead, "behind the gap")])
+
+    async def stopped() -> None:
+        assert (await actor.http.get("/readyz")).status_code == 503
+
+    await eventually(stopped)
+    # Others are read on; nothing of the partition was.
+    other = next(one for one in iter(ids.new, None) if kafka.partition_of(one.bytes, 2) != partition.partition)
+    await start.publish("intake", [touch(other, "elsewhere")])
+
+    async def read_on() -> None:
+        assert [note for _, note in await ledger(actor)] == ["0", "1", "2", "3", "4", "elsewhere"]
+
+    await eventually(read_on)
+
+
+async def test_clients_whose_background_tasks_died_are_replaced(start: Stage) -> None:
+    """aiokafka does not notice that a task of its own has ended, and says nothing."""
+    book = Ledger()
+    actor = await start.bare("routing", book.compose)
+    lead = ids.new()
+    await start.publish("intake", [touch(lead, "before")])
+    await actor.settled()
+    assert book.consumer is not None
+    first = book.consumer._client
+    assert first is not None
+    first._fetcher._fetch_task.cancel()
+    await start.publish("intake", [touch(lead, "after")])
+    events = await actor.published(lambda seen: len(seen) >= 2)
+    assert [event.message.rep_id for event in events] == ["before", "after"]
+    assert book.consumer._client is not first
+
+
+async def test_a_worker_that_ends_takes_the_process_with_it(start: Stage) -> None:
+    dying = asyncio.Event()
+
+    async def compose(service: process.Service[ServiceSettings]) -> None:
+        service.work("mortal", lambda: _until(dying))
+
+    actor = await start.bare("routing", compose)
+    dying.set()
+    start._actors.remove(actor)
+    with pytest.raises(BaseExceptionGroup) as ended:
+        await actor._ended
+    assert ended.group_contains(process.Ended, match="mortal")
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def test_a_graceful_stop_answers_what_it_has_begun(start: Stage) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def compose(service: process.Service[ServiceSettings]) -> None:
+        @service.app.get("/v1/slow", dependencies=[Depends(security.public)])
+        async def slow() -> dict[str, bool]:
+            begun.set()
+            await go_on.wait()
+            return {"done": True}
+
+    actor = await start.bare("routing", compose)
+    asking = asyncio.create_task(actor.http.get("/v1/slow"))
+    await begun.wait()
+    stopping = asyncio.create_task(actor.stop())
+    await asyncio.sleep(0)
+    go_on.set()
+    assert (await asking).json() == {"done": True}
+    await stopping

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import pytest
@@ -11,6 +12,7 @@ from starlette.responses import Response
 
 from backbone import database, idempotency, process, security
 from backbone.settings import ServiceSettings
+from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
 
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
@@ -128,6 +130,76 @@ async def test_twenty_at_once_with_one_key_have_one_effect(actor: Actor) -> None
         *(actor.http.post("/v1/orders", json={"name": "a"}, headers=headers) for _ in range(20))
     )
     assert {(answer.status_code, answer.text) for answer in answers} == {(201, '{"name":"a","count":1}')}
+
+
+@asynccontextmanager
+async def slow_transaction(actor: Actor) -> AsyncIterator[tuple[Any, Any]]:
+    """Open a transaction that may idle."""
+    conn = await database.connect_single(actor.settings.database_url, name="tests", idle_ms=0)
+    begun = conn.transaction()
+    await begun.start()
+    yield conn, begun
+    await conn.close()
+
+
+async def test_a_second_waits_for_the_first_and_gets_409_after_two_seconds_and_its_own_answer_after_a_crash(
+    actor: Actor,
+) -> None:
+    headers = {"Idempotency-Key": "one"}
+    async with slow_transaction(actor) as (first, begun):
+        await idempotency.claim(first, "test:admin", "POST /v1/orders", "one", b"")
+        busy = asyncio.create_task(actor.http.post("/v1/orders", json={"name": "a"}, headers=headers))
+        refused = await busy
+        assert (refused.status_code, refused.headers["retry-after"]) == (409, "1")
+        # The first one dies.
+        await begun.rollback()
+    again = await actor.http.post("/v1/orders", json={"name": "a"}, headers=headers)
+    assert (again.status_code, again.json()) == (201, {"name": "a", "count": 1})
+
+
+async def test_a_second_that_waits_gets_the_answer_of_the_first(actor: Actor) -> None:
+    async with slow_transaction(actor) as (first, begun):
+        body = b'{"name":"a"}'
+        digest = idempotency.body_hash("test:admin", body)
+        await idempotency.claim(first, "test:admin", "POST /v1/orders", "one", digest)
+        second = asyncio.create_task(
+            actor.http.post(
+                "/v1/orders", content=body, headers={"Idempotency-Key": "one", "content-type": "application/json"}
+            )
+        )
+
+        async def waiting() -> None:
+            async with actor.database.reading() as conn:
+                assert await conn.fetchval(
+                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type ="
+                    " 'Lock'"
+                )
+
+        await eventually(waiting)
+        kept = idempotency.Answer(201, {"from": "the first"})
+        await idempotency.keep(first, "test:admin", "POST /v1/orders", "one", kept)
+        await begun.commit()
+    answer = await second
+    assert (answer.status_code, answer.json()) == (201, {"from": "the first"})
+
+
+async def test_keys_are_kept_for_seven_days(start: Stage) -> None:
+    url = await start.database_url("backbone")
+    conn = await database.connect_single(url, name="tests", idle_ms=0)
+    for key, days in (("six", 6), ("eight", 8)):
+        await conn.execute(
+            "INSERT INTO idempotency (caller, route, key, body_hash, created_at)"
+            " VALUES ('c', 'r', $1, '', now() - make_interval(days => $2))",
+            key,
+            days,
+        )
+    await start.bare("routing", compose, database_url=url)
+
+    async def swept() -> None:
+        assert [row[0] for row in await conn.fetch("SELECT key FROM idempotency")] == ["six"]
+
+    await eventually(swept)
+    await conn.close()
 
 
 def test_a_route_without_a_role_is_refused_at_the_start() -> None:

@@ -1,14 +1,15 @@
-"""Fault tests: a stack of their own with real processes, a seed, and clients that remember every answer."""
+"""Fault tests: a stack of their own with real processes, a small company, and a seed (`--seed`)."""
 
-import asyncio
+import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import asyncpg
 import httpx
@@ -18,18 +19,9 @@ from backbone.testing import eventually
 from handoff_cli.stack import make_token
 from handoff_local import ports
 from handoff_local.home import Home
+from tests.failures import company
 
-WEEK: Final = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DEFINITION: Final = """
-required: [email]
-fit: [{rule: everybody, when: "true", points: 40}]
-bands: {fit: {A: 40, C: 0}, interest: {1: 50, 3: 0}}
-matrix: {A1: pass, A3: pass, C1: nurture, C3: nurture}
-"""
-POLICY: Final = """
-pools: [{pool: sdr, reps: rep.role == "sdr"}]
-rules: [{rule: everyone, to: sdr}]
-"""
+pytest.register_assert_rewrite("tests.failures.invariants", "tests.failures.load")
 
 
 @dataclass(slots=True)
@@ -56,9 +48,16 @@ class Stack:
         """Send a part a signal, once it runs."""
 
         async def act() -> None:
-            os.kill(self.pid(name), number)
+            try:
+                os.kill(self.pid(name), number)
+            except ProcessLookupError as error:
+                raise AssertionError("killed already, and not started anew yet") from error
 
         await eventually(act)
+
+    def dsn(self, service: str) -> str:
+        """Return the address of a service's database."""
+        return str(self.state["postgres"][service])
 
     async def fetch(self, service: str, query: str) -> list[asyncpg.Record]:
         """Ask a service's database."""
@@ -69,43 +68,13 @@ class Stack:
             await conn.close()
 
 
-@dataclass(slots=True)
-class Client:
-    """Posts leads and remembers what became of each: ok, failed (certainly not taken) or unknown."""
-
-    stack: Stack
-    ok: dict[str, str] = field(default_factory=dict)
-    failed: set[str] = field(default_factory=set)
-    unknown: set[str] = field(default_factory=set)
-
-    async def post(self, external_id: str) -> None:
-        """Post one lead with an idempotency key, again and again until it is answered."""
-        body = {"external_id": external_id, "email": f"{external_id}@load.example"}
-        for _ in range(200):
-            try:
-                answer = await self.stack.http.post(
-                    f"{self.stack.url('lead-intake')}/v1/leads", json=body, headers={"Idempotency-Key": external_id}
-                )
-            except httpx.TransportError:
-                self.unknown.add(external_id)
-                await asyncio.sleep(0.05)
-                continue
-            if answer.status_code == 202:
-                self.ok[external_id] = answer.json()["lead_id"]
-                self.unknown.discard(external_id)
-                return
-            assert answer.status_code in (409, 429, 503), answer.text
-            await asyncio.sleep(0.05)
-        self.failed.add(external_id)
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A stack without demo, ended with the module."""
     folder: Path = tmp_path_factory.mktemp("stack")
-    port = ports.free()
-    while any(ports.answers(port + offset) for offset in range(100)) or port > 60_000:
-        port = ports.free()
+    # Below the ports that the kernel gives to outgoing connections, which may take one while a part starts anew.
+    bases = [base for base in range(12_000, 32_000, 100) if not any(ports.answers(base + n) for n in range(100))]
+    port = random.SystemRandom().choice(bases)
     command = [sys.executable, "-m", "handoff_cli.main"]
     subprocess.run([*command, "up", "--home", folder, "--port", str(port), "--detach"], check=True, timeout=200)
     yield Home(folder)
@@ -114,28 +83,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 
 @pytest.fixture
 async def stack(home: Home) -> AsyncIterator[Stack]:
-    """The module's stack with three reps of a tight cap, a definition and a policy."""
+    """The module's stack, with the company."""
     state = home.state()
     assert state is not None
-    headers = {"Authorization": f"Bearer {make_token(home, 'admin')}"}
-    async with httpx.AsyncClient(headers=headers, timeout=10) as http:
-        made = Stack(home, state, http)
-        await _prepare(made)
-        yield made
-
-
-async def _prepare(stack: Stack) -> None:
-    hours = [{"days": WEEK, "start": "00:00", "end": "24:00"}]
-    for rep_id in ("ana", "ben", "cem"):
-        body = {"name": rep_id, "email": f"{rep_id}@x.example", "team": "t", "role": "sdr", "time_zone": "UTC"}
-        url = f"{stack.url('routing')}/v1/reps/{rep_id}"
-        (await stack.http.put(url, json={**body, "working_hours": hours, "cap": 50})).raise_for_status()
-    (await stack.http.put(f"{stack.url('routing')}/v1/policy", content=POLICY)).raise_for_status()
-    url = f"{stack.url('qualification')}/v1/definitions/d"
-    if (await stack.http.get(f"{url}/1")).status_code == 404:
-        (await stack.http.post(url, content=DEFINITION)).raise_for_status()
-        for role, party in (("marketing", "marketing"), ("manager", "sales")):
-            headers = {"Authorization": f"Bearer {make_token(stack.home, role)}"}
-            answer = await stack.http.post(f"{url}/1/sign", json={"party": party}, headers=headers)
-            answer.raise_for_status()
-        (await stack.http.post(f"{url}/1/activate")).raise_for_status()
+    async with contextlib.AsyncExitStack() as clients:
+        made = {
+            role: await clients.enter_async_context(
+                httpx.AsyncClient(headers={"Authorization": f"Bearer {make_token(home, role)}"}, timeout=10)
+            )
+            for role in ("admin", "manager", "marketing")
+        }
+        urls = state["urls"]
+        await company.found(
+            made.__getitem__, qualification=urls["qualification"], routing=urls["routing"], sla=urls["sla-monitor"]
+        )
+        yield Stack(home, state, made["admin"])

@@ -9,12 +9,24 @@ from backbone.database import Database, connect
 from backbone.testing.servers import PACKAGES, Servers, servers
 from backbone.testing.stage import Signer, Stage
 
-__all__ = ["chance", "database", "pytest_addoption", "servers", "signer", "start"]
+__all__ = ["chance", "database", "pytest_addoption", "pytest_report_header", "servers", "signer", "start"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let fault tests be tried with any seed."""
-    parser.addoption("--seed", type=int, default=20261124, help="of the fault tests' dice")
+    parser.getgroup("handoff", "fault tests (tests/failures)").addoption(
+        "--seed",
+        type=int,
+        default=20261124,
+        metavar="NUMBER",
+        help="Which dice the fault tests throw: what is killed, when, and what is closed meanwhile. The default is the"
+        " same in every run; a failure with another seed can be had again with that seed.",
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say with which seed to have the same run again."""
+    return f"seed of the fault tests: {config.getoption('--seed')}"
 
 
 @pytest.fixture

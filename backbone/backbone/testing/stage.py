@@ -167,7 +167,11 @@ class Stage:
     ) -> Actor:
         """Start a process of a test's own making, with delivery's tables alone."""
         url = database_url or await self.database_url("backbone")
-        return await self.run(name, ServiceSettings(**{**self._base(url), **settings}), compose)
+        return await self.run(name, self.settings(url, **settings), compose)
+
+    def settings(self, url: str, **others: Any) -> ServiceSettings:
+        """Return the settings of a process of a test's own making."""
+        return ServiceSettings(**{**self._base(url), **others})
 
     async def run(self, name: str, settings: Any, compose: process.Compose[Any]) -> Actor:
         """Run a process in a task of its own and wait until it is ready."""
@@ -223,13 +227,13 @@ class Stage:
     def tap(self, topic: str) -> Tap:
         """Return the reader of a topic."""
         if topic not in self._taps:
-            settings = ServiceSettings(**self._base(""))
+            settings = self.settings("")
             self._taps[topic] = Tap(settings, kafka.topic_name(self.namespace, topic))
         return self._taps[topic]
 
     async def publish(self, topic: str, events: Iterable[tuple[UUID, Message]], *, twice: bool = False) -> None:
         """Put events on a topic; `twice` sends each again with the same id and version, as a relay may."""
-        settings = ServiceSettings(**self._base(""))
+        settings = self.settings("")
         name = kafka.topic_name(self.namespace, topic)
         if self._producer is None:
             self._producer = kafka.producer(settings)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from backbone import ids, vault
+from backbone import ids, telemetry, vault
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from backbone.problem import Problem
@@ -42,9 +42,19 @@ async def accept(conn: Connection, keeper: Vault, outbox: Outbox, asks: Sequence
         answers.append(answer)
     await _release_waiting(conn, keeper, batch)
     if accepted:
-        await batches.write(conn, keeper, outbox, batch, at=max(ask.received_at for ask, _ in accepted))
+        with telemetry.following(_traces(batch, accepted)):
+            await batches.write(conn, keeper, outbox, batch, at=max(ask.received_at for ask, _ in accepted))
         await store_events.add_events(conn, [_event_row(keeper, batch, ask, answer) for ask, answer in accepted])
     return answers
+
+
+def _traces(batch: Batch, accepted: Sequence[tuple[Ask, Mapping[str, Any]]]) -> list[tuple[UUID, str, str]]:
+    """Return which lead belongs to which request's trace."""
+    return [
+        (batch.people.survivor(ask.origin), "lead-intake accept", ask.trace)
+        for ask, _ in accepted
+        if ask.origin is not None
+    ]
 
 
 def _accept_one(batch: Batch, ask: Ask, known_facts: dict[FactKey, Any]) -> Answer:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from backbone import telemetry
 from lead_intake.domain import Capture
 from lead_intake.identity import Identifier
 
@@ -63,4 +64,6 @@ class Ask:
     batch_key: BatchKey | None = None
     held_because: str | None = None
     ignored_because: str | None = None
+    trace: str = field(default_factory=telemetry.request_trace)
+    """Of the request that it came with: another task commits it."""
     answer: "asyncio.Future[Mapping[str, Any]]" = field(default_factory=_future)

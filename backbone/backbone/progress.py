@@ -1,0 +1,54 @@
+"""How far a consumer is, as tools see it: the lag in our metrics, and the offsets that Kafka is told now and then.
+
+Nothing of ours reads either, or waits for it: a consumer's own offsets are in its database.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from backbone import kafka, telemetry
+
+HINT_EVERY_S: Final = 2.0
+
+
+class Progress:
+    """Of one consumer's client."""
+
+    def __init__(self) -> None:
+        self._hinted_at = 0.0
+        self._hint: asyncio.Task[None] | None = None
+
+    def note(self, client: kafka.Client, positions: Mapping[kafka.Partition, int]) -> None:
+        """Say how much waits, and tell Kafka if the last time is a while ago."""
+        for partition in positions.keys() & client.assignment():
+            end = client.highwater(partition)
+            if end is not None:
+                lag = max(0, end - positions[partition])
+                telemetry.LAG.labels(partition.topic, partition.partition).set(lag)
+        now = asyncio.get_running_loop().time()
+        if now - self._hinted_at < HINT_EVERY_S or (self._hint is not None and not self._hint.done()):
+            return
+        self._hinted_at = now
+        self._hint = asyncio.create_task(_tell(client, dict(positions)))
+
+    def forget(self, gone: Iterable[kafka.Partition]) -> None:
+        """Take partitions out of the metrics that somebody else reads from now on."""
+        for partition in gone:
+            with contextlib.suppress(KeyError):
+                telemetry.LAG.remove(partition.topic, str(partition.partition))
+
+    async def stop(self) -> None:
+        """Stop telling."""
+        if self._hint is not None:
+            self._hint.cancel()
+            await asyncio.gather(self._hint, return_exceptions=True)
+            self._hint = None
+
+
+async def _tell(client: kafka.Client, positions: dict[kafka.Partition, int]) -> None:
+    try:
+        await asyncio.wait_for(client.commit(positions), kafka.STOP_TIMEOUT_S)
+    except (kafka.KafkaError, TimeoutError, OSError):
+        return
