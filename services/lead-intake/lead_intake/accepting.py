@@ -12,7 +12,7 @@ from backbone.outbox import Event, Outbox
 from backbone.problem import Problem
 from handoff.events.v1 import intake_pb2
 from lead_intake import batch as batches
-from lead_intake import domain, events, payloads, repeating, store_events
+from lead_intake import bodies, domain, events, payloads, repeating, store_events
 from lead_intake.asks import Ask, Fact
 from lead_intake.batch import Batch
 from lead_intake.domain import Lead, Outcome
@@ -172,7 +172,7 @@ def _accept_fact(batch: Batch, ask: Ask, fact: Fact, known: dict[FactKey, Any]) 
         "connection_id": ask.connection_id,
         "external_id": fact.external_id,
         "lead_id": origin,
-        "waits_for": None if lead is not None else ask.identifiers[0].digest,
+        "waits_for": [] if lead is not None else [one.digest for one in ask.identifiers],
         "occurred_at": fact.occurred_at,
         "received_at": ask.received_at,
         "live": fact.live,
@@ -220,13 +220,14 @@ async def _release_waiting(conn: Connection, keeper: Vault, batch: Batch) -> Non
     leads = {one.digest: batch.people.owners[one] for one in batch.people.claimed}
     if not leads:
         return
-    early = [row for row in batch.facts if row["waits_for"] in leads]
+    early = [row for row in batch.facts if not leads.keys().isdisjoint(row["waits_for"])]
     waiting = await store_events.take_waiting(conn, leads)
     for row in waiting:
         row["hides"] = keeper.open_json(row["hidden"]) if row["hidden"] is not None else {}
     batch.settled += waiting
     for row in sorted([*waiting, *early], key=lambda one: (one["occurred_at"], one["fact_id"])):
-        row["lead_id"], row["waits_for"] = leads[row["waits_for"]], None
+        row["lead_id"] = leads[next(digest for digest in row["waits_for"] if digest in leads)]
+        row["waits_for"] = []
         if "ask" in row:
             row["ask"].origin = row["lead_id"]
         _announce_fact(batch, row)
@@ -252,7 +253,7 @@ def _sealed_body(keeper: Vault, batch: Batch, ask: Ask, answer: Mapping[str, Any
     """Seal what came: with its lead's key; without a lead there is no key that an erasure could destroy but ours."""
     if answer["outcome"] == Outcome.ERASED:
         return None
-    text = ask.raw.decode(errors="replace")
+    body = bodies.as_json(ask.raw)
     if ask.origin is None:
-        return keeper.seal_secret(text)
-    return vault.seal(batch.keys[ask.origin], ask.origin, text)
+        return keeper.seal_json(body)
+    return vault.seal(batch.keys[ask.origin], ask.origin, body)

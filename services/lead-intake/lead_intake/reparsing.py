@@ -20,7 +20,7 @@ async def reparse(hooks: Hooks, row: Any) -> list[Mapping[str, Any]]:
     if body is None:
         raise Problem(409, "Erased", "Its lead was erased, and what came with it.")
     connection = await hooks.connection(row["connection_id"])
-    delivery = Delivery(method="POST", url="", headers=row["headers"], body=body.encode())
+    delivery = Delivery(method="POST", url="", headers=row["headers"], body=body)
     asks = hooks.asks(connection, delivery, now=row["received_at"])
     if all(ask.held_because is not None for ask in asks):
         reason = asks[0].held_because

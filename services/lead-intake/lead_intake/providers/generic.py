@@ -8,13 +8,12 @@ from lead_intake.providers.shapes import OWN_FIELDS, Delivery, Meaning, Provider
 
 
 def _verify(delivery: Delivery, secret: str) -> bool:
+    if same(delivery.headers.get("x-api-key", ""), secret):
+        return True
     scheme, _, value = delivery.headers.get("authorization", "").partition(" ")
-    given = delivery.headers.get("x-api-key", "")
-    if scheme.lower() == "bearer":
-        given = value.strip()
-    elif scheme.lower() == "basic":
-        given = base64.b64decode(value).decode().partition(":")[2]
-    return bool(given) and same(given, secret)
+    if scheme.lower() == "basic":
+        return same(base64.b64decode(value).decode().partition(":")[2], secret)
+    return scheme.lower() == "bearer" and same(value.strip(), secret)
 
 
 def _translate(body: Any, settings: Mapping[str, Any]) -> list[Meaning]:
