@@ -16,8 +16,8 @@ from backbone import database
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 1
-_BAD_VALUES: Final = ("22021", "22P05", "22003", "22008", "22001", "22P02")
-"""SQLSTATEs of values that PostgreSQL cannot hold: NUL characters, numbers and times out of range."""
+_BAD_VALUES: Final = ("22000", "22021", "22P05", "22003", "22008", "22001", "22P02")
+"""SQLSTATEs of values that PostgreSQL cannot hold: NUL characters, numbers and times out of range, another kind."""
 _JSON_FAULTS: Final = ("json_invalid", "missing_body")
 
 log = structlog.get_logger()
@@ -111,9 +111,7 @@ def _pointer(finding: Mapping[str, Any]) -> Pointer:
 def of_failure(error: Exception) -> Problem:
     """Turn a failure that nobody expected into an answer that gives nothing away."""
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BAD_VALUES:
-        return Problem(422, "Not valid", "A text contains a character, or a number a size, that cannot be stored.")
-    if isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        return Problem(422, "Not valid", "A value, or a cursor, is not of the kind that belongs here.")
+        return Problem(422, "Not valid", "A text, a number or a cursor is not of the kind that belongs here.")
     if database.is_transient(error):
         return unavailable()
     return Problem(500, "Our fault", "The request was not carried out. Send it again; if it fails again, tell us when.")

@@ -16,7 +16,7 @@ from lead_intake import bodies, domain, events, payloads, repeating, store_event
 from lead_intake.asks import Ask, Fact
 from lead_intake.batch import Batch
 from lead_intake.domain import Lead, Outcome
-from lead_intake.identity import Join
+from lead_intake.identity import Join, Kind
 from lead_intake.repeating import Answer, answer_of
 from lead_intake.vaulting import Vault
 
@@ -35,7 +35,7 @@ async def accept(conn: Connection, keeper: Vault, outbox: Outbox, asks: Sequence
     for ask in asks:
         answer = repeated.answer(ask)
         if answer is None:
-            answer = _accept_one(batch, ask, known_facts)
+            answer = _accept_one(batch, keeper, ask, known_facts)
             if not isinstance(answer, Problem):
                 accepted.append((ask, answer))
                 repeated.remember(ask, answer)
@@ -47,7 +47,7 @@ async def accept(conn: Connection, keeper: Vault, outbox: Outbox, asks: Sequence
     return answers
 
 
-def _accept_one(batch: Batch, ask: Ask, known_facts: dict[FactKey, Any]) -> Answer:
+def _accept_one(batch: Batch, keeper: Vault, ask: Ask, known_facts: dict[FactKey, Any]) -> Answer:
     if ask.held_because is not None:
         return answer_of(ask.event_id, None, Outcome.HELD, ask.held_because)
     if ask.ignored_because is not None:
@@ -55,7 +55,7 @@ def _accept_one(batch: Batch, ask: Ask, known_facts: dict[FactKey, Any]) -> Answ
     if ask.fact is not None:
         return _accept_fact(batch, ask, ask.fact, known_facts)
     if ask.lead_id is not None:
-        return _correct(batch, ask, ask.lead_id)
+        return _correct(batch, keeper, ask, ask.lead_id)
     if _was_erased(batch, ask):
         return answer_of(ask.event_id, None, Outcome.ERASED)
     return _capture(batch, ask)
@@ -99,7 +99,7 @@ def _capture(batch: Batch, ask: Ask) -> Answer:
     return _keep(batch, ask, lead, outcome, changed)
 
 
-def _correct(batch: Batch, ask: Ask, lead_id: UUID) -> Answer:
+def _correct(batch: Batch, keeper: Vault, ask: Ask, lead_id: UUID) -> Answer:
     """Take a person's correction of a lead that they named."""
     capture = ask.capture
     assert capture is not None
@@ -110,8 +110,16 @@ def _correct(batch: Batch, ask: Ask, lead_id: UUID) -> Answer:
     if owners - {before.lead_id}:
         return Problem(409, "Another lead has it", "Another lead has this identifier. Merge the two leads instead.")
     ask.origin = before.lead_id
-    lead = batch.put(before.lead_id, lambda known: domain.learn(known, capture))
-    batch.people.claim(ask.identifiers, before.lead_id)
+    batch.people.claim([one for one in ask.identifiers if not one.is_phone], before.lead_id)
+    email = capture.personal.get("email") or before.personal.get("email")
+    for phone in ask.identifiers:
+        if phone.is_phone:
+            emails = {keeper.digest(Kind.EMAIL, email)} if email else set()
+            for change in batch.people.tell(phone, emails, before.lead_id):
+                batch.apply(change, at=ask.received_at)
+    before = batch.leads[batch.people.survivor(before.lead_id)]
+    payloads.check_size({**before.attributes, **capture.attributes})
+    lead = batch.put(ask.origin, lambda known: domain.learn(known, capture))
     changed = domain.changed_fields(before, lead)
     return _keep(batch, ask, lead, Outcome.UPDATED if changed else Outcome.DUPLICATE, changed)
 

@@ -226,7 +226,7 @@ def _read(reader: Reader, meaning: Meaning, now: datetime, raw: bytes) -> list[A
     asks: list[Ask] = []
     try:
         for post in meaning.leads:
-            ask = reader.lead(post, now=now, raw=raw)
+            ask = reader.lead(post, now=now, raw=raw, test=meaning.test)
             ask.dedupe = meaning.dedupe
             asks.append(ask)
         asks += [reader.engagement(post, now=now, raw=raw) for post in meaning.engagements]
