@@ -4,10 +4,11 @@ import logging
 import secrets
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -24,6 +25,9 @@ PUBLISHED: Final = Counter("handoff_events_published_total", "Records that the b
 RELAY_FAULTS: Final = Counter("handoff_relay_faults_total", "Sends that failed and are tried again", ["reason"])
 OUTBOX: Final = Gauge("handoff_outbox_records", "Events that waited for the broker at the last look, at most 500")
 REQUESTS: Final = Histogram("handoff_request_seconds", "HTTP requests by route", ["method", "route", "status"])
+
+DEEPEST_CAUSE: Final = 8
+MOST_FRAMES: Final = 12
 
 _traces: ContextVar[Mapping[UUID, str]] = ContextVar("traces")
 _propagator: Final = TraceContextTextMapPropagator()
@@ -46,6 +50,21 @@ class _OncePerSecond(logging.Filter):
         return True
 
 
+def tell_exception(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Replace an exception by its classes and places: texts and variables may be a person's data, or a secret."""
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    told: list[dict[str, Any]] = []
+    while isinstance(error, BaseException) and len(told) < DEEPEST_CAUSE:
+        frames = traceback.extract_tb(error.__traceback__)[-MOST_FRAMES:]
+        places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        told.append({"class": type(error).__name__, "places": places})
+        if isinstance(error, OSError):
+            told[-1]["reason"] = str(error)
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__ or error.__context__
+    return {**event, "exception": told} if told else event
+
+
 def configure_logs(service: str, level: str) -> None:
     """Write one JSON object a line to standard output, from structlog and the standard library alike."""
     shared: list[structlog.typing.Processor] = [
@@ -66,7 +85,7 @@ def configure_logs(service: str, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.dict_tracebacks,
+                tell_exception,
                 structlog.processors.JSONRenderer(),
             ],
         )
