@@ -128,9 +128,9 @@ async def give_bodies(conn: Connection, given: Sequence[tuple[UUID, UUID, bytes]
 
 
 async def parsed_again(conn: Connection, event_id: UUID, became: Sequence[str]) -> None:
-    """Note what a kept event became when it was read once more."""
+    """Note what a kept event became when it was read once more; those have its body."""
     await conn.execute(
-        "UPDATE event SET outcome = 'ignored', reason = $2, dedupe = NULL WHERE event_id = $1",
+        "UPDATE event SET outcome = 'ignored', reason = $2, dedupe = NULL, sealed = NULL WHERE event_id = $1",
         event_id,
         f"read again as {', '.join(became)}",
     )

@@ -159,6 +159,32 @@ async def test_generic_keeps_what_its_mapping_leaves_and_what_was_allowed(intake
     }
 
 
+async def test_what_was_held_is_read_again_and_goes_with_its_lead(intake: Actor) -> None:
+    hook = await connect(intake, "generic")
+
+    async def held(body: Any) -> str:
+        (event,) = (await send(intake, hook, body)).json()["events"]
+        assert event["outcome"] == "held"
+        return f"/v1/events/{event['event_id']}"
+
+    one, strange = await held({"mail": "a@b.example"}), await held(b'{"mail": "\xe9@b.example"}')
+    await send(intake, hook, [{"mail": "c@b.example"}, {"mail": "d@b.example"}, {"mail": "nobody"}])
+    assert (await intake.http.get(strange)).json()["body_base64"] == base64.b64encode(
+        b'{"mail": "\xe9@b.example"}'
+    ).decode()
+    settings = {"settings": {"mapping": {"email": "mail"}}}
+    assert (await intake.http.patch(hook.replace("hooks", "connections"), json=settings)).status_code == 200
+    (read,) = (await intake.http.post(f"{one}/reparse")).json()["events"]
+    assert read["outcome"] == "created"
+    span = {"connection_id": hook.split("/")[-1], "from": "2020-01-01T00:00:00Z", "to": "2120-01-01T00:00:00Z"}
+    assert (await intake.http.post("/v1/events/reparse", json=span)).json() == {"read": 2, "held": 2, "left": 0}
+    shown = (await intake.http.get(one)).json()
+    assert (shown["lead_id"], shown["body"]) == (read["lead_id"], '{"mail": "a@b.example"}')
+    assert (await intake.http.delete(f"/v1/leads/{read['lead_id']}/personal-data")).status_code == 202
+    assert (await intake.http.get(one)).json()["body"] is None
+    assert (await intake.http.post(f"{one}/reparse")).status_code == 409
+
+
 async def test_too_fast_and_too_many_come_again(start: Stage) -> None:
     slow = await start("intake", rate_per_second=0.01)
     for provider, least in (("generic", 1), ("hubspot-workflow", 1000)):
