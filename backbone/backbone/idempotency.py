@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import asyncpg
@@ -38,13 +38,24 @@ class Answer:
         return JSONResponse(jsonable_encoder(self.body), self.status, headers=self.headers)
 
 
+def _as_it_is(body: Any) -> Any:
+    return body
+
+
 async def answer(
-    database: Database, request: Request, caller: Caller, act: Callable[[Connection], Awaitable[Answer]]
+    database: Database,
+    request: Request,
+    caller: Caller,
+    act: Callable[[Connection], Awaitable[Answer]],
+    *,
+    close: Callable[[Any], Any] = _as_it_is,
+    reopen: Callable[[Any], Any] = _as_it_is,
 ) -> Response:
     """Do `act` once per key of this caller on this route, and answer every repetition the same.
 
     Another body under the same key is 422. While the first is running a second waits up to the lock timeout (2 s), then
-    gets 409 with Retry-After. Without the header `act` is just done.
+    gets 409 with Retry-After. Without the header `act` is just done. An answer with a secret in it is kept as `close`
+    makes it, and read with `reopen`.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -57,9 +68,9 @@ async def answer(
     async def once(conn: Connection) -> Answer:
         found = await claim(conn, caller.sub, route, key, digest)
         if found is not None:
-            return found
+            return replace(found, body=reopen(found.body))
         fresh = await act(conn)
-        await keep(conn, caller.sub, route, key, fresh)
+        await keep(conn, caller.sub, route, key, replace(fresh, body=close(fresh.body)))
         return fresh
 
     return (await database.run(once)).response()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import re
 import secrets
 import sys
@@ -75,7 +76,7 @@ class _OncePerSecond(logging.Filter):
         return True
 
 
-def _without_values(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def without_values(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Say of an exception what it is and where it rose. Its text and its variables may be a lead's, and stay out."""
     given = event.pop("exc_info", None)
     error = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
@@ -87,6 +88,8 @@ def _without_values(_: Any, __: str, event: structlog.typing.EventDict) -> struc
 def describe(error: BaseException) -> dict[str, Any]:
     """Return the class of an exception and where it rose, also of what caused it; nothing of what its text carries."""
     said: dict[str, Any] = {"type": type(error).__name__, "where": where(error, FRAMES)}
+    if isinstance(error, OSError):
+        said["reason"] = os.strerror(error.errno) if error.errno else ""
     if isinstance(error, BaseExceptionGroup):
         said["within"] = [describe(one) for one in error.exceptions]
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
@@ -132,7 +135,7 @@ def configure_logs(service: str, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _without_values,
+                without_values,
                 structlog.processors.JSONRenderer(),
             ],
         )

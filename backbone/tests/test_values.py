@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from backbone import envelope, ids, kafka, pages, times, vault
+from backbone import envelope, ids, kafka, pages, telemetry, times, vault
 from backbone.problem import Problem
 from handoff.events import topics
 from handoff.events.v1 import routing_pb2
@@ -70,3 +70,21 @@ def test_a_seal_opens_with_its_key_for_its_lead_alone() -> None:
         vault.open_sealed(key, ids.new(), sealed)
     with pytest.raises(ValueError, match="sealed"):
         vault.open_sealed(vault.new_key(), lead, sealed)
+
+
+def test_a_logged_exception_names_its_class_and_place_and_nobody() -> None:
+    def fail(email: str) -> None:
+        raise ValueError(email)
+
+    try:
+        try:
+            fail("amara@fintrove.example")
+        except ValueError as error:
+            raise RuntimeError("of amara@fintrove.example") from error
+    except RuntimeError as error:
+        for info in (True, error, (type(error), error, error.__traceback__)):
+            said = telemetry.without_values(None, "error", {"event": "failed", "exc_info": info})["exception"]
+            assert (said["type"], said["because"]["type"]) == ("RuntimeError", "ValueError")
+            assert said["because"]["where"][-1].endswith(" fail")
+            assert "amara" not in str(said)
+    assert telemetry.without_values(None, "info", {"event": "fine"}) == {"event": "fine"}

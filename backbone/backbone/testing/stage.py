@@ -57,6 +57,8 @@ class Tap:
     settings: ServiceSettings
     topic: str
     events: list[Incoming] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
+    """The events as they came from Kafka."""
     _client: kafka.Client | None = None
 
     async def until(self, predicate: Predicate) -> list[Incoming]:
@@ -73,6 +75,7 @@ class Tap:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not seen on {self.topic}: {Counter(event.type for event in self.events)}")
             for records in (await self._client.getmany(timeout_ms=200)).values():
+                self.records += records
                 self.events += [open_record(self.settings.namespace, record) for record in records]
         return list(self.events)
 

@@ -12,11 +12,11 @@ from backbone.outbox import Event, Outbox
 from backbone.problem import Problem
 from handoff.events.v1 import intake_pb2
 from lead_intake import batch as batches
-from lead_intake import domain, events, payloads, repeating, store_events
+from lead_intake import bodies, domain, events, payloads, repeating, store_events
 from lead_intake.asks import Ask, Fact
 from lead_intake.batch import Batch
 from lead_intake.domain import Lead, Outcome
-from lead_intake.identity import Join
+from lead_intake.identity import Join, Kind
 from lead_intake.repeating import Answer, answer_of
 from lead_intake.vaulting import Vault
 
@@ -35,7 +35,7 @@ async def accept(conn: Connection, keeper: Vault, outbox: Outbox, asks: Sequence
     for ask in asks:
         answer = repeated.answer(ask)
         if answer is None:
-            answer = _accept_one(batch, ask, known_facts)
+            answer = _accept_one(batch, keeper, ask, known_facts)
             if not isinstance(answer, Problem):
                 accepted.append((ask, answer))
                 repeated.remember(ask, answer)
@@ -57,7 +57,7 @@ def _traces(batch: Batch, accepted: Sequence[tuple[Ask, Mapping[str, Any]]]) -> 
     ]
 
 
-def _accept_one(batch: Batch, ask: Ask, known_facts: dict[FactKey, Any]) -> Answer:
+def _accept_one(batch: Batch, keeper: Vault, ask: Ask, known_facts: dict[FactKey, Any]) -> Answer:
     if ask.held_because is not None:
         return answer_of(ask.event_id, None, Outcome.HELD, ask.held_because)
     if ask.ignored_because is not None:
@@ -65,7 +65,7 @@ def _accept_one(batch: Batch, ask: Ask, known_facts: dict[FactKey, Any]) -> Answ
     if ask.fact is not None:
         return _accept_fact(batch, ask, ask.fact, known_facts)
     if ask.lead_id is not None:
-        return _correct(batch, ask, ask.lead_id)
+        return _correct(batch, keeper, ask, ask.lead_id)
     if _was_erased(batch, ask):
         return answer_of(ask.event_id, None, Outcome.ERASED)
     return _capture(batch, ask)
@@ -109,7 +109,7 @@ def _capture(batch: Batch, ask: Ask) -> Answer:
     return _keep(batch, ask, lead, outcome, changed)
 
 
-def _correct(batch: Batch, ask: Ask, lead_id: UUID) -> Answer:
+def _correct(batch: Batch, keeper: Vault, ask: Ask, lead_id: UUID) -> Answer:
     """Take a person's correction of a lead that they named."""
     capture = ask.capture
     assert capture is not None
@@ -120,8 +120,16 @@ def _correct(batch: Batch, ask: Ask, lead_id: UUID) -> Answer:
     if owners - {before.lead_id}:
         return Problem(409, "Another lead has it", "Another lead has this identifier. Merge the two leads instead.")
     ask.origin = before.lead_id
-    lead = batch.put(before.lead_id, lambda known: domain.learn(known, capture))
-    batch.people.claim(ask.identifiers, before.lead_id)
+    batch.people.claim([one for one in ask.identifiers if not one.is_phone], before.lead_id)
+    email = capture.personal.get("email") or before.personal.get("email")
+    for phone in ask.identifiers:
+        if phone.is_phone:
+            emails = {keeper.digest(Kind.EMAIL, email)} if email else set()
+            for change in batch.people.tell(phone, emails, before.lead_id):
+                batch.apply(change, at=ask.received_at)
+    before = batch.leads[batch.people.survivor(before.lead_id)]
+    payloads.check_size({**before.attributes, **capture.attributes})
+    lead = batch.put(ask.origin, lambda known: domain.learn(known, capture))
     changed = domain.changed_fields(before, lead)
     return _keep(batch, ask, lead, Outcome.UPDATED if changed else Outcome.DUPLICATE, changed)
 
@@ -182,7 +190,7 @@ def _accept_fact(batch: Batch, ask: Ask, fact: Fact, known: dict[FactKey, Any]) 
         "connection_id": ask.connection_id,
         "external_id": fact.external_id,
         "lead_id": origin,
-        "waits_for": None if lead is not None else ask.identifiers[0].digest,
+        "waits_for": [] if lead is not None else [one.digest for one in ask.identifiers],
         "occurred_at": fact.occurred_at,
         "received_at": ask.received_at,
         "live": fact.live,
@@ -230,13 +238,14 @@ async def _release_waiting(conn: Connection, keeper: Vault, batch: Batch) -> Non
     leads = {one.digest: batch.people.owners[one] for one in batch.people.claimed}
     if not leads:
         return
-    early = [row for row in batch.facts if row["waits_for"] in leads]
+    early = [row for row in batch.facts if not leads.keys().isdisjoint(row["waits_for"])]
     waiting = await store_events.take_waiting(conn, leads)
     for row in waiting:
         row["hides"] = keeper.open_json(row["hidden"]) if row["hidden"] is not None else {}
     batch.settled += waiting
     for row in sorted([*waiting, *early], key=lambda one: (one["occurred_at"], one["fact_id"])):
-        row["lead_id"], row["waits_for"] = leads[row["waits_for"]], None
+        row["lead_id"] = leads[next(digest for digest in row["waits_for"] if digest in leads)]
+        row["waits_for"] = []
         if "ask" in row:
             row["ask"].origin = row["lead_id"]
         _announce_fact(batch, row)
@@ -262,7 +271,7 @@ def _sealed_body(keeper: Vault, batch: Batch, ask: Ask, answer: Mapping[str, Any
     """Seal what came: with its lead's key; without a lead there is no key that an erasure could destroy but ours."""
     if answer["outcome"] == Outcome.ERASED:
         return None
-    text = ask.raw.decode(errors="replace")
+    body = bodies.as_json(ask.raw)
     if ask.origin is None:
-        return keeper.seal_secret(text)
-    return vault.seal(batch.keys[ask.origin], ask.origin, text)
+        return keeper.seal_json(body)
+    return vault.seal(batch.keys[ask.origin], ask.origin, body)

@@ -10,9 +10,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from backbone import database, outbox, pages, security, times
+from backbone import database, outbox, pages, security
 from backbone.problem import Problem
-from lead_intake import connections, domain, erasing, hygiene, joining, payloads, store, store_identity
+from lead_intake import connections, erasing, hygiene, joining, payloads, showing, store, store_identity
 from lead_intake.doors import json_response, read_body
 from lead_intake.identity import Identifier, Kind
 from lead_intake.intaking import Flusher
@@ -53,7 +53,7 @@ def router(settings: Settings, db: database.Database, vault: Vault, out: outbox.
     async def show(caller: Reading, lead_id: UUID) -> dict[str, Any]:
         """Show a lead; a merged one too, with `merged_into`."""
         async with db.reading() as conn:
-            return await _shown(conn, vault, lead_id, caller)
+            return (await showing.shown(conn, vault, [await _own(conn, lead_id, caller)]))[0]
 
     @api.get("/v1/leads")
     async def find(
@@ -66,38 +66,35 @@ def router(settings: Settings, db: database.Database, vault: Vault, out: outbox.
         updated_since: Annotated[str | None, Query(max_length=40)] = None,
         spam: bool | None = None,
     ) -> dict[str, Any]:
-        """Find leads by one of their identifiers, or list them in the order of their changes."""
+        """Find leads by one of their identifiers, or list them in the order of their changes; a rep finds own ones."""
         async with db.reading() as conn:
             identifiers = await _asked_identifiers(conn, vault, email, phone, external_id, connection_id)
             if identifiers is not None:
-                lead_ids = await store_identity.find(conn, identifiers)
-                return pages.answer([await _shown(conn, vault, lead_id, caller) for lead_id in lead_ids])
-            if caller.role in ("rep", "sdr"):
-                raise Problem(
-                    403, "Not yours to list", "A rep asks for a lead by its id, e-mail, phone or external id."
-                )
+                rows = await store.rows(conn, await store_identity.find(conn, identifiers), rep_id=_rep(caller))
+                return pages.answer(await showing.shown(conn, vault, rows))
             rows = await store.page(
                 conn,
+                rep_id=_rep(caller),
                 after_seq=asked.after[0] if asked.after else 0,
                 updated_since=payloads.instant(updated_since, "updated_since"),
                 spam=spam,
                 limit=asked.limit,
             )
-            items = [await _shown(conn, vault, row["lead_id"], caller) for row in rows]
+            items = await showing.shown(conn, vault, rows)
         return pages.answer(items, pages.cursor(rows[-1]["seq"]) if len(rows) == asked.limit else None)
 
     @api.patch("/v1/leads/{lead_id}")
     async def correct(request: Request, caller: Reading, lead_id: UUID) -> Response:
         """Correct a lead: what a person says is kept as verified, field by field."""
         async with db.reading() as conn:
-            await _shown(conn, vault, lead_id, caller)
+            await _own(conn, lead_id, caller)
         raw = await read_body(request)
         post = payloads.decode(raw, _CORRECTION)
         ask = reader.lead(post, now=datetime.now(UTC), raw=raw, verified=True)
         ask.lead_id = lead_id
         await flusher.take([ask])
         async with db.reading() as conn:
-            return json_response(await _shown(conn, vault, lead_id, caller), 200)
+            return json_response((await showing.shown(conn, vault, [await _own(conn, lead_id, caller)]))[0], 200)
 
     @api.post("/v1/leads/{lead_id}/merge")
     async def merge(_: Marketing, lead_id: UUID, body: OtherLead) -> dict[str, Any]:
@@ -157,34 +154,16 @@ async def _asked_identifiers(
     return [Identifier(kind, vault.digest(kind, external_id)) for kind in kinds]
 
 
-async def _shown(conn: database.Connection, vault: Vault, lead_id: UUID, caller: security.Caller) -> dict[str, Any]:
+async def _own(conn: database.Connection, lead_id: UUID, caller: security.Caller) -> Any:
+    """Return the row of a lead that the caller may see. Problem 404 or 403 for another."""
     row = await store.row(conn, lead_id)
     if row is None:
         raise Problem(404, "No such lead", "Send the id that POST /v1/leads answered with.")
     if not caller.owns(await store.owner(conn, row["merged_into"] or lead_id)):
         raise Problem(403, "Not your lead", "A rep sees own leads only.")
-    keys = await vault.fetch([lead_id])
-    lead = store.lead_of(row, keys.get(lead_id))
-    merged_from = await store.merged_from(conn, lead_id)
-    shown: dict[str, Any] = {name: lead.known.get(name) for name in domain.READABLE}
-    shown |= {name: lead.personal.get(name) for name in domain.SEALED}
-    external = next((value for connection, value in lead.external_ids if connection == DIRECT), None)
-    return {
-        "lead_id": str(lead_id),
-        **shown,
-        "spam": bool(lead.known.get("spam")),
-        "test": bool(lead.known.get("test")),
-        "external_id": external or (lead.external_ids[0][1] if lead.external_ids else None),
-        "external_ids": [{"connection_id": one, "external_id": value} for one, value in lead.external_ids],
-        "attributes": lead.attributes,
-        "first_touch": lead.first_touch or None,
-        "last_touch": lead.last_touch or None,
-        "consent": await store.consents(conn, [lead_id, *merged_from]),
-        "live": lead.live,
-        "occurred_at": times.text(lead.created_at),
-        "created_at": times.text(lead.recorded_at),
-        "updated_at": times.text(row["updated_at"]),
-        "merged_into": str(row["merged_into"]) if row["merged_into"] else None,
-        "merged_from": [str(one) for one in merged_from],
-        "erased_at": times.text(row["erased_at"]) if row["erased_at"] else None,
-    }
+    return row
+
+
+def _rep(caller: security.Caller) -> str | None:
+    """Return whose leads alone the caller sees, None for all."""
+    return (caller.rep or "") if caller.role in ("rep", "sdr") else None

@@ -1,10 +1,11 @@
 """Connections: made, shown, changed, closed, and their secrets rotated."""
 
+import base64
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from backbone import database, idempotency, ids, pages, security
@@ -13,7 +14,17 @@ from lead_intake import connections
 from lead_intake.settings import Settings
 from lead_intake.vaulting import Vault
 
-Marketing = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
+Marketing = Annotated[security.Caller, Depends(security.allow("marketing"))]
+Reading = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
+
+
+def _plain(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("contains a NUL character")
+    return text
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 
 
 class _Body(BaseModel):
@@ -24,7 +35,7 @@ class NewConnection(_Body):
     """A way in for a marketing tool."""
 
     provider: str
-    name: Annotated[str, Field(min_length=1, max_length=200)]
+    name: Name
     secret: Annotated[str | None, Field(min_length=1, max_length=500)] = None
     settings: dict[str, Any] = {}
 
@@ -32,7 +43,7 @@ class NewConnection(_Body):
 class ChangedConnection(_Body):
     """What may be changed of it."""
 
-    name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    name: Name | None = None
     settings: dict[str, Any] | None = None
 
 
@@ -49,6 +60,12 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
             "hook_url": f"{settings.public_url.rstrip('/')}/v1/hooks/{connection.connection_id}",
             **({"secret": connection.secrets[0]} if secret else {}),
         }
+
+    def close(body: Any) -> str:
+        return base64.b64encode(vault.seal_json(body)).decode()
+
+    def reopen(kept: str) -> Any:
+        return vault.open_json(base64.b64decode(kept))
 
     @api.post("", status_code=201)
     async def create(request: Request, caller: Marketing, body: NewConnection) -> Response:
@@ -68,10 +85,10 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
             await connections.add(conn, vault, made)
             return idempotency.Answer(201, shown(made, secret=True))
 
-        return await idempotency.answer(db, request, caller, act)
+        return await idempotency.answer(db, request, caller, act, close=close, reopen=reopen)
 
     @api.get("")
-    async def list_all(_: Marketing, asked: pages.Asked) -> dict[str, Any]:
+    async def list_all(_: Reading, asked: pages.Asked) -> dict[str, Any]:
         """List connections, without secrets."""
         after = asked.after[0] if asked.after else ""
         async with db.reading() as conn:
@@ -80,7 +97,7 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
         return pages.answer([shown(one) for one in found], more)
 
     @api.get("/{connection_id}")
-    async def show(_: Marketing, connection_id: str) -> dict[str, Any]:
+    async def show(_: Reading, connection_id: str) -> dict[str, Any]:
         """Show a connection, without its secret."""
         async with db.reading() as conn:
             found = await connections.find(conn, vault, connection_id)
@@ -112,16 +129,20 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
         forget(connection_id)
 
     @api.post("/{connection_id}/rotate-secret")
-    async def rotate(_: Marketing, connection_id: str) -> dict[str, Any]:
+    async def rotate(request: Request, caller: Marketing, connection_id: str) -> Response:
         """Make a new secret; the present one stays good until the next rotation."""
-        async with db.transaction() as conn:
+
+        async def act(conn: database.Connection) -> idempotency.Answer:
             found = await connections.find(conn, vault, connection_id)
             if found is None:
                 raise _no_connection()
             secret = connections.new_secret(found.provider)
             await connections.rotate(conn, vault, connection_id, secret)
+            return idempotency.Answer(200, {"id": connection_id, "secret": secret})
+
+        answer = await idempotency.answer(db, request, caller, act, close=close, reopen=reopen)
         forget(connection_id)
-        return {"id": connection_id, "secret": secret}
+        return answer
 
     return api
 

@@ -1,5 +1,6 @@
 """What came in, as it came, and reading it once more after an adapter was mended."""
 
+import base64
 from datetime import UTC
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from backbone import database, security, times
 from backbone.problem import Problem
-from lead_intake import erasing, reparsing, store_events
+from lead_intake import bodies, erasing, reparsing, store_events
 from lead_intake.hooks import Hooks
 from lead_intake.vaulting import Vault
 
@@ -45,7 +46,7 @@ def router(db: database.Database, vault: Vault, hooks: Hooks) -> APIRouter:
             "reason": row["reason"],
             "received_at": times.text(row["received_at"]),
             "headers": row["headers"],
-            "body": await erasing.opened(vault, row),
+            **_shown(await erasing.opened(vault, row)),
         }
 
     @api.post("/{event_id}/reparse")
@@ -70,6 +71,14 @@ def router(db: database.Database, vault: Vault, hooks: Hooks) -> APIRouter:
         return counts
 
     return api
+
+
+def _shown(body: bytes | None) -> dict[str, str | None]:
+    """Show a body as text, and what is no text in base64 beside it."""
+    said = bodies.as_json(body) if body is not None else None
+    if body is None or isinstance(said, str):
+        return {"body": said if isinstance(said, str) else None}
+    return {"body": body.decode(errors="replace"), "body_base64": base64.b64encode(body).decode()}
 
 
 def _no_event() -> Problem:

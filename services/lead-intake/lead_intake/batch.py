@@ -184,8 +184,8 @@ async def _write_facts(conn: Connection, keeper: Vault, batch: Batch) -> None:
         given = []
         for event_id, sealed in await store_events.bodies(conn, list(leads)):
             lead_id = leads[event_id]
-            text = keeper.open_secret(sealed)
-            given.append((event_id, lead_id, vault.seal(batch.keys[lead_id], lead_id, text)))
+            body = keeper.open_json(sealed)
+            given.append((event_id, lead_id, vault.seal(batch.keys[lead_id], lead_id, body)))
         await store_events.give_bodies(conn, given)
 
 

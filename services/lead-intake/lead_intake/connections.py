@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from backbone import database
 from backbone.problem import Pointer, Problem
 from lead_intake import hygiene, providers
@@ -55,8 +57,17 @@ def check(provider: str, settings: Mapping[str, Any]) -> None:
         for name, (is_right, words) in _RULES.items()
         if name in settings and not is_right(settings[name])
     ]
-    if wrong:
+    if wrong or not _can_be_kept(settings):
+        wrong = wrong or [Pointer("/settings", "contains a character that no text is kept with")]
         raise Problem(422, "Not valid", "Correct the settings that `errors` points at.", errors=wrong)
+
+
+def _can_be_kept(settings: Mapping[str, Any]) -> bool:
+    """Say whether JSON can be made of it that a database holds: no NUL, no half of a character."""
+    try:
+        return b"\\u0000" not in msgspec.json.encode(settings)
+    except UnicodeEncodeError:
+        return False
 
 
 def _is_mapping(value: Any) -> bool:
@@ -87,7 +98,7 @@ _RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
 
 def check_secret(provider: str, secret: str) -> None:
     """Refuse a secret that the provider's signatures cannot be made with."""
-    if "\x00" in secret or not providers.PROVIDERS[provider].is_secret(secret):
+    if "\x00" in secret or not _can_be_kept({"secret": secret}) or not providers.PROVIDERS[provider].is_secret(secret):
         place = Pointer("/secret", "not of the form that this provider takes")
         raise Problem(422, "Not a secret", "Leave `secret` out, and one is made.", errors=[place])
 

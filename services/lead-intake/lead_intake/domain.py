@@ -10,6 +10,9 @@ from uuid import UUID
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """A sender's clock may be this far ahead; what it says is then taken for now."""
 SEALED: Final = ("email", "phone", "first_name", "last_name")
+TEST: Final = "test"
+MARKS: Final = ("spam", TEST)
+"""Of two leads that are one person these hold only where they held of both."""
 READABLE: Final = (
     "company",
     "website",
@@ -103,7 +106,9 @@ class Capture:
 
 def begin(lead_id: UUID, capture: Capture) -> Lead:
     """Return the lead that a first capture makes."""
-    return learn(Lead(lead_id=lead_id, created_at=capture.occurred_at, recorded_at=capture.received_at), capture)
+    marks = {mark: True for mark in MARKS if capture.known.get(mark)}
+    empty = Lead(lead_id=lead_id, known=marks, created_at=capture.occurred_at, recorded_at=capture.received_at)
+    return learn(empty, capture)
 
 
 def learn(lead: Lead, capture: Capture) -> Lead:
@@ -111,6 +116,9 @@ def learn(lead: Lead, capture: Capture) -> Lead:
     keep = frozenset() if capture.verified else lead.verified
     known = {**lead.known, **{name: value for name, value in capture.known.items() if name not in keep}}
     personal = {**lead.personal, **{name: value for name, value in capture.personal.items() if name not in keep}}
+    if known.get(TEST) and not (lead.known.get(TEST) and capture.known.get(TEST)):
+        # Made up is only who was never anything else.
+        del known[TEST]
     said = frozenset((*capture.known, *capture.personal)) if capture.verified else frozenset()
     touch = dict(capture.attribution)
     first, last = lead.first_touch, lead.last_touch
@@ -142,9 +150,11 @@ def unite(survivor: Lead, merged: Lead) -> Lead:
     touches = [touch for touch in (survivor.first_touch, merged.first_touch) if touch]
     latest = [touch for touch in (survivor.last_touch, merged.last_touch) if touch]
     arrivals = [at for at in (survivor.arrived_at, merged.arrived_at) if at is not None]
+    marks = {mark: True for mark in MARKS if survivor.known.get(mark) and merged.known.get(mark)}
+    unmarked = {name: value for name, value in {**merged.known, **survivor.known}.items() if name not in MARKS}
     return replace(
         survivor,
-        known={**merged.known, **survivor.known},
+        known={**unmarked, **marks},
         personal={**merged.personal, **survivor.personal},
         attributes={**merged.attributes, **survivor.attributes},
         hidden=survivor.hidden | merged.hidden,

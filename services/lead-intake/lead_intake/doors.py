@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from backbone import idempotency, security
 from backbone.problem import Pointer, Problem
-from lead_intake import payloads, repeating
+from lead_intake import bodies, payloads, repeating
 from lead_intake.asks import Ask, BatchKey
 from lead_intake.intaking import Flusher
 from lead_intake.payloads import EngagementPost, LeadPost, TouchPost
@@ -23,7 +23,8 @@ from lead_intake.reading import Reader
 from lead_intake.settings import Settings
 from lead_intake.vaulting import Vault
 
-_POSTERS: Final = security.allow("integration", "manager", "marketing", "rep", "sdr")
+_TOOLS: Final = security.allow("integration")
+_PEOPLE_TOO: Final = security.allow("integration", "rep", "sdr")
 _encode: Final = msgspec.json.Encoder().encode
 _NESTED: Final = msgspec.json.Decoder(dict[str, list[Any]])
 
@@ -35,20 +36,34 @@ class _Shape:
     """What a route takes."""
 
     plural: str
+    posters: security.Allow
     post: type[msgspec.Struct]
     decoder: "msgspec.json.Decoder[Any]"
     read: Read
 
 
 _SHAPES: Final = (
-    _Shape("leads", LeadPost, msgspec.json.Decoder(LeadPost), lambda r, p, now, raw: r.lead(p, now=now, raw=raw)),
+    _Shape(
+        "leads",
+        _PEOPLE_TOO,
+        LeadPost,
+        msgspec.json.Decoder(LeadPost),
+        lambda r, p, now, raw: r.lead(p, now=now, raw=raw),
+    ),
     _Shape(
         "engagements",
+        _TOOLS,
         EngagementPost,
         msgspec.json.Decoder(EngagementPost),
         lambda r, p, now, raw: r.engagement(p, now=now, raw=raw),
     ),
-    _Shape("touches", TouchPost, msgspec.json.Decoder(TouchPost), lambda r, p, now, raw: r.touch(p, now=now, raw=raw)),
+    _Shape(
+        "touches",
+        _PEOPLE_TOO,
+        TouchPost,
+        msgspec.json.Decoder(TouchPost),
+        lambda r, p, now, raw: r.touch(p, now=now, raw=raw),
+    ),
 )
 
 
@@ -59,13 +74,13 @@ def routes(settings: Settings, vault: Vault, flusher: Flusher) -> list[Route]:
     )
     made: list[Route] = []
     for shape in _SHAPES:
-        made.append(_route(f"/v1/{shape.plural}", _single(shape, reader, flusher)))
-        made.append(_route(f"/v1/{shape.plural}/batch", _batch(shape, reader, flusher)))
+        made.append(_route(f"/v1/{shape.plural}", shape, _single(shape, reader, flusher)))
+        made.append(_route(f"/v1/{shape.plural}/batch", shape, _batch(shape, reader, flusher)))
     return made
 
 
-def _route(path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
-    endpoint.states_role = _POSTERS  # type: ignore[attr-defined]
+def _route(path: str, shape: _Shape, endpoint: Callable[[Request], Awaitable[Response]]) -> Route:
+    endpoint.states_role = shape.posters  # type: ignore[attr-defined]
     return Route(path, endpoint, methods=["POST"])
 
 
@@ -75,16 +90,13 @@ def json_response(body: Any, status: int = 202) -> Response:
 
 
 async def read_body(request: Request) -> bytes:
-    """Read the whole body; a sender that hangs up gets nothing and leaves nothing."""
-    try:
-        return await request.body()
-    except ClientDisconnect:
-        raise Problem(400, "Incomplete", "The connection ended before the body did. Send it again.") from None
+    """Read the whole body, unpacked."""
+    return bodies.unpacked(request, await bodies.read(request))
 
 
 def _single(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request], Awaitable[Response]]:
     async def post(request: Request) -> Response:
-        caller = await _POSTERS.admit(request)
+        caller = await shape.posters.admit(request)
         raw = await read_body(request)
         ask = shape.read(reader, payloads.decode(raw, shape.decoder), datetime.now(UTC), raw)
         _check_caller(caller, ask)
@@ -98,7 +110,7 @@ def _single(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Reques
 
 def _batch(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request], Awaitable[Response]]:
     async def post(request: Request) -> Response:
-        caller = await _POSTERS.admit(request)
+        caller = await shape.posters.admit(request)
         raw = await read_body(request)
         items = payloads.decode(raw, _NESTED).get(shape.plural)
         if items is None or not 1 <= len(items) <= payloads.MOST_IN_A_BATCH:

@@ -16,7 +16,7 @@ from backbone import database, ids, subjects, times, vault
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
 from backbone.problem import Problem
-from lead_intake import events, store, store_identity
+from lead_intake import bodies, events, store, store_identity
 from lead_intake.vaulting import Vault
 
 SERVICES: Final = ("intake", "qualification", "routing", "sla", "forecast", "notifications", "console")
@@ -120,14 +120,13 @@ async def report(conn: Connection, erasure_id: UUID) -> dict[str, Any]:
     }
 
 
-async def opened(keeper: Vault, row: Any) -> str | None:
+async def opened(keeper: Vault, row: Any) -> bytes | None:
     """Return the body of an accepted request, None when its lead was erased."""
     if row["sealed"] is None:
         return None
     if row["lead_id"] is None:
-        return keeper.open_secret(row["sealed"])
+        return bodies.from_json(keeper.open_json(row["sealed"]))
     key = (await keeper.fetch([row["lead_id"]])).get(row["lead_id"])
     if key is None:
         return None
-    body: str = vault.open_sealed(key, row["lead_id"], row["sealed"])
-    return body
+    return bodies.from_json(vault.open_sealed(key, row["lead_id"], row["sealed"]))

@@ -4,10 +4,12 @@ A delivery whose signature is right is never refused for what is in it: what can
 for a sender told 4xx does not come again.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -17,10 +19,10 @@ from starlette.routing import Route
 
 from backbone import database, ids, problem
 from backbone.problem import Problem
-from lead_intake import connections, providers
+from lead_intake import bodies, connections, providers
 from lead_intake.asks import Ask
 from lead_intake.connections import Connection
-from lead_intake.doors import json_response, read_body
+from lead_intake.doors import json_response
 from lead_intake.forms import form
 from lead_intake.intaking import Flusher
 from lead_intake.providers import Delivery, Meaning
@@ -48,7 +50,7 @@ class _Bucket:
     def take(self) -> float:
         """Take a token; returns how many seconds are missing to the next one, 0 when there was one."""
         now = time.monotonic()
-        self.tokens = min(2 * self.rate, self.tokens + (now - self.filled_at) * self.rate)
+        self.tokens = min(max(1.0, 2 * self.rate), self.tokens + (now - self.filled_at) * self.rate)
         self.filled_at = now
         if self.tokens < 1:
             return (1 - self.tokens) / self.rate
@@ -82,18 +84,11 @@ class Hooks:
         in_milliseconds = any(name.startswith("x-hubspot-signature") for name in request.headers)
         connection = await self.connection(request.path_params["connection_id"], in_milliseconds=in_milliseconds)
         provider = providers.PROVIDERS[connection.provider]
-        bucket = self._buckets.setdefault(
-            connection.connection_id, _Bucket(self.settings.rate_per_second, 2 * self.settings.rate_per_second)
-        )
-        if (missing := bucket.take()) > 0:
-            after = str(max(1, round(missing))) if provider.retry_after == "1" else str(max(1, round(missing * 1000)))
-            raise Problem(429, "Too fast", "Send more slowly; this one again later.", headers={"Retry-After": after})
-        body = await read_body(request)
         delivery = Delivery(
             method=request.method,
             url=self.settings.public_url.rstrip("/") + _target(request),
             headers=dict(request.headers.items()),
-            body=body,
+            body=await bodies.read(request),
         )
         if not _is_signed(provider.verify, delivery, connection.secrets):
             raise Problem(
@@ -101,13 +96,23 @@ class Hooks:
                 "Wrong signature",
                 "Check that the sender uses this connection's secret and its hook URL unchanged.",
             )
-        asks = self.asks(connection, delivery, now=datetime.now(UTC))
+        # Only what is signed counts: else anybody who knows the address could keep the sender out.
+        self._check_rate(connection, in_milliseconds=provider.retry_after != "1")
+        delivery, unreadable = _unpacked(request, delivery)
+        asks = self.asks(connection, delivery, now=datetime.now(UTC), unreadable=unreadable)
         try:
             return json_response({"events": await self._accept(asks)})
         except Problem as error:
             if error.status == 503:
                 error.headers["Retry-After"] = provider.retry_after
             raise
+
+    def _check_rate(self, connection: Connection, *, in_milliseconds: bool) -> None:
+        rate = self.settings.rate_per_second
+        bucket = self._buckets.setdefault(connection.connection_id, _Bucket(rate, max(1.0, 2 * rate)))
+        if (missing := bucket.take()) > 0:
+            after = str(max(1, math.ceil(missing * 1000 if in_milliseconds else missing)))
+            raise Problem(429, "Too fast", "Send more slowly; this one again later.", headers={"Retry-After": after})
 
     async def _accept(self, asks: Sequence[Ask]) -> list[Mapping[str, Any]]:
         """Accept the events; one that is refused is kept instead, for its sender may never send it again."""
@@ -144,7 +149,9 @@ class Hooks:
         """Read the connection anew at its next delivery."""
         self._known.pop(connection_id, None)
 
-    def asks(self, connection: Connection, delivery: Delivery, *, now: datetime) -> list[Ask]:
+    def asks(
+        self, connection: Connection, delivery: Delivery, *, now: datetime, unreadable: str | None = None
+    ) -> list[Ask]:
         """Read a delivery that was received at `now`."""
         reader = Reader(
             vault=self.vault,
@@ -159,7 +166,7 @@ class Hooks:
             for name, value in delivery.headers.items()
         }
         asks: list[Ask] = []
-        meanings = _understand(delivery, connection)
+        meanings = [Meaning(held_because=unreadable)] if unreadable else _understand(delivery, connection)
         for meaning in meanings:
             # Each event keeps its own part, so that erasing one person erases nothing of another, and all of the one.
             raw = delivery.body if len(meanings) == 1 else msgspec.json.encode(meaning.part)
@@ -180,6 +187,16 @@ def _is_signed(verify: Verify, delivery: Delivery, secrets: Sequence[str]) -> bo
         except Exception:  # noqa: BLE001, S112 - whatever a malformed signature does to the check, it is not right
             continue
     return False
+
+
+def _unpacked(request: Request, delivery: Delivery) -> tuple[Delivery, str | None]:
+    """Return the delivery with its body unpacked, or as it is and why it cannot be."""
+    try:
+        return replace(delivery, body=bodies.unpacked(request, delivery.body)), None
+    except Problem as error:
+        if error.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise
+        return delivery, "the body is in a Content-Encoding that cannot be read"
 
 
 def _target(request: Request) -> str:
@@ -209,7 +226,7 @@ def _read(reader: Reader, meaning: Meaning, now: datetime, raw: bytes) -> list[A
     asks: list[Ask] = []
     try:
         for post in meaning.leads:
-            ask = reader.lead(post, now=now, raw=raw)
+            ask = reader.lead(post, now=now, raw=raw, test=meaning.test)
             ask.dedupe = meaning.dedupe
             asks.append(ask)
         asks += [reader.engagement(post, now=now, raw=raw) for post in meaning.engagements]

@@ -31,7 +31,7 @@ def _suffixes() -> PublicSuffixList:
 
 
 def email(text: str) -> str | None:
-    """Return the address lower-cased and in its normal form, None for what is none (RFC 5321: 64 and 254 characters)."""
+    """Return the address lower-cased, in its normal form; None for what is none (RFC 5321: 64 and 254 characters)."""
     text = text.strip()
     if not text or len(text) > LONGEST_EMAIL:
         return None
@@ -106,9 +106,18 @@ def has_address(value: Any) -> bool:
     return isinstance(value, list) and any(map(has_address, value))
 
 
+def is_personal(name: str, value: Any) -> bool:
+    """Say whether a name, or any name within the value, is one of personal data."""
+    if is_personal_name(name):
+        return True
+    if isinstance(value, Mapping):
+        return any(is_personal(inner, value[inner]) for inner in value)
+    return isinstance(value, list) and any(is_personal("", inner) for inner in value)
+
+
 def is_personal_name(name: str) -> bool:
     """Say whether marketing tools keep personal data under this name: numbers, addresses, accounts of a person."""
-    plain = name.lower().removeprefix("hs_").replace("_", "").replace("-", "").replace(" ", "")
+    plain = name.lower().removeprefix("hs_").removeprefix("form_").replace("_", "").replace("-", "").replace(" ", "")
     return plain in _PERSONAL_NAMES or any(part in plain for part in _PERSONAL_PARTS)
 
 

@@ -158,6 +158,10 @@ class People:
                 self.owners[one] = lead
                 self.claimed.append(one)
 
+    def tell(self, phone: Identifier, emails: set[bytes], lead: UUID) -> list[Join | Part]:
+        """Note that a lead has a phone, as a person says who corrects it; `emails` are those that the lead has."""
+        return [*self._hear(phone, emails), *self._hold(phone, lead)]
+
     def join(self, edge: Edge) -> list[Join]:
         """Note that two leads are one person; the older one survives."""
         self.edges.add(edge)

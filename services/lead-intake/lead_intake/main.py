@@ -1,7 +1,7 @@
 """What runs in a process of lead-intake."""
 
 from backbone import database, process
-from lead_intake import api, api_connections, api_events, consumer, doors, erasing
+from lead_intake import api, api_connections, api_events, consumer, describing, doors, erasing
 from lead_intake.hooks import Hooks
 from lead_intake.intaking import Flusher
 from lead_intake.settings import Settings
@@ -23,6 +23,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.app.include_router(api_connections.router(settings, service.database, vault, hooks.forget))
     service.app.include_router(api_events.router(service.database, vault, hooks))
     service.app.include_router(api.router(settings, service.database, vault, service.outbox, flusher))
+    describing.publish(service.app)
     service.work("flusher", flusher.run)
     service.work("erasures", erasing.finishing(service.database, vault, service.outbox))
     # Kafka being away must not keep leads out, so readiness does not ask for the consumer.

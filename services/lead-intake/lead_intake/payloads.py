@@ -22,6 +22,9 @@ LARGEST_ATTRIBUTES: Final = 128 * 1024
 LARGEST_NUMBER: Final = 10**300
 MOST_MONEY: Final = 10**15
 
+STAGES: Final = ("new", "nurture", "mql", "srl", "sql", "customer", "disqualified")
+MOST_CONSENTS: Final = 50
+
 T = TypeVar("T")
 
 
@@ -61,7 +64,7 @@ class LeadPost(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     stage: Literal["new", "nurture", "mql", "srl", "sql", "customer", "disqualified"] | None = None
     status: str | None = None
     disqualified_reason: str | None = None
-    consent: tuple[Consent, ...] = ()
+    consent: Annotated[tuple[Consent, ...], msgspec.Meta(max_length=MOST_CONSENTS)] = ()
     attributes: dict[str, Any] = {}
     live: bool = False
     keep: bool = False

@@ -38,10 +38,10 @@ class Reader:
         names = frozenset(DEFAULT_SEALED if configured is None else configured)
         found = {name for name, value in said.items() if name in names or hygiene.has_address(value)}
         if self.lenient:
-            found |= {name for name in said if hygiene.is_personal_name(name)}
+            found |= {name for name, value in said.items() if hygiene.is_personal(name, value)}
         return frozenset(found)
 
-    def lead(self, post: LeadPost, *, now: datetime, raw: bytes, verified: bool = False) -> Ask:
+    def lead(self, post: LeadPost, *, now: datetime, raw: bytes, verified: bool = False, test: bool = False) -> Ask:
         """Return the event of a post. Problem 422 for what cannot be."""
         kept: dict[str, Any] = {}
         sent = post
@@ -52,13 +52,18 @@ class Reader:
         email, phone = self._email(post.email), self._phone(post.phone, post.country)
         connection = post.connection_id or self.connection_id
         identifiers = self._identifiers(email, phone, post.external_id, connection)
-        if not identifiers and not verified:
+        if verified:
+            # A phone that a correction brings alone does not name the lead: its id does.
+            identifiers = [one for one in identifiers if one.kind != Kind.ALONE]
+        elif not identifiers:
             self._email(sent.email), self._phone(sent.phone, sent.country)
             raise payloads.invalid(Pointer("/", "one of email, phone, external_id is required"))
         personal = {"email": email, "phone": phone, "first_name": post.first_name, "last_name": post.last_name}
         attributes = {**post.attributes, **kept}
+        if kept:
+            payloads.check_size(attributes)
         capture = Capture(
-            known=self._known(post, email),
+            known={**self._known(post, email), **({"test": True} if test else {})},
             personal={name: value for name, value in personal.items() if value},
             attributes=attributes,
             hidden=self._hidden(attributes) | (frozenset(kept) & leniency.PERSONAL),

@@ -121,18 +121,51 @@ async def row(conn: Connection, lead_id: UUID) -> Any:
 
 async def merged_from(conn: Connection, lead_id: UUID) -> list[UUID]:
     """Return the leads that this one stands for."""
-    rows = await conn.fetch("SELECT lead_id FROM lead WHERE merged_into = $1 ORDER BY lead_id", lead_id)
-    return [found[0] for found in rows]
+    return (await merged_from_each(conn, [lead_id]))[lead_id]
+
+
+async def merged_from_each(conn: Connection, lead_ids: Sequence[UUID]) -> dict[UUID, list[UUID]]:
+    """Return for each lead those that it stands for."""
+    found: dict[UUID, list[UUID]] = {lead_id: [] for lead_id in lead_ids}
+    for survivor, lead_id in await conn.fetch(
+        "SELECT merged_into, lead_id FROM lead WHERE merged_into = ANY($1::uuid[]) ORDER BY lead_id", lead_ids
+    ):
+        found[survivor].append(lead_id)
+    return found
+
+
+_OWN = (
+    "($1::text IS NULL OR EXISTS (SELECT FROM lead_owner o"
+    " WHERE o.rep_id = $1 AND o.lead_id = coalesce(lead.merged_into, lead.lead_id)))"
+)
+
+
+async def rows(conn: Connection, lead_ids: Sequence[UUID], *, rep_id: str | None) -> list[Any]:
+    """Return the leads' rows; of a rep, those that are theirs."""
+    found: list[Any] = await conn.fetch(
+        f"SELECT {_LEAD} FROM lead WHERE {_OWN} AND lead_id = ANY($2::uuid[]) ORDER BY lead_id",  # noqa: S608
+        rep_id,
+        lead_ids,
+    )
+    return found
 
 
 async def page(
-    conn: Connection, *, after_seq: int, updated_since: datetime | None, spam: bool | None, limit: int
+    conn: Connection,
+    *,
+    rep_id: str | None,
+    after_seq: int,
+    updated_since: datetime | None,
+    spam: bool | None,
+    limit: int,
 ) -> list[Any]:
-    """Return rows in the order of their changes."""
+    """Return rows in the order of their changes; of a rep, those that are theirs."""
     rows: list[Any] = await conn.fetch(
-        f"SELECT {_LEAD}, seq FROM lead WHERE seq > $1 AND ($2::timestamptz IS NULL OR updated_at >= $2)"  # noqa: S608
-        " AND ($3::boolean IS NULL OR coalesce((known->>'spam')::boolean, false) = $3) AND erased_at IS NULL"
-        " ORDER BY seq LIMIT $4",
+        f"SELECT {_LEAD}, seq FROM lead WHERE {_OWN} AND seq > $2"  # noqa: S608
+        " AND ($3::timestamptz IS NULL OR updated_at >= $3)"
+        " AND ($4::boolean IS NULL OR coalesce((known->>'spam')::boolean, false) = $4) AND erased_at IS NULL"
+        " ORDER BY seq LIMIT $5",
+        rep_id,
         after_seq,
         updated_since,
         spam,
@@ -141,14 +174,14 @@ async def page(
     return rows
 
 
-async def consents(conn: Connection, lead_ids: Iterable[UUID]) -> list[dict[str, Any]]:
-    """Return what the leads allowed, in order."""
-    rows = await conn.fetch(
-        "SELECT purpose, basis, granted, at, text_version FROM consent WHERE lead_id = ANY($1::uuid[])"
+async def consents(conn: Connection, lead_ids: Iterable[UUID]) -> list[tuple[UUID, dict[str, Any]]]:
+    """Return what the leads allowed, in order, each with its lead."""
+    found = await conn.fetch(
+        "SELECT lead_id, purpose, basis, granted, at, text_version FROM consent WHERE lead_id = ANY($1::uuid[])"
         " ORDER BY at, consent_id",
         list(lead_ids),
     )
-    return [{**dict(found), "at": times.text(found["at"])} for found in rows]
+    return [(one[0], {**dict(list(one.items())[1:]), "at": times.text(one["at"])}) for one in found]
 
 
 async def add_consents(conn: Connection, said: Sequence[tuple[UUID, Mapping[str, Any]]]) -> None:

@@ -68,20 +68,28 @@ async def find_facts(conn: Connection, keys: Sequence[tuple[str, str, str]]) -> 
 
 async def add_facts(conn: Connection, facts: Sequence[Mapping[str, Any]]) -> None:
     """Keep engagements and touches."""
-    names = ("fact_id", "what", "connection_id", "external_id", "lead_id", "waits_for", "occurred_at", "received_at")
+    names = ("fact_id", "what", "connection_id", "external_id", "lead_id", "occurred_at", "received_at", "live")
     await conn.execute(
-        "INSERT INTO fact (fact_id, what, connection_id, external_id, lead_id, waits_for, occurred_at, received_at,"
-        " live, details, note, hidden)"
-        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::bytea[],"
-        " $7::timestamptz[], $8::timestamptz[], $9::boolean[], $10::jsonb[], $11::bytea[], $12::bytea[])",
-        *([fact[name] for fact in facts] for name in (*names, "live", "details", "note", "hidden")),
+        "INSERT INTO fact (fact_id, what, connection_id, external_id, lead_id, occurred_at, received_at, live, details,"
+        " note, hidden)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[],"
+        " $7::timestamptz[], $8::boolean[], $9::jsonb[], $10::bytea[], $11::bytea[])",
+        *([fact[name] for fact in facts] for name in (*names, "details", "note", "hidden")),
     )
+    waiting = [(digest, fact["fact_id"]) for fact in facts for digest in fact["waits_for"]]
+    if waiting:
+        await conn.execute(
+            "INSERT INTO waiting_fact (digest, fact_id) SELECT * FROM unnest($1::bytea[], $2::uuid[])",
+            [one[0] for one in waiting],
+            [one[1] for one in waiting],
+        )
 
 
 async def take_waiting(conn: Connection, digests: Iterable[bytes]) -> list[dict[str, Any]]:
-    """Return what waits for a lead with these identifiers, oldest first. Their identifiers' rows have to be locked."""
+    """Return what waits for a lead with any of these identifiers, which have to be locked."""
     rows = await conn.fetch(
-        f"SELECT {_FACT}, waits_for FROM fact WHERE waits_for = ANY($1::bytea[]) ORDER BY occurred_at, fact_id",  # noqa: S608
+        f"SELECT {_FACT}, array_agg(digest) AS waits_for FROM waiting_fact JOIN fact USING (fact_id)"  # noqa: S608
+        f" WHERE digest = ANY($1::bytea[]) GROUP BY {_FACT}",
         list(digests),
     )
     return [dict(row) for row in rows]
@@ -90,12 +98,13 @@ async def take_waiting(conn: Connection, digests: Iterable[bytes]) -> list[dict[
 async def settle_waiting(conn: Connection, settled: Sequence[tuple[UUID, UUID, bytes | None]]) -> None:
     """Give waiting facts their lead, with what is hidden of them sealed by its key."""
     await conn.execute(
-        "UPDATE fact f SET lead_id = v.lead_id, waits_for = NULL, hidden = v.hidden"
+        "UPDATE fact f SET lead_id = v.lead_id, hidden = v.hidden"
         " FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) AS v(fact_id, lead_id, hidden) WHERE f.fact_id = v.fact_id",
         [one[0] for one in settled],
         [one[1] for one in settled],
         [one[2] for one in settled],
     )
+    await conn.execute("DELETE FROM waiting_fact WHERE fact_id = ANY($1::uuid[])", [one[0] for one in settled])
 
 
 async def bodies(conn: Connection, event_ids: Sequence[UUID]) -> list[tuple[UUID, bytes]]:
@@ -119,9 +128,9 @@ async def give_bodies(conn: Connection, given: Sequence[tuple[UUID, UUID, bytes]
 
 
 async def parsed_again(conn: Connection, event_id: UUID, became: Sequence[str]) -> None:
-    """Note what a kept event became when it was read once more."""
+    """Note what a kept event became when it was read once more; those have its body."""
     await conn.execute(
-        "UPDATE event SET outcome = 'ignored', reason = $2, dedupe = NULL WHERE event_id = $1",
+        "UPDATE event SET outcome = 'ignored', reason = $2, dedupe = NULL, sealed = NULL WHERE event_id = $1",
         event_id,
         f"read again as {', '.join(became)}",
     )

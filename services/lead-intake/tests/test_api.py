@@ -167,6 +167,15 @@ async def test_erasure_leaves_nothing_readable_and_old_events_stay_erased(intake
     assert (fresh["outcome"], fresh["lead_id"] != lead_id) == ("created", True)
 
 
+async def test_the_doors_are_described(intake: Actor) -> None:
+    described = (await intake.http.get("/openapi.json")).json()
+    for path in ("/v1/leads", "/v1/touches/batch", "/v1/hooks/{connection_id}", "/v1/connections"):
+        assert described["paths"][path]["post"]["responses"]
+    fields = described["components"]["schemas"]["LeadPost"]["properties"]
+    assert {"email", "phone", "external_id", "occurred_at", "attributes", "live"} <= fields.keys()
+    assert described["paths"]["/v1/leads/{lead_id}"]["patch"]["requestBody"]
+
+
 async def test_merge_by_hand_and_back(intake: Actor) -> None:
     a = (await intake.http.post("/v1/leads", json={"email": "a@b.example", "company": "B"})).json()["lead_id"]
     b = (await intake.http.post("/v1/leads", json={"email": "c@b.example", "job_title": "CTO"})).json()["lead_id"]

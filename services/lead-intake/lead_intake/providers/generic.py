@@ -4,17 +4,29 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from lead_intake.providers.shapes import OWN_FIELDS, Delivery, Meaning, Provider, mapped, meaning_of, same
+from backbone.problem import Problem
+from lead_intake import payloads
+from lead_intake.payloads import Consent
+from lead_intake.providers.shapes import (
+    EMPTY,
+    OWN_FIELDS,
+    Delivery,
+    Meaning,
+    Provider,
+    mapped,
+    meaning_of,
+    same,
+    without,
+)
 
 
 def _verify(delivery: Delivery, secret: str) -> bool:
+    if same(delivery.headers.get("x-api-key", ""), secret):
+        return True
     scheme, _, value = delivery.headers.get("authorization", "").partition(" ")
-    given = delivery.headers.get("x-api-key", "")
-    if scheme.lower() == "bearer":
-        given = value.strip()
-    elif scheme.lower() == "basic":
-        given = base64.b64decode(value).decode().partition(":")[2]
-    return bool(given) and same(given, secret)
+    if scheme.lower() == "basic":
+        return same(base64.b64decode(value).decode().partition(":")[2], secret)
+    return scheme.lower() == "bearer" and same(value.strip(), secret)
 
 
 def _translate(body: Any, settings: Mapping[str, Any]) -> list[Meaning]:
@@ -25,11 +37,29 @@ def _translate(body: Any, settings: Mapping[str, Any]) -> list[Meaning]:
 def _meaning(item: Any, settings: Mapping[str, Any]) -> Meaning:
     if not isinstance(item, dict):
         return Meaning(held_because="the body is not an object with fields", part=item)
-    used = {path.split(".")[0] for path in (settings.get("mapping") or {}).values()}
-    own = {name: value for name, value in item.items() if name in OWN_FIELDS and value not in (None, "")}
-    rest = {name: value for name, value in item.items() if name not in OWN_FIELDS and name not in used}
+    found = mapped(item, settings)
+    rest = item
+    for name in found:
+        rest = without(rest, settings["mapping"][name].split("."))
+    own = {name: value for name, value in rest.items() if name in OWN_FIELDS and value not in (None, "")}
+    rest = {name: value for name, value in rest.items() if name not in own and value not in EMPTY}
     attributes = rest.pop("attributes", {}) if isinstance(rest.get("attributes"), dict) else {}
-    return meaning_of({**own, **mapped(item, settings)}, {**rest, **attributes}, part=item)
+    consent = _consent(rest)
+    for name in own.keys() & found.keys():
+        rest[f"{name}_as_sent"] = own[name]
+    return meaning_of({**own, **found}, {**rest, **attributes}, consent=consent, part=item)
+
+
+def _consent(rest: dict[str, Any]) -> tuple[Consent, ...]:
+    """Take out what was allowed; of another shape it stays what it is."""
+    if "consent" not in rest:
+        return ()
+    try:
+        said: tuple[Consent, ...] = payloads.convert(rest["consent"], tuple[Consent, ...])
+    except Problem:
+        return ()
+    del rest["consent"]
+    return said[: payloads.MOST_CONSENTS]
 
 
 PROVIDER = Provider(_verify, _translate)

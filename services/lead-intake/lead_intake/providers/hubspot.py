@@ -34,7 +34,8 @@ _COMPANY: Final = {
     "annualrevenue": "revenue",
     "country": "country",
 }
-_LOOSE: Final = ("portal-id", "canonical-vid", "merged-vids", "form-submissions", "list-memberships")
+_PHONES: Final = ("mobilephone", "hs_calculated_phone_number")
+"""Taken where `phone` is empty."""
 
 
 def _verify(delivery: Delivery, secret: str) -> bool:
@@ -43,8 +44,12 @@ def _verify(delivery: Delivery, secret: str) -> bool:
         stamp = headers.get("x-hubspot-request-timestamp", "")
         if not stamp.isdigit() or abs(time.time() - int(stamp) / 1000) > TOLERANCE_S:
             return False
-        signed = delivery.method.encode() + unquote(delivery.url).encode() + body + stamp.encode()
-        return same(given, base64.b64encode(hmac.digest(secret.encode(), signed, "sha256")).decode())
+        # The vendor decodes escapes in the address before it signs, its older senders do not.
+        return any(
+            same(given, base64.b64encode(hmac.digest(secret.encode(), signed, "sha256")).decode())
+            for url in (unquote(delivery.url), delivery.url)
+            if (signed := delivery.method.encode() + url.encode() + body + stamp.encode())
+        )
     given = headers.get("x-hubspot-signature", "")
     if headers.get("x-hubspot-signature-version", "v2") == "v1":
         return same(given, hashlib.sha256(secret.encode() + body).hexdigest())
@@ -57,37 +62,56 @@ def _translate(body: Any, settings: Mapping[str, Any]) -> list[Meaning]:
 
 
 def _contact(contact: Any, settings: Mapping[str, Any]) -> Meaning:
-    properties = contact.get("properties") if isinstance(contact, dict) else None
-    if not isinstance(properties, dict):
-        return Meaning(held_because="no contact with properties in it", part=contact)
-    values = _values(properties)
-    company = contact.get("associated-company")
-    about = _values(company["properties"]) if isinstance(company, dict) and _has_properties(company) else {}
-    fields: dict[str, Any] = {}
-    for names, source in ((_FIELDS, values), (_COMPANY, about)):
-        for name, field_name in names.items():
-            if name in source:
-                fields.setdefault(field_name, source[name])
-    vid = contact.get("vid") or values.get("hs_object_id")
-    if vid:
-        fields["external_id"] = str(vid)
-    attributes = {name: value for name, value in values.items() if name not in _FIELDS}
-    attributes |= {name.replace("-", "_"): contact[name] for name in _LOOSE if contact.get(name) not in EMPTY}
-    if about:
-        attributes["associated_company"] = about
+    if not isinstance(contact, dict):
+        return Meaning(held_because="no contact in it", part=contact)
+    properties = contact.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    vid = contact.get("vid") or contact.get("canonical-vid") or _value(properties.get("hs_object_id"))
+    values, company = _values(properties), _company(contact)
+    fields: dict[str, Any] = {"external_id": str(vid)} if vid else {}
+    taken = set()
+    for name, field_name in _FIELDS.items():
+        if name in values and field_name not in fields:
+            fields[field_name] = values[name]
+            taken.add(name)
+    for name, field_name in _COMPANY.items():
+        if name in company:
+            fields.setdefault(field_name, company[name])
+    if "phone" not in fields and (phone := next((values[name] for name in _PHONES if name in values), None)):
+        fields["phone"] = phone
+    attributes = {
+        name.replace("-", "_"): value
+        for name, value in contact.items()
+        if name not in ("vid", "properties", "associated-company") and value not in EMPTY
+    }
+    attributes |= {name: value for name, value in values.items() if name not in taken}
+    attributes |= {f"associated_company_{name}": value for name, value in company.items()}
     newest = max((_newest(entry) for entry in properties.values()), default=0)
     dedupe = f"{contact.get('portal-id')}:{vid}:{newest}" if vid and newest else None
     return meaning_of({**fields, **mapped(contact, settings)}, attributes, dedupe=dedupe, part=contact)
 
 
-def _has_properties(company: Mapping[str, Any]) -> bool:
-    return isinstance(company.get("properties"), dict)
+def _company(contact: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of the contact's company, its id among it."""
+    company = contact.get("associated-company")
+    if not isinstance(company, dict):
+        return {}
+    properties = company.get("properties")
+    loose = {name.replace("-", "_"): value for name, value in company.items() if name != "properties"}
+    return {
+        **{name: value for name, value in loose.items() if value not in EMPTY},
+        **(_values(properties) if isinstance(properties, dict) else {}),
+    }
 
 
 def _values(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Return each property's value; an entry is {value, versions}, or in some workflows the bare value."""
-    found = {name: entry.get("value") if isinstance(entry, dict) else entry for name, entry in properties.items()}
+    found = {name: _value(entry) for name, entry in properties.items()}
     return {name: value for name, value in found.items() if value not in (None, "")}
+
+
+def _value(entry: Any) -> Any:
+    return entry.get("value") if isinstance(entry, dict) else entry
 
 
 def _newest(entry: Any) -> int:

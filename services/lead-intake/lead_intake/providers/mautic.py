@@ -1,11 +1,15 @@
 """Mautic: keys are event types; values are objects, or lists of them when its webhooks queue."""
 
 import base64
+import hashlib
 import hmac
 import html
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import msgspec
 
 from lead_intake.payloads import EngagementPost
 from lead_intake.providers.shapes import EMPTY, Delivery, Meaning, Provider, mapped, meaning_of, same
@@ -34,11 +38,8 @@ _DETAILS: Final = {
     "mautic.email_on_open": "stat",
     "mautic.email_on_click": "stat",
 }
-_NOT_THE_LEADS: Final = frozenset(
-    {"id", "fields", "owner", "isPublished", "createdBy", "createdByUser", "modifiedBy", "modifiedByUser"}
-    | {"preferredProfileImage", "frequencyRules"}
-)
-"""Of a contact: Mautic's own keeping, and what has a place of its own here."""
+_TELLS_OF_STATUS: Final = "mautic.lead_channel_subscription_changed"
+_DELETED: Final = "mautic.lead_post_delete"
 
 
 def _verify(delivery: Delivery, secret: str) -> bool:
@@ -49,71 +50,99 @@ def _verify(delivery: Delivery, secret: str) -> bool:
 def _translate(body: Any, settings: Mapping[str, Any]) -> list[Meaning]:
     if not isinstance(body, dict):
         return [Meaning(held_because="the body is not an object of events")]
+    # Only the test button of its settings page puts the time there; what it sends are made-up people.
+    test = {"timestamp": body["timestamp"]} if isinstance(body.get("timestamp"), str) else {}
     meanings: list[Meaning] = []
     for kind, entries in body.items():
         if kind.startswith("mautic."):
-            meanings += [
-                _event(kind, entry, settings) for entry in (entries if isinstance(entries, list) else [entries])
-            ]
+            for entry in entries if isinstance(entries, list) else [entries]:
+                made = _event(kind, entry, settings)
+                meanings.append(replace(made, part={kind: [entry], **test}, test=bool(test)))
     return meanings or [Meaning(ignored_because="a test, without an event")]
 
 
 def _event(kind: str, entry: Any, settings: Mapping[str, Any]) -> Meaning:
-    part = {kind: [entry]}
     if not isinstance(entry, dict):
-        return Meaning(held_because="an event that is not an object", part=part)
+        return Meaning(held_because="an event that is not an object")
+    if kind == _DELETED:
+        return Meaning(ignored_because="a contact deleted there stays a lead here; erasure is asked for by itself")
     inner = entry.get(_DETAILS.get(kind, ""), entry)
     inner = inner if isinstance(inner, dict) else entry
     contact = next((inner[name] for name in ("contact", "lead") if isinstance(inner.get(name), dict)), None)
     if contact is None:
-        return Meaning(held_because="no contact in it", part=part)
-    fields, attributes = _contact(contact)
+        return Meaning(held_because="no contact in it")
+    fields, attributes = _contact(contact, _group(inner.get("results")))
+    if inner is entry:
+        beside = {name: value for name, value in entry.items() if name not in ("id", "contact", "lead", "timestamp")}
+        attributes = {**_unescaped(beside), **attributes}
     stamp = str(entry.get("timestamp") or inner.get("dateSubmitted") or inner.get("dateHit") or "")
-    dedupe = f"{kind}:{contact.get('id')}:{inner.get('id') or ''}:{stamp}" if stamp else None
-    made = meaning_of({**fields, **mapped(contact, settings)}, attributes, dedupe=dedupe, part=part)
-    engagement_kind = _KINDS.get(kind)
+    dedupe = f"{kind}:{contact.get('id')}:{inner.get('id') or ''}:{stamp}:{_digest(entry)}" if stamp else None
+    made = meaning_of({**fields, **mapped(contact, settings)}, attributes, dedupe=dedupe)
+    engagement_kind = _engagement(kind, entry)
     if engagement_kind is None or not made.leads or "external_id" not in fields:
         return made
     engagement = EngagementPost(
         kind=engagement_kind,
-        lead_external_id=fields["external_id"],
-        external_id=f"{kind}:{inner['id']}" if inner.get("id") is not None else None,
+        lead_external_id=made.leads[0].external_id,
+        external_id=f"{kind}:{inner['id']}" if inner is not entry and inner.get("id") is not None else None,
         occurred_at=_instant(stamp),
         properties=_properties(inner),
     )
-    return Meaning(leads=made.leads, engagements=[engagement], dedupe=dedupe, part=part)
+    return replace(made, engagements=[engagement])
 
 
-def _contact(contact: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return our fields and the attributes: every field of every group, and what stands beside the groups."""
+def _engagement(kind: str, entry: Mapping[str, Any]) -> str | None:
+    if kind == _TELLS_OF_STATUS:
+        return "unsubscribed" if entry.get("new_status") == "unsubscribed" else None
+    return _KINDS.get(kind)
+
+
+def _digest(entry: Mapping[str, Any]) -> str:
+    """Tell apart what happened to one contact within one second; what is delivered again is the same to the byte."""
+    return hashlib.sha256(msgspec.json.encode(entry)).hexdigest()[:16]
+
+
+def _contact(contact: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return our fields and the attributes: every field of every group, what stands beside them, a form's answers."""
     values = _values(contact)
+    fresh = {name: value for name, value in results.items() if name not in values}
+    told = {f"form_{name}": value for name, value in results.items() if name in values and values[name] != value}
+    values |= fresh
     fields: dict[str, Any] = {field_name: values[name] for name, field_name in _FIELDS.items() if name in values}
     if "phone" not in fields and "mobile" in values:
         fields["phone"] = values["mobile"]
     if contact.get("id") is not None:
         fields["external_id"] = str(contact["id"])
-    attributes = {name: value for name, value in values.items() if name not in _FIELDS}
+    attributes = {name: value for name, value in values.items() if name not in _FIELDS} | told
     for name, value in contact.items():
-        if name not in _NOT_THE_LEADS and value not in EMPTY:
+        if name not in ("id", "fields") and value not in EMPTY:
             attributes.setdefault(name, _unescaped(value))
     return fields, attributes
 
 
 def _values(contact: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of every group; empty groups come as [] and texts HTML-escaped."""
+    """Return the fields of every group; empty groups come as [] and texts HTML-escaped. `all` repeats the others."""
     values: dict[str, Any] = {}
     groups = contact.get("fields")
-    for name, group in groups.items() if isinstance(groups, dict) else ():
-        if name == "all" or not isinstance(group, dict):
-            continue
-        for alias, entry in group.items():
-            value = entry.get("value") if isinstance(entry, dict) else entry
-            if value not in (None, ""):
-                values[alias] = _unescaped(value)
+    groups = groups if isinstance(groups, dict) else {}
+    for name in sorted(groups, key=lambda group: group == "all"):
+        for alias, value in _group(groups[name]).items():
+            values.setdefault(alias, value)
     return values
 
 
+def _group(group: Any) -> dict[str, Any]:
+    if not isinstance(group, dict):
+        return {}
+    found = {str(alias): entry.get("value") if isinstance(entry, dict) else entry for alias, entry in group.items()}
+    return {alias: _unescaped(value) for alias, value in found.items() if value not in EMPTY}
+
+
 def _unescaped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _unescaped(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_unescaped(inner) for inner in value]
     return html.unescape(value) if isinstance(value, str) else value
 
 
@@ -126,15 +155,14 @@ def _instant(stamp: str) -> str | None:
 
 
 def _properties(inner: Mapping[str, Any]) -> dict[str, Any]:
+    """Return everything that the event carries beside its contact; of forms, pages and the like their names."""
     properties: dict[str, Any] = {}
+    for name, value in inner.items():
+        if name not in ("id", "contact", "lead", "timestamp") and value not in EMPTY:
+            properties[name] = _unescaped(value)
     for name in ("form", "page", "email", "asset"):
         if isinstance(inner.get(name), dict):
             properties[name] = _unescaped(str(inner[name].get("name") or inner[name].get("title") or ""))
-    if isinstance(inner.get("results"), dict):
-        properties["results"] = {str(name): _unescaped(value) for name, value in inner["results"].items()}
-    for name in ("url", "referer", "pageLanguage", "code", "trackingId"):
-        if inner.get(name) not in EMPTY:
-            properties[name] = _unescaped(inner[name])
     return properties
 
 

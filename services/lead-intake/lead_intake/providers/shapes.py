@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lead_intake.payloads import EngagementPost, LeadPost, TouchPost
+from backbone.problem import Problem
+from lead_intake import payloads
+from lead_intake.payloads import STAGES, Consent, EngagementPost, LeadPost, TouchPost
 
 OWN_FIELDS: Final = frozenset(LeadPost.__struct_fields__) - {"attributes", "consent", "keep", "connection_id"}
 """What a connection's mapping may fill."""
@@ -36,6 +38,8 @@ class Meaning:
     dedupe: str | None = None
     held_because: str | None = None
     ignored_because: str | None = None
+    test: bool = False
+    """The sender says that it is made up."""
     part: Any = None
     """The part of the body that says it; translated alone it says the same."""
 
@@ -85,7 +89,18 @@ def mapped(value: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: found for name, path in mapping.items() if (found := dig(value, path)) not in EMPTY}
 
 
-def meaning_of(fields: Mapping[str, Any], attributes: Mapping[str, Any], **more: Any) -> Meaning:
+def without(value: Any, steps: Sequence[str]) -> Any:
+    """Return a value without what stands at a path; what is empty then goes too."""
+    if not steps or not isinstance(value, dict) or steps[0] not in value:
+        return value
+    left = {name: inner for name, inner in value.items() if name != steps[0]}
+    inner = without(value[steps[0]], steps[1:]) if len(steps) > 1 else None
+    return left if inner in EMPTY else {**left, steps[0]: inner}
+
+
+def meaning_of(
+    fields: Mapping[str, Any], attributes: Mapping[str, Any], *, consent: tuple[Consent, ...] = (), **more: Any
+) -> Meaning:
     """Make a lead of loose fields; numbers written as text are read, what fits no field is kept as an attribute."""
     clean: dict[str, Any] = {}
     left: dict[str, Any] = dict(attributes)
@@ -97,7 +112,7 @@ def meaning_of(fields: Mapping[str, Any], attributes: Mapping[str, Any], **more:
             left.setdefault(f"{name}_as_sent", value)
     if not any(clean.get(name) for name in ("email", "phone", "external_id")):
         return Meaning(held_because="no e-mail, phone or external id in it", part=more.get("part"))
-    return Meaning(leads=[LeadPost(**clean, attributes=left)], **more)
+    return Meaning(leads=[LeadPost(**clean, attributes=left, consent=consent)], **more)
 
 
 def _fit(name: str, value: Any) -> Any:
@@ -107,11 +122,22 @@ def _fit(name: str, value: Any) -> Any:
     if name == "revenue":
         number = _number(value)
         return number if number is not None and 0 <= number <= _MOST_REVENUE else None
+    if name == "stage":
+        return value if value in STAGES else None
+    if name == "cost":
+        return _cost(value)
     if name == "live":
         return value is True or value == "true"
     if isinstance(value, str):
         return value.strip() or None
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _cost(value: Any) -> str | None:
+    try:
+        return payloads.money(value, "cost") if isinstance(value, str | int | float) else None
+    except Problem:
+        return None
 
 
 def _number(value: Any) -> float | None:
