@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -20,6 +21,15 @@ class Page:
     limit: int
     after: tuple[Any, ...] | None
 
+    def since(self, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+        """Return `after`, each value read by its reader, such as UUID. Problem 422 when one cannot be."""
+        if self.after is None:
+            return None
+        try:
+            return tuple(read(value) for read, value in zip(readers, self.after, strict=True))
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _no_cursor() from error
+
 
 def page(
     limit: Annotated[int, Query(ge=1, le=MOST)] = DEFAULT, cursor: Annotated[str | None, Query(max_length=2000)] = None
@@ -32,11 +42,13 @@ def page(
         if not isinstance(after, list):
             raise ValueError
     except ValueError as error:
-        fault = Pointer("query/cursor", "not a cursor of this list")
-        raise Problem(
-            422, "Not a cursor", "Send `next_cursor` of the page before, unchanged.", errors=[fault]
-        ) from error
+        raise _no_cursor() from error
     return Page(limit, tuple(after))
+
+
+def _no_cursor() -> Problem:
+    fault = Pointer("query/cursor", "not a cursor of this list")
+    return Problem(422, "Not a cursor", "Send `next_cursor` of the page before, unchanged.", errors=[fault])
 
 
 Asked = Annotated[Page, Depends(page)]

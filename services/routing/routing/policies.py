@@ -127,6 +127,20 @@ def _wrong_names(document: Document, rep_ids: set[str]) -> list[Pointer]:
     return faults
 
 
+def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a policy permits but hardly means: a pool without a rep, a rep in no pool."""
+    policy = build(version, document.data, reps)
+    found = [
+        document.fault(("pools", number, "reps"), "no rep of today is in this pool").as_json()
+        for number, pool in enumerate(document.data["pools"])
+        if not policy.pools[pool["pool"]].members
+    ]
+    placed = {rep_id for pool in policy.pools.values() for rep_id in pool.members}
+    alone = [rep_id for rep_id in sorted(reps) if rep_id not in placed and reps[rep_id].get("rep.active")]
+    found += [document.fault(("pools",), f"the rep {rep_id} is in no pool").as_json() for rep_id in alone]
+    return found
+
+
 def _loops(document: Document) -> list[Pointer]:
     following = {pool["pool"]: pool.get("fallback") for pool in document.data["pools"]}
     faults = []
