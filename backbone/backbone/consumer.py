@@ -7,6 +7,7 @@ record that fails is alone; it is parked, and what follows of its subject waits 
 """
 
 import asyncio
+import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -69,6 +70,7 @@ class Consumer:
         self._stuck: set[kafka.Partition] = set()
         self._moved = asyncio.Condition()
         self._hinted_at = 0.0
+        self._lag_seconds = 0.0
         self._hint: asyncio.Task[None] | None = None
 
     # What others may ask
@@ -97,6 +99,23 @@ class Consumer:
             await self._moved.wait_for(
                 lambda: all(self._positions.get(partition, end) >= end for partition, end in ends.items())
             )
+
+    @property
+    def lag_seconds(self) -> float:
+        """How old the last record was when it was applied; 0 where no more was waiting behind it."""
+        return self._lag_seconds
+
+    async def ends(self) -> Mapping[kafka.Partition, int]:
+        """Return where every partition of the topics ends now, whoever reads it. KafkaError while Kafka is away."""
+        client = self._client
+        if client is None:
+            raise kafka.KafkaError("not connected")
+        numbers = range(self._settings.partitions)
+        return dict(await client.end_offsets([kafka.Partition(topic, n) for topic in self.topics for n in numbers]))
+
+    async def have_read(self, conn: Connection, ends: Mapping[kafka.Partition, int]) -> bool:
+        """Say whether this service, be it by another member, has applied everything before these offsets."""
+        return await batches.have_read(conn, self.group, ends)
 
     # The loop
 
@@ -136,7 +155,7 @@ class Consumer:
                 continue
             records = [record for partition in sorted(fetched) for record in fetched[partition]]
             await self._settle(client, records)
-            self._note_lag(client)
+            self._note_lag(client, records)
             if len(records) > HANDFUL:
                 await asyncio.sleep(REST_S)
 
@@ -249,11 +268,15 @@ class Consumer:
 
     # What tools look at
 
-    def _note_lag(self, client: kafka.Client) -> None:
+    def _note_lag(self, client: kafka.Client, records: Sequence[Any]) -> None:
+        behind = 0
         for partition in self._positions.keys() & client.assignment():
             position, end = self._positions[partition], client.highwater(partition)
             if end is not None:
+                behind += max(0, end - position)
                 telemetry.LAG.labels(partition.topic, partition.partition).set(max(0, end - position))
+        oldest = min(record.timestamp for record in records) / 1000
+        self._lag_seconds = max(0.0, time.time() - oldest) if behind else 0.0
 
     def _hint_progress(self, client: kafka.Client) -> None:
         """Tell Kafka now and then how far we are. Tools see lag by it; nothing of ours reads it, or waits for it."""

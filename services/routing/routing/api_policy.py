@@ -76,7 +76,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
             reps = {rep_id: rep.values for rep_id, rep in desk.group.index.reps.items()}
-            document = policies.parse(raw, list(reps))
+            document = policies.parse(raw, reps)
             version = await conn.fetchval("SELECT coalesce(max(version), 0) + 1 FROM policy")
             await conn.execute(
                 "INSERT INTO policy (version, text, document, made_by) VALUES ($1, $2, $3, $4)",

@@ -244,6 +244,8 @@ class Desk:
             await store.add_decisions(conn, self.decisions)
         await outbox.add(conn, self.outgoing)
         cache.keep(self.group)
+        if self.more_wait:
+            cache.more_wait.set()
 
 
 async def open_desk(conn: Connection, cache: Cache, lead_ids: Iterable[UUID]) -> Desk:

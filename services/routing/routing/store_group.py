@@ -4,6 +4,7 @@ One group holds the whole company (docs/decisions): everything that reads or fre
 keep the reps in memory, valid while the row's sequence is the one they know.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -56,6 +57,8 @@ class Cache:
 
     def __init__(self) -> None:
         self._group: Group | None = None
+        self.more_wait = asyncio.Event()
+        """Set when leads wait that the last transaction of this process did not look at."""
 
     async def lock(self, conn: Connection) -> tuple[Group, datetime]:
         """Lock the group's row and return the group as of now, with the database's time."""

@@ -1,6 +1,7 @@
 """Hours open, fallbacks fall due: the queue is tried again at the very moment, by whichever replica is free."""
 
 import asyncio
+import contextlib
 from typing import Final
 
 from backbone import database, times
@@ -30,7 +31,10 @@ async def run(db: Database, outbox: Outbox, cache: Cache) -> None:
             if not database.is_transient(error):
                 raise
             left = LONGEST_SLEEP_S
-        await asyncio.sleep(max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S)))
+        await asyncio.sleep(SHORTEST_SLEEP_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(cache.more_wait.wait(), min(left, LONGEST_SLEEP_S))
+        cache.more_wait.clear()
 
 
 async def _settle(conn: Connection, outbox: Outbox, cache: Cache) -> None:
