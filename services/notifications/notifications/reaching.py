@@ -90,7 +90,7 @@ def letter(
     try:
         message["From"] = sender
         message["To"] = to or ""
-        if len(message["To"].addresses) != 1:
+        if len(message["To"].addresses) != 1 or not message["To"].addresses[0].domain:
             raise ValueError
     except (ValueError, IndexError) as error:
         raise Refused("the recipient has no e-mail address that could be one") from error

@@ -59,8 +59,9 @@ class Sender:
         """Claim and send, until cancelled; what is on its way then is recorded by whoever finds its lease over."""
         try:
             while True:
-                self._woken.clear()
                 await self._start_some()
+                # Only now: the claim's own commit wakes us too. What it may hide is seen by the next poll.
+                self._woken.clear()
                 waiting = asyncio.ensure_future(self._woken.wait())
                 done, _ = await asyncio.wait(
                     {waiting, *self._under_way}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED

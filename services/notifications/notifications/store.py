@@ -71,11 +71,14 @@ async def claim(
     """
     occupied = list(busy)
     rows: list[Any] = await conn.fetch(
-        "WITH due AS (SELECT message_id, rep_id, channel FROM message WHERE state = 'pending' AND next_at <= now()"
-        " AND (rep_id, channel) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))"
-        " ORDER BY next_at, message_id LIMIT $6 FOR UPDATE SKIP LOCKED),"
-        " placed AS (SELECT message_id, row_number() OVER (PARTITION BY rep_id, channel) AS place FROM due),"
-        " chosen AS (SELECT message_id FROM placed WHERE place <= $5 LIMIT $1)"
+        "WITH due AS (SELECT message_id, rep_id, channel, next_at FROM message WHERE state = 'pending'"
+        " AND next_at <= now() AND (rep_id, channel) NOT IN (SELECT * FROM unnest($3::text[], $4::text[]))"
+        " ORDER BY next_at, message_id LIMIT $6),"
+        " placed AS (SELECT message_id, row_number()"
+        " OVER (PARTITION BY rep_id, channel ORDER BY next_at, message_id) AS place FROM due),"
+        " chosen AS (SELECT m.message_id FROM placed p JOIN message m USING (message_id)"
+        " WHERE p.place <= $5 AND m.state = 'pending' ORDER BY m.next_at, m.message_id LIMIT $1"
+        " FOR UPDATE OF m SKIP LOCKED)"
         " UPDATE message m SET state = 'sending', attempts = attempts + 1,"
         " claimed_until = now() + make_interval(secs => $2) FROM chosen WHERE m.message_id = chosen.message_id"
         " RETURNING m.*",

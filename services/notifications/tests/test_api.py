@@ -131,7 +131,13 @@ async def test_an_endpoint_that_is_gone_is_given_up_and_told(start: Stage, endpo
 
 async def test_webhooks_do_not_reach_into_our_own_network(start: Stage, endpoint: Endpoint) -> None:
     actor = await start("notifications")
-    for url in (endpoint.url, "https://10.0.0.1/x", "https://[::ffff:127.0.0.1]/", "https://localhost/", "https://u@a.b/"):
+    for url in (
+        endpoint.url,
+        "https://10.0.0.1/x",
+        "https://[::ffff:127.0.0.1]/",
+        "https://localhost/",
+        "https://u@a.b/",
+    ):
         answer = await actor.http.put("/v1/recipients/ana", json={"webhook": {"url": url}})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/webhook/url")
     # A name that leads inside is known by what it leads to, at the moment of sending.
