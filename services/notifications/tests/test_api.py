@@ -169,9 +169,11 @@ async def test_a_message_whose_sender_died_is_unknown_and_an_e_mail_is_not_sent_
     assert mailbox.messages == []
 
 
-async def test_history_is_told_to_nobody(start: Stage) -> None:
+async def test_history_and_work_that_is_taken_over_is_told_to_nobody(start: Stage) -> None:
     actor = await start("notifications")
-    await actor.publish("routing", [routed(ids.new(), live=False)])
+    moved_in = routed(ids.new())
+    moved_in[1].outcome = "taken_over"
+    await actor.publish("routing", [routed(ids.new(), live=False), moved_in])
     await actor.settled()
     assert await states(actor) == {}
 
