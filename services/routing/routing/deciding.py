@@ -39,10 +39,10 @@ async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple
     policy, index = desk.group.policy, desk.group.index
     queues = await store_queue.queues(conn) if policy is not None else {}
     free = {key: room for key, wanted in queues.items() if (room := queueing.room(wanted, index, policy))}  # type: ignore[arg-type]
-    limit = min(DRAINED_AT_ONCE, sum(free.values()) + SPARE)
     found = await store_queue.due(conn, desk.now, limit=DRAINED_AT_ONCE, but=seen)
     is_full = len(found) == DRAINED_AT_ONCE
-    if free:
+    limit = min(DRAINED_AT_ONCE - len(found), sum(free.values()) + SPARE)
+    if free and limit:
         others = await store_queue.next_for(conn, list(free), limit=limit, but=[*seen, *found])
         is_full = is_full or len(others) == limit
         found += others
