@@ -98,7 +98,12 @@ class Plan:
                 "PUBLIC_URL": self.url_of("lead-intake"),
             }
         if service == "notifications":
-            return {"INTAKE_URL": self.url_of("lead-intake"), "CONSOLE_PUBLIC_URL": self.url_of("console")}
+            return {
+                "INTAKE_URL": self.url_of("lead-intake"),
+                "CONSOLE_PUBLIC_URL": self.url_of("console"),
+                # On one's own machine endpoints are on it too.
+                "ALLOW_PRIVATE_WEBHOOKS": "true",
+            }
         if service == "console":
             hashes = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in kept["keys"].items()}
             return {
