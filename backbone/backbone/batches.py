@@ -196,6 +196,21 @@ async def stored_offsets(
     return {kafka.Partition(row[0], row[1]): row[2] for row in rows}
 
 
+async def have_read(conn: Connection, group: str, ends: Mapping[kafka.Partition, int]) -> bool:
+    """Say whether everything before these offsets is applied."""
+    ordered = sorted(ends)
+    left: int = await conn.fetchval(
+        "SELECT count(*) FROM unnest($2::text[], $3::int[], $4::bigint[]) AS v(topic, partition, ending)"
+        " LEFT JOIN consumer_offset o ON o.consumer_group = $1 AND o.topic = v.topic AND o.partition = v.partition"
+        " WHERE coalesce(o.next_offset, 0) < v.ending",
+        group,
+        [key.topic for key in ordered],
+        [key.partition for key in ordered],
+        [ends[key] for key in ordered],
+    )
+    return left == 0
+
+
 def _erased(message: intake_pb2.PersonalDataErased) -> list[UUID]:
     return [UUID(lead_id) for lead_id in (message.stamp.lead_id, *message.merged_lead_ids)]
 

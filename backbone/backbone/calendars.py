@@ -4,6 +4,7 @@ Pure. Windows are given in local time of an IANA zone and become intervals of UT
 the clocks has the hours that people there work: a window's ends keep their wall-clock times.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -15,6 +16,8 @@ DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON_DAYS: Final = 400
 """How far ahead an opening is looked for; a calendar that is closed for longer has none."""
 _DAY: Final = timedelta(days=1)
+_TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
+_COUNTRY: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
 
 Interval = tuple[datetime, datetime]
 
@@ -40,11 +43,10 @@ class Calendar:
 
 def minutes(text: str) -> int:
     """Return the minutes of HH:MM, 24:00 included. ValueError for anything else."""
-    hours, _, rest = text.partition(":")
-    total = int(hours) * 60 + int(rest)
-    if not (len(text) == 5 and 0 <= int(rest) < 60 and 0 <= total <= 1440):
+    match = _TIME_OF_DAY.fullmatch(text)
+    if match is None:
         raise ValueError("not a time of day")
-    return total
+    return int(match[1]) * 60 + int(match[2]) if match[1] is not None else 1440
 
 
 def windows(days: Iterable[tuple[Sequence[str], str, str]]) -> tuple[Window, ...]:
@@ -158,6 +160,8 @@ def holidays(code: str, year: int) -> frozenset[date]:
     """
     import holidays as library
 
+    if _COUNTRY.fullmatch(code) is None:
+        raise ValueError("no such country or part of it")
     country, _, part = code.partition("-")
     try:
         found = library.country_holidays(country, subdiv=part or None, years=range(year - 1, year + 3))

@@ -101,6 +101,23 @@ class Consumer:
                 lambda: all(self._positions.get(partition, end) >= end for partition, end in ends.items())
             )
 
+    @property
+    def lag_seconds(self) -> float:
+        """How old the last record was when it was applied; 0 where no more was waiting behind it."""
+        return self._progress.lag_seconds
+
+    async def ends(self) -> Mapping[kafka.Partition, int]:
+        """Return where every partition of the topics ends now, whoever reads it. KafkaError while Kafka is away."""
+        client = self._client
+        if client is None:
+            raise kafka.KafkaError("not connected")
+        numbers = range(self._settings.partitions)
+        return dict(await client.end_offsets([kafka.Partition(topic, n) for topic in self.topics for n in numbers]))
+
+    async def have_read(self, conn: Connection, ends: Mapping[kafka.Partition, int]) -> bool:
+        """Say whether this service, be it by another member, has applied everything before these offsets."""
+        return await batches.have_read(conn, self.group, ends)
+
     # The loop
 
     async def run(self) -> None:
@@ -202,7 +219,7 @@ class Consumer:
             await self._take_over(client)
         async with self._moved:
             self._moved.notify_all()
-        self._progress.note(client, self._positions)
+        self._progress.note(client, self._positions, records)
 
     async def _apply_or_split(self, records: Sequence[Any]) -> None:
         failures = 0

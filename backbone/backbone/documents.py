@@ -15,7 +15,7 @@ MOST_BYTES: Final = 262_144
 MOST_NODES: Final = 20_000
 MOST_OPEN_BRACKETS: Final = 100
 _BRACKET: Final = re.compile(r"[\[\]{}]")
-_DURATION: Final = re.compile(r"^(\d+)(s|m|h|d|w)$")
+_DURATION: Final = re.compile(r"^(?:[0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d|[0-9]{1,3}w)$")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 Path = tuple[str | int, ...]
@@ -178,10 +178,9 @@ def _bound(error: Any) -> str:
 
 def duration(text: str) -> float:
     """Return the seconds of `90s, 5m, 1h, 1d, 2w`. ValueError for anything else."""
-    match = _DURATION.match(text)
-    if match is None:
+    if _DURATION.match(text) is None:
         raise ValueError("not a duration")
-    return int(match[1]) * _SECONDS[match[2]]
+    return int(text[:-1]) * _SECONDS[text[-1]]
 
 
 DURATION: Final = {"type": "string", "pattern": _DURATION.pattern}

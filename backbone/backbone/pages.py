@@ -21,6 +21,15 @@ class Page:
     limit: int
     after: tuple[Any, ...] | None
 
+    def since(self, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+        """Return `after`, each value read by its reader, such as UUID. Problem 422 when one cannot be."""
+        if self.after is None:
+            return None
+        try:
+            return tuple(read(value) for read, value in zip(readers, self.after, strict=True))
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise _no_cursor() from error
+
 
 def page(
     limit: Annotated[int, Query(ge=1, le=MOST)] = DEFAULT, cursor: Annotated[str | None, Query(max_length=2000)] = None
@@ -35,16 +44,6 @@ def page(
     except ValueError as error:
         raise _no_cursor() from error
     return Page(limit, tuple(after))
-
-
-def values(asked: Page, *kinds: Callable[[Any], Any]) -> tuple[Any, ...] | None:
-    """Return the sort values of the cursor, each read by its kind; None without one, 422 for another list's."""
-    if asked.after is None:
-        return None
-    try:
-        return tuple(kind(value) for kind, value in zip(kinds, asked.after, strict=True))
-    except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise _no_cursor() from error
 
 
 def _no_cursor() -> Problem:

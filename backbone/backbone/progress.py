@@ -5,8 +5,9 @@ Nothing of ours reads either, or waits for it: a consumer's own offsets are in i
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
-from typing import Final
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from backbone import kafka, telemetry
 
@@ -17,16 +18,22 @@ class Progress:
     """Of one consumer's client."""
 
     def __init__(self) -> None:
+        self.lag_seconds = 0.0
+        """Age of the records that were read last while more waited, else 0."""
         self._hinted_at = 0.0
         self._hint: asyncio.Task[None] | None = None
 
-    def note(self, client: kafka.Client, positions: Mapping[kafka.Partition, int]) -> None:
-        """Say how much waits, and tell Kafka if the last time is a while ago."""
+    def note(self, client: kafka.Client, positions: Mapping[kafka.Partition, int], applied: Sequence[Any]) -> None:
+        """Say how much waits behind the records just applied, and tell Kafka if the last time is a while ago."""
+        behind = 0
         for partition in positions.keys() & client.assignment():
             end = client.highwater(partition)
             if end is not None:
                 lag = max(0, end - positions[partition])
+                behind += lag
                 telemetry.LAG.labels(partition.topic, partition.partition).set(lag)
+        oldest = min(record.timestamp for record in applied) / 1000
+        self.lag_seconds = max(0.0, time.time() - oldest) if behind else 0.0
         now = asyncio.get_running_loop().time()
         if now - self._hinted_at < HINT_EVERY_S or (self._hint is not None and not self._hint.done()):
             return

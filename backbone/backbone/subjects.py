@@ -46,6 +46,17 @@ async def lock(conn: Connection, subject_ids: Iterable[UUID]) -> dict[UUID, Subj
     return {subject_id: _resolve(subject_id, rows) for subject_id in rows}
 
 
+async def survivor(conn: Connection, subject_id: UUID) -> UUID:
+    """Return whom a subject was merged into at last, itself when it was not; locks nothing."""
+    found: UUID | None = await conn.fetchval(
+        "WITH RECURSIVE link AS (SELECT subject_id, merged_into FROM subject WHERE subject_id = $1 UNION"
+        " SELECT s.subject_id, s.merged_into FROM link JOIN subject s ON s.subject_id = link.merged_into)"
+        " SELECT subject_id FROM link WHERE merged_into IS NULL",
+        subject_id,
+    )
+    return found or subject_id
+
+
 async def try_lock(conn: Connection, subject_ids: Iterable[UUID]) -> set[UUID]:
     """Lock those of the existing rows that nobody else holds, and return them.
 

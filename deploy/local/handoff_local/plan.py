@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,13 @@ class Plan:
                 "PUBLIC_URL": self.url_of("lead-intake"),
             }
         if service == "notifications":
-            return {"INTAKE_URL": self.url_of("lead-intake"), "CONSOLE_PUBLIC_URL": self.url_of("console")}
+            return {
+                "INTAKE_URL": self.url_of("lead-intake"),
+                "CONSOLE_PUBLIC_URL": self.url_of("console"),
+                # On one's own machine endpoints are on it too.
+                "ALLOW_PRIVATE_WEBHOOKS": "true",
+                **{name: os.environ[f"HANDOFF_{name}"] for name in _MAIL if f"HANDOFF_{name}" in os.environ},
+            }
         if service == "console":
             hashes = {name: hashlib.sha256(key.encode()).hexdigest() for name, key in kept["keys"].items()}
             return {
@@ -114,6 +121,10 @@ class Plan:
                 "NOTIFICATIONS_URL": self.url_of("notifications"),
             }
         return {}
+
+
+_MAIL: Final = ("SMTP_URL", "SENDER")
+"""Taken from the environment of `handoff up`: a mail server is never ours."""
 
 
 def database_of(service: str) -> str:

@@ -109,7 +109,7 @@ def router(db: database.Database, out: outbox.Outbox) -> APIRouter:
     ) -> dict[str, Any]:
         """List deals; a rep's own."""
         owner = (caller.rep or "") if caller.role in ("rep", "sdr") else owner_id
-        (after,) = pages.values(asked, UUID) or (None,)
+        (after,) = asked.since(UUID) or (None,)
         async with db.reading() as conn:
             deals = await store.page(conn, owner_id=owner, lead_id=lead_id, after=after, limit=asked.limit)
         more = pages.cursor(str(deals[-1].opportunity_id)) if len(deals) == asked.limit else None

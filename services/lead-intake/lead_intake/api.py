@@ -75,7 +75,7 @@ def router(settings: Settings, db: database.Database, vault: Vault, out: outbox.
             rows = await store.page(
                 conn,
                 rep_id=_rep(caller),
-                after_seq=asked.after[0] if asked.after else 0,
+                after_seq=(asked.since(int) or (0,))[0],
                 updated_since=payloads.instant(updated_since, "updated_since"),
                 spam=spam,
                 limit=asked.limit,

@@ -1,7 +1,7 @@
 """What notifications learns, and the messages that follow from it."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from backbone import ids, times
@@ -11,6 +11,9 @@ from backbone.outbox import Outbox
 from handoff.events.v1 import intake_pb2, qualification_pb2, routing_pb2, sla_pb2
 from notifications import domain, events, store
 from notifications.domain import Channel, Kind, State
+
+TAKEN_OVER: Final = "taken_over"
+"""A team that moves in with its open work knows of it."""
 
 
 class Handler:
@@ -75,7 +78,9 @@ def _lead(event: Incoming) -> tuple[UUID, str, bytes, UUID] | None:
 def _said(event: Incoming) -> tuple[str, Kind, dict[str, Any]] | None:
     """Return who is told what, None for what is no news to anybody."""
     message = event.message
-    if isinstance(message, routing_pb2.LeadRouted) and message.stamp.live:
+    if isinstance(message, routing_pb2.LeadRouted):
+        if not message.stamp.live or message.outcome == TAKEN_OVER:
+            return None
         why = message.qualification.why_passed
         return message.rep_id, Kind.ROUTED, {"company": message.lead.company, "why": why, "rule": message.rule}
     if isinstance(message, sla_pb2.SlaWarned | sla_pb2.SlaBreached | sla_pb2.SlaEscalated):

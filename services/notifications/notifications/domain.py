@@ -6,8 +6,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 FIRST_RETRY_S: Final = 2.0
-LONGEST_RETRY_S: Final = 300.0
-MOST_ATTEMPTS: Final = 8
+LONGEST_RETRY_S: Final = 3600.0
+MOST_ATTEMPTS: Final = 16
+"""With these pauses about five hours: an endpoint may be away for a morning."""
 
 
 class Channel(StrEnum):
@@ -73,8 +74,8 @@ def may_repeat(channel: str) -> bool:
 
 
 def subject_line(kind: str, body: Mapping[str, Any]) -> str:
-    """Return the line that a person reads first."""
-    who = body.get("who") or body.get("company") or "A lead"
+    """Return the line that a person reads first; one line, whatever a form was filled in with."""
+    who = " ".join(str(body.get("who") or body.get("company") or "").split()) or "A lead"
     return {
         Kind.ROUTED: f"{who} is yours",
         Kind.WARNING: f"{who}: the window is closing",

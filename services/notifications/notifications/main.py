@@ -24,9 +24,12 @@ async def compose(service: process.Service[Settings]) -> None:
     handler = Handler(service.outbox, email_on=email_on)
     service.consume(["intake", "qualification", "routing", "sla", "forecast"], handler.handle, kinds=KINDS)
     sender = Sender(service.database, service.outbox, service.settings)
+    service.database.after_commit.append(sender.wake)
     service.at_close(sender.close)
     service.work("sender", sender.run)
-    service.app.include_router(api.router(service.database, email_on=email_on))
+    service.app.include_router(
+        api.router(service.database, email_on=email_on, anywhere=service.settings.allow_private_webhooks)
+    )
 
 
 def main() -> None:

@@ -131,9 +131,22 @@ async def test_an_endpoint_that_is_gone_is_given_up_and_told(start: Stage, endpo
 
 async def test_webhooks_do_not_reach_into_our_own_network(start: Stage, endpoint: Endpoint) -> None:
     actor = await start("notifications")
-    await actor.http.put("/v1/recipients/ana", json={"webhook": {"url": endpoint.url}})
+    for url in (
+        endpoint.url,
+        "https://10.0.0.1/x",
+        "https://[::ffff:127.0.0.1]/",
+        "https://localhost/",
+        "https://u@a.b/",
+    ):
+        answer = await actor.http.put("/v1/recipients/ana", json={"webhook": {"url": url}})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/webhook/url")
+    # A name that leads inside is known by what it leads to, at the moment of sending.
+    async with actor.database.transaction() as conn:
+        url = endpoint.url.replace("http://127.0.0.1", "https://localhost")
+        await conn.execute("INSERT INTO recipient (rep_id, webhook_url, webhook_secret) VALUES ('ana', $1, 'x')", url)
     await actor.publish("sla", [breached(ids.new())])
-    await actor.published(lambda seen: any(event.type == "NotificationFailed" for event in seen))
+    events = await actor.published(lambda seen: any(event.type == "NotificationFailed" for event in seen))
+    assert events[-1].message.reason == "a webhook goes to public addresses alone"
     assert endpoint.got == []
 
 
@@ -156,9 +169,11 @@ async def test_a_message_whose_sender_died_is_unknown_and_an_e_mail_is_not_sent_
     assert mailbox.messages == []
 
 
-async def test_history_is_told_to_nobody(start: Stage) -> None:
+async def test_history_and_work_that_is_taken_over_is_told_to_nobody(start: Stage) -> None:
     actor = await start("notifications")
-    await actor.publish("routing", [routed(ids.new(), live=False)])
+    moved_in = routed(ids.new())
+    moved_in[1].outcome = "taken_over"
+    await actor.publish("routing", [routed(ids.new(), live=False), moved_in])
     await actor.settled()
     assert await states(actor) == {}
 

@@ -128,7 +128,7 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
     @api.get("/v1/review-queue")
     async def review_queue(caller: Sdr, asked: pages.Asked) -> dict[str, Any]:
         """List what waits for judgement, best grade first, then oldest; an SDR sees their own and nobody's."""
-        after = pages.values(asked, int, times.parse, UUID)
+        after = asked.since(int, times.parse, UUID)
         rep_id = (caller.rep or "") if caller.role == "sdr" else None
         async with db.reading() as conn:
             rows = await store_queue.queue(conn, after=after, rep_id=rep_id, limit=asked.limit)

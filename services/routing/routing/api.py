@@ -1,19 +1,19 @@
 """Assignments: what reps and managers do with them, and why each came about."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
-from backbone import database, idempotency, outbox, pages, security, subjects, times
-from backbone.problem import Problem
+from backbone import database, fields, idempotency, outbox, security, subjects, times
+from backbone.problem import Pointer, Problem
+from routing import deciding, events, store
 from routing import desk as desks
-from routing import events, store, store_group
 from routing.desk import Desk
-from routing.domain import Outcome
+from routing.domain import Outcome, WhyNot
 from routing.store import Assignment, Row
 from routing.store_group import Cache
 
@@ -23,59 +23,64 @@ Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
 Words = Annotated[str | None, Field(max_length=500)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Reason(_Body):
+class Reason(fields.Body):
     """Why, as a code."""
 
     reason: Words = None
 
 
-class Reassign(_Body):
+class Reassign(fields.Body):
     """To whom, and why."""
 
-    rep_id: Annotated[str, Field(min_length=1, max_length=128)]
+    rep_id: fields.Id
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Close(_Body):
+class Close(fields.Body):
     """How it ended."""
 
     outcome: Literal["converted", "recycled", "disqualified", "unreachable"] | None = None
     reason: Words = None
-    until: AwareDatetime | None = None
+    until: fields.Instant | None = None
     note: Annotated[str | None, Field(max_length=10_000)] = None
 
 
-class Update(_Body):
+class Update(fields.Body):
     """How it stands, and what comes next."""
 
     status: Literal["working", "contacted", "meeting_set", "waiting_for_lead", "nurturing"] | None = None
     next_step: Words = None
-    next_at: AwareDatetime | None = None
+    next_at: fields.Instant | None = None
 
 
-Act = Callable[[Desk, Row, Assignment], Awaitable[None] | None]
+Act = Callable[[Desk, Row, Assignment], None]
 
 
 def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter:
     """Return the routes of assignments."""
     api = APIRouter(tags=["assignments"])
 
-    async def change(request: Request, caller: security.Caller, lead_id: UUID, act: Act) -> Response:
+    async def change(
+        request: Request,
+        caller: security.Caller,
+        lead_id: UUID,
+        act: Act,
+        *,
+        unassigned: Callable[[Desk, Row], None] | None = None,
+    ) -> Response:
         async def once(conn: database.Connection) -> idempotency.Answer:
             survivor = (await subjects.lock(conn, [lead_id]))[lead_id].subject_id
             desk = await desks.open_desk(conn, cache, [survivor])
             row, assignment = desk.rows[survivor], desk.assignments.get(survivor)
-            if assignment is None:
+            if assignment is not None:
+                if not caller.owns(assignment.rep_id):
+                    raise Problem(403, "Not your lead", "A rep acts on own assignments only.")
+                act(desk, row, assignment)
+            elif unassigned is not None and survivor in desk.waiting:
+                unassigned(desk, row)
+            else:
                 raise _nobodys()
-            if not caller.owns(assignment.rep_id):
-                raise Problem(403, "Not your lead", "A rep acts on own assignments only.")
-            act(desk, row, assignment)
-            desk.route()
-            await desk.drain(conn)
+            await deciding.settle(desk, conn)
             await desk.finish(conn, out, cache)
             now_with = desk.assignments.get(survivor)
             return idempotency.Answer(200, _shown(now_with) if now_with is not None else {"lead_id": str(survivor)})
@@ -86,22 +91,13 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     async def assignment(caller: Reading, lead_id: UUID) -> dict[str, Any]:
         """Show who has the lead; 404 when nobody has."""
         async with db.reading() as conn:
-            found = (await store.assignments(conn, [lead_id])).get(lead_id)
+            survivor = await subjects.survivor(conn, lead_id)
+            found = (await store.assignments(conn, [survivor])).get(survivor)
         if found is None:
             raise _nobodys()
         if not caller.owns(found.rep_id):
             raise Problem(403, "Not your lead", "A rep sees own leads only.")
         return _shown(found)
-
-    @api.get("/v1/leads/{lead_id}/decisions")
-    async def decisions(caller: Reading, lead_id: UUID) -> dict[str, Any]:
-        """Show every decision over the lead, newest first, with a reason for each rep."""
-        async with db.reading() as conn:
-            rows = await store.decisions(conn, lead_id)
-            found = (await store.assignments(conn, [lead_id])).get(lead_id)
-        if not caller.owns(found.rep_id if found is not None else None):
-            raise Problem(403, "Not your lead", "A rep sees own leads only.")
-        return pages.answer([_decision(row) for row in rows])
 
     @api.post("/v1/assignments/{lead_id}/accept")
     async def accept(request: Request, caller: Rep, lead_id: UUID, body: Reason | None = None) -> Response:
@@ -144,17 +140,22 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
     @api.post("/v1/assignments/{lead_id}/reassign")
     async def reassign(request: Request, caller: Manager, lead_id: UUID, body: Reassign) -> Response:
-        """Give the lead to another rep; it may go over the cap, which is recorded."""
+        """Give the lead, also one that waits, to another rep; it may go over the cap, which is recorded."""
 
-        def act(desk: Desk, row: Row, assignment: Assignment) -> None:
-            if body.rep_id not in desk.group.index.reps:
-                raise Problem(422, "No such rep", "PUT /v1/reps/{id} makes one.")
-            if body.rep_id == assignment.rep_id:
-                raise Problem(409, "The same rep", "The lead is with this rep already.")
+        def give(desk: Desk, row: Row) -> None:
+            rep = desk.group.index.reps.get(body.rep_id)
+            if rep is None or rep.away is WhyNot.INACTIVE:
+                fault = Pointer("/rep_id", "no such rep, or one who is not active")
+                raise Problem(422, "No such rep", "PUT /v1/reps/{id} makes one.", errors=[fault])
             desk.release(row, outcome="reassigned", reason=body.reason, by="manager")
             desk.force(row, body.rep_id, outcome=Outcome.ASSIGNED, rule="by hand", starts_clocks=True)
 
-        return await change(request, caller, lead_id, act)
+        def act(desk: Desk, row: Row, assignment: Assignment) -> None:
+            if body.rep_id == assignment.rep_id:
+                raise Problem(409, "The same rep", "The lead is with this rep already.")
+            give(desk, row)
+
+        return await change(request, caller, lead_id, act, unassigned=give)
 
     @api.patch("/v1/assignments/{lead_id}")
     async def update(request: Request, caller: Rep, lead_id: UUID, body: Update) -> Response:
@@ -168,35 +169,6 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             desk.outgoing.append(events.updated(row, assignment, desk.now))
 
         return await change(request, caller, lead_id, act)
-
-    @api.get("/v1/waiting")
-    async def waiting(_: Manager, asked: pages.Asked) -> dict[str, Any]:
-        """List who waits, best, then oldest, with the reason."""
-        async with db.reading() as conn:
-            rows = await store.waiting_page(conn, after=asked.after, limit=asked.limit)
-        last = rows[-1] if len(rows) == asked.limit else None
-        more = pages.cursor(last["rank"], last["created_at"].isoformat(), str(last["lead_id"])) if last else None
-        return pages.answer([_waiting(row) for row in rows], more)
-
-    @api.get("/v1/load")
-    async def load(_: Manager) -> dict[str, Any]:
-        """Show every rep's open load."""
-        async with db.transaction() as conn:
-            group, _now = await cache.lock(conn)
-            cache.keep(group)
-            return pages.answer([_load(group, rep_id) for rep_id in sorted(group.index.reps)])
-
-    @api.get("/v1/reps/{rep_id}/load")
-    async def load_of(caller: Reading, rep_id: str) -> dict[str, Any]:
-        """Show a rep's open load, and when they are available next."""
-        if not caller.owns(rep_id):
-            raise Problem(403, "Not yours", "A rep sees the own load only.")
-        async with db.transaction() as conn:
-            group, _now = await cache.lock(conn)
-            cache.keep(group)
-            if rep_id not in group.index.reps:
-                raise Problem(404, "No such rep", "GET /v1/load lists them.")
-            return _load(group, rep_id)
 
     return api
 
@@ -229,39 +201,4 @@ def _shown(assignment: Assignment) -> dict[str, Any]:
         "status": assignment.status,
         "next_step": assignment.next_step,
         "next_at": times.text(assignment.next_at) if assignment.next_at is not None else None,
-    }
-
-
-def _decision(row: Any) -> dict[str, Any]:
-    names = ("cycle", "outcome", "rule", "pool", "strategy", "rep_id", "policy_version", "considered")
-    return {
-        "decision_id": str(row["decision_id"]),
-        "at": times.text(row["at"]),
-        **{name: row[name] for name in names},
-        "reason_code": row["reason_code"] or None,
-    }
-
-
-def _waiting(row: Any) -> dict[str, Any]:
-    return {
-        "lead_id": str(row["lead_id"]),
-        "pool": row["pool"],
-        "rule": row["rule"],
-        "reason_code": row["reason_code"],
-        "waiting_since": times.text(row["since"]),
-        "retry_at": times.text(row["retry_at"]) if row["retry_at"] else None,
-    }
-
-
-def _load(group: store_group.Group, rep_id: str) -> dict[str, Any]:
-    rep = group.index.reps[rep_id]
-    return {
-        "rep_id": rep_id,
-        "open": rep.open,
-        "cap": rep.cap,
-        "over_cap": rep.open > rep.cap,
-        "untouched": rep.untouched,
-        "available": rep.away is None,
-        "reason": str(rep.away) if rep.away is not None else None,
-        "next_available_at": times.text(rep.back_at) if rep.back_at is not None else None,
     }

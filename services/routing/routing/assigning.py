@@ -1,11 +1,12 @@
 """The pure choice: the first rule that matches, the rep of its pool whose turn it is, and why nobody else."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
+from routing import turns
 from routing.domain import (
-    MOST_CONSIDERED,
     Considered,
     Decision,
     Lead,
@@ -15,27 +16,46 @@ from routing.domain import (
     Rep,
     Rule,
     Strategy,
+    Target,
+    Turn,
     Why,
     WhyNot,
 )
 
+NAMED: Final = ("owner", "account_rep", "previous")
+_LEAD_ALONE: Final = frozenset({WhyNot.NO_MATCH, WhyNot.DECLINED_BEFORE})
+
+
+class Count(NamedTuple):
+    """What a rep's counts were after a change."""
+
+    rep_id: str
+    open: int
+    untouched: int
+    by_pool: Mapping[str, int]
+    turns: Mapping[str, Turn]
+    last_assigned_at: datetime | None
+
 
 @dataclass(slots=True)
 class Index:
-    """Every rep of the group with their counts, as decisions go on."""
+    """Every rep of the group with their counts, as decisions go on, and the log of how they went."""
 
     reps: dict[str, Rep]
+    log: list[Count] = field(default_factory=list)
 
-    def give(self, rep_id: str, pool: Pool | None, now: datetime, *, touched: bool) -> None:
-        """Count an assignment."""
+    def give(self, rep_id: str, pool: Pool | None, now: datetime, *, touched: bool, counted_in: str = "") -> None:
+        """Count an assignment; `counted_in` names the pool of one that nobody's turn gave."""
         rep = self.reps[rep_id]
         rep.open += 1
         rep.untouched += not touched
-        rep.last_assigned_at = now
-        if pool is not None:
-            rep.by_pool[pool.pool] = rep.by_pool.get(pool.pool, 0) + 1
-            if pool.strategy is Strategy.WEIGHTED_ROUND_ROBIN:
-                rep.turns[pool.pool] = max(rep.turns.get(pool.pool, 0.0), _clock(self, pool)) + 1 / rep.weight
+        # A microsecond apart, so that the order within a batch is kept.
+        rep.last_assigned_at = now + timedelta(microseconds=len(self.log))
+        name = pool.pool if pool is not None else counted_in
+        rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
+        if pool is not None and pool.strategy is Strategy.WEIGHTED_ROUND_ROBIN:
+            rep.turns[name] = turns.take(pool, rep, self.reps)
+        self._note(rep)
 
     def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
         """Count the end of an assignment."""
@@ -45,48 +65,106 @@ class Index:
         rep.open = max(0, rep.open - 1)
         rep.untouched = max(0, rep.untouched - untouched)
         rep.by_pool[pool] = max(0, rep.by_pool.get(pool, 0) - 1)
+        self._note(rep)
+
+    def keep(self, rep_id: str, pool: str, *, untouched: bool) -> None:
+        """Undo `take`: the assignment goes on."""
+        rep = self.reps.get(rep_id)
+        if rep is None:
+            return
+        rep.open += 1
+        rep.untouched += untouched
+        rep.by_pool[pool] = rep.by_pool.get(pool, 0) + 1
+        self._note(rep)
+
+    def touch(self, rep_id: str) -> None:
+        """Count a first touch."""
+        rep = self.reps.get(rep_id)
+        if rep is not None:
+            rep.untouched = max(0, rep.untouched - 1)
+            self._note(rep)
+
+    def _note(self, rep: Rep) -> None:
+        self.log.append(
+            Count(rep.rep_id, rep.open, rep.untouched, dict(rep.by_pool), dict(rep.turns), rep.last_assigned_at)
+        )
+
+
+class _Try(NamedTuple):
+    """A pool that a rule leads to; `later` is when it may be tried, None at once."""
+
+    pool: Pool
+    target: Target
+    later: datetime | None = None
 
 
 def decide(lead: Lead, index: Index, policy: Policy | None, now: datetime) -> Decision:
     """Choose for one lead, and count it."""
-    if policy is None:
-        return _waits(Why.NO_RULE, "", "")
-    for rule in policy.rules:
+    reasons: dict[str, WhyNot] = {}
+    targets: list[Target] = []
+    again: list[datetime] = []
+    for rule in policy.rules if policy is not None else ():
         if not rule.holds(lead.values):
             continue
-        decision = _by_rule(lead, rule, index, policy, now)
-        if decision is not None:
-            return decision
-    return _waits(Why.NO_RULE, "", "")
+        waits: Decision | None = None
+        for one in _tries(lead, rule, policy, now):  # type: ignore[arg-type]  # there is one where there are rules
+            if one.later is not None and one.later > now:
+                again.append(one.later)
+                continue
+            decision, why = _from_pool(lead, rule, one.pool, index, now)
+            reasons = {**why, **reasons}
+            if decision.outcome is Outcome.ASSIGNED:
+                reasons[decision.rep_id or ""] = WhyNot.CHOSEN
+                return replace(decision, considered=_considered(reasons, decision.rep_id))
+            targets.append(one.target)
+            again += _back(why, index, now)
+            waits = waits or decision
+        if waits is not None and (rule.to not in NAMED or rule.wait):
+            return replace(
+                waits,
+                considered=_considered(reasons, None),
+                retry_at=min(again, default=None),
+                targets=tuple(dict.fromkeys(targets)),
+            )
+    # A named rep without room was passed by, and no rule after: room there would still let the lead in.
+    return replace(_waits(Why.NO_RULE, "", ""), retry_at=min(again, default=None), targets=tuple(targets))
 
 
-def _by_rule(lead: Lead, rule: Rule, index: Index, policy: Policy, now: datetime) -> Decision | None:
-    """Return what the rule comes to, None when it falls through to the next."""
-    if rule.to in ("owner", "account_rep", "previous"):
-        return _named(lead, rule, index, now)
+def _tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterator[_Try]:
+    """Yield the pools of a rule in order: its target, then the fallbacks; none where there is no such rep."""
+    if rule.to in NAMED:
+        rep_id = lead.previous_rep if rule.to == "previous" else lead.owner_rep
+        if rep_id and not (rule.to == "previous" and _is_long_ago(lead, rule, now)):
+            pool = Pool(pool=rule.to, strategy=Strategy.LEAST_LOADED, members=(rep_id,))
+            yield _Try(pool, Target(rule.rule, rule.to, rep_id))
+        return
+    first: str | None = rule.to
     if rule.to == "paired":
-        partners = policy.pairs.get(lead.sdr_id or "", ())
-        if partners:
-            name = f"paired:{lead.sdr_id}"
-            pair = Pool(pool=name, strategy=Strategy.WEIGHTED_ROUND_ROBIN, members=partners)
-            decision = _from_pool(lead, rule, pair, index, now)
-            if decision.outcome is Outcome.ASSIGNED or rule.otherwise is None:
-                return decision
-        return _from_pools(lead, rule, rule.otherwise, index, policy, now) if rule.otherwise else None
-    return _from_pools(lead, rule, rule.to, index, policy, now)
+        pair = pool_of(policy, f"paired:{lead.sdr_id or ''}")
+        if pair is not None:
+            yield _Try(pair, Target(rule.rule, pair.pool))
+        first = rule.otherwise
+    if first is None:
+        return
+    yield _Try(policy.pools[first], Target(rule.rule, first))
+    if rule.fallback is not None and rule.fallback != first:
+        since = lead.waiting_since or now
+        later = since + timedelta(seconds=rule.after_seconds)
+        yield _Try(policy.pools[rule.fallback], Target(rule.rule, rule.fallback), later)
+    seen = {first}
+    after = policy.pools[first].fallback
+    while after is not None and after not in seen:
+        seen.add(after)
+        yield _Try(policy.pools[after], Target(rule.rule, after))
+        after = policy.pools[after].fallback
 
 
-def _named(lead: Lead, rule: Rule, index: Index, now: datetime) -> Decision | None:
-    """Give the lead to one named rep, or fall through."""
-    rep_id = lead.previous_rep if rule.to == "previous" else lead.owner_rep
-    rep = index.reps.get(rep_id or "")
-    if rep is None:
-        return None
-    if rule.to == "previous" and _is_long_ago(lead, rule, now):
-        return None
-    pool = Pool(pool=rule.to, strategy=Strategy.LEAST_LOADED, members=(rep.rep_id,))
-    decision = _from_pool(lead, rule, pool, index, now)
-    return decision if decision.outcome is Outcome.ASSIGNED or rule.wait else None
+def pool_of(policy: Policy, name: str) -> Pool | None:
+    """Return the pool of this name, or the pair `paired:<sdr>` as one."""
+    if name.startswith("paired:"):
+        partners = policy.pairs.get(name.removeprefix("paired:"), ())
+        return Pool(pool=name, strategy=Strategy.WEIGHTED_ROUND_ROBIN, members=partners) if partners else None
+    return policy.pools.get(name)
 
 
 def _is_long_ago(lead: Lead, rule: Rule, now: datetime) -> bool:
@@ -95,42 +173,7 @@ def _is_long_ago(lead: Lead, rule: Rule, now: datetime) -> bool:
     return now - lead.previous_at > timedelta(seconds=rule.within_seconds)
 
 
-def _from_pools(lead: Lead, rule: Rule, first: str, index: Index, policy: Policy, now: datetime) -> Decision:
-    """Try a pool, then its fallbacks: the rule's own after its time, the pool's at once."""
-    pool = policy.pools[first]
-    decision = _from_pool(lead, rule, pool, index, now)
-    if decision.outcome is Outcome.ASSIGNED:
-        return decision
-    fallback_at: datetime | None = None
-    since = lead.waiting_since or now
-    if rule.fallback is not None:
-        fallback_at = since + timedelta(seconds=rule.after_seconds)
-        if fallback_at <= now and rule.fallback != first:
-            other = _from_pool(lead, rule, policy.pools[rule.fallback], index, now)
-            if other.outcome is Outcome.ASSIGNED:
-                return other
-            fallback_at = None
-    seen = {first}
-    while pool.fallback is not None and pool.fallback not in seen:
-        seen.add(pool.fallback)
-        pool = policy.pools[pool.fallback]
-        other = _from_pool(lead, rule, pool, index, now)
-        if other.outcome is Outcome.ASSIGNED:
-            return other
-    again = [at for at in (decision.retry_at, fallback_at) if at is not None and at > now]
-    return Decision(
-        outcome=decision.outcome,
-        rule=decision.rule,
-        pool=decision.pool,
-        strategy=decision.strategy,
-        rep_id=None,
-        reason_code=decision.reason_code,
-        considered=decision.considered,
-        retry_at=min(again, default=None),
-    )
-
-
-def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> Decision:
+def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> tuple[Decision, dict[str, WhyNot]]:
     reasons: dict[str, WhyNot] = {}
     able: list[Rep] = []
     for rep_id in pool.members:
@@ -143,88 +186,71 @@ def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) 
         else:
             reasons[rep_id] = why_not
     if not able:
-        return _nobody(rule, pool, index, reasons, now)
-    clock = _clock(index, pool)
-    chosen = min(able, key=lambda rep: _turn(pool, rep, clock))
-    other = WhyNot.MORE_LOAD if pool.strategy is Strategy.LEAST_LOADED else WhyNot.NOT_THEIR_TURN
+        waits = _waits(_why(reasons), rule.rule, pool.pool)
+        return replace(waits, strategy=str(pool.strategy)), reasons
+    if pool.strategy is Strategy.LEAST_LOADED:
+        chosen = min(able, key=lambda rep: (rep.open / rep.cap, turns.waited(rep)))
+        other = WhyNot.MORE_LOAD
+    else:
+        chosen = turns.choose(pool, able, index.reps)
+        other = WhyNot.NOT_THEIR_TURN
     reasons |= {rep.rep_id: other for rep in able}
     reasons[chosen.rep_id] = WhyNot.CHOSEN
     index.give(chosen.rep_id, pool, now, touched=lead.touched)
-    return Decision(
+    decision = Decision(
         outcome=Outcome.ASSIGNED,
         rule=rule.rule,
         pool=pool.pool,
         strategy=str(pool.strategy),
         rep_id=chosen.rep_id,
         reason_code="",
-        considered=_considered(reasons, chosen.rep_id),
+        considered=(),
     )
+    return decision, reasons
 
 
 def _why_not(lead: Lead, rule: Rule, pool: Pool, rep: Rep) -> WhyNot | None:
     """Return what keeps the lead from the rep, None when nothing does."""
     if rep.away is WhyNot.INACTIVE:
         return rep.away
-    if rule.narrows is not None and not rule.narrows(rep.values):
-        return WhyNot.NO_MATCH
     if rep.rep_id in lead.declined:
         return WhyNot.DECLINED_BEFORE
+    return without_room(rule, pool, rep, touched=lead.touched)
+
+
+def without_room(rule: Rule, pool: Pool, rep: Rep, *, touched: bool) -> WhyNot | None:
+    """Return what keeps every such lead from the rep."""
+    if rep.away is WhyNot.INACTIVE:
+        return rep.away
+    if rule.narrows is not None and not rule.narrows(rep.values):
+        return WhyNot.NO_MATCH
     if rep.away is not None:
         return rep.away
     if rep.open >= rep.cap or (pool.cap is not None and rep.by_pool.get(pool.pool, 0) >= pool.cap):
         return WhyNot.AT_CAP
-    if pool.untouched_cap is not None and rep.untouched >= pool.untouched_cap and not lead.touched:
+    if pool.untouched_cap is not None and rep.untouched >= pool.untouched_cap and not touched:
         return WhyNot.UNTOUCHED_CAP
     return None
 
 
-def _turn(pool: Pool, rep: Rep, clock: float) -> tuple[float, float, str]:
-    """Return what the smallest of wins: the turn or the load, then the longest wait; never age in the firm."""
-    waited = rep.last_assigned_at.timestamp() if rep.last_assigned_at is not None else 0.0
-    if pool.strategy is Strategy.LEAST_LOADED:
-        return (rep.open / rep.cap if rep.cap else 1.0, waited, rep.rep_id)
-    return (max(rep.turns.get(pool.pool, 0.0), clock) + 1 / rep.weight, waited, rep.rep_id)
-
-
-def _clock(index: Index, pool: Pool) -> float:
-    """Return the pool's virtual time: the earliest next turn of those at work, so that who was away gets no credit."""
-    turns = [
-        rep.turns.get(pool.pool, 0.0)
-        for rep_id in pool.members
-        if (rep := index.reps.get(rep_id)) is not None and rep.away is None and rep.open < rep.cap
-    ]
-    return min(turns, default=0.0)
-
-
-def _nobody(rule: Rule, pool: Pool, index: Index, reasons: Mapping[str, WhyNot], now: datetime) -> Decision:
-    said = set(reasons.values()) - {WhyNot.NO_MATCH, WhyNot.INACTIVE, WhyNot.DECLINED_BEFORE}
+def _why(reasons: Mapping[str, WhyNot]) -> Why:
+    said = set(reasons.values()) - _LEAD_ALONE
     if not said:
-        why = Why.NO_MATCH
-    elif said & {WhyNot.AT_CAP, WhyNot.UNTOUCHED_CAP}:
-        why = Why.NO_CAPACITY
-    elif said == {WhyNot.PAUSED}:
-        why = Why.PAUSED
-    else:
-        why = Why.NOBODY_WORKING
-    back = [
-        index.reps[rep_id].back_at
-        for rep_id, reason in reasons.items()
-        if reason in (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE)
-    ]
-    decision = _waits(why, rule.rule, pool.pool, considered=_considered(reasons, None))
-    return Decision(
-        outcome=decision.outcome,
-        rule=decision.rule,
-        pool=decision.pool,
-        strategy=str(pool.strategy),
-        rep_id=None,
-        reason_code=decision.reason_code,
-        considered=decision.considered,
-        retry_at=min((at for at in back if at is not None and at > now), default=None),
-    )
+        return Why.NO_MATCH
+    if said & {WhyNot.AT_CAP, WhyNot.UNTOUCHED_CAP}:
+        return Why.NO_CAPACITY
+    if said <= {WhyNot.PAUSED, WhyNot.INACTIVE} and WhyNot.PAUSED in said:
+        return Why.PAUSED
+    return Why.NOBODY_WORKING
 
 
-def _waits(why: Why, rule: str, pool: str, considered: Sequence[Considered] = ()) -> Decision:
+def _back(reasons: Mapping[str, WhyNot], index: Index, now: datetime) -> list[datetime]:
+    """Return when those who are away for a time are back."""
+    away = (index.reps[rep_id].back_at for rep_id, why in reasons.items() if why in (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE))
+    return [at for at in away if at is not None and at > now]
+
+
+def _waits(why: Why, rule: str, pool: str) -> Decision:
     return Decision(
         outcome=Outcome.WAITING,
         rule=rule,
@@ -232,10 +258,23 @@ def _waits(why: Why, rule: str, pool: str, considered: Sequence[Considered] = ()
         strategy="",
         rep_id=None,
         reason_code=str(why),
-        considered=considered,
+        considered=(),
     )
 
 
-def _considered(reasons: Mapping[str, WhyNot], chosen: str | None) -> list[Considered]:
-    ordered = sorted(reasons, key=lambda rep_id: (rep_id != chosen, rep_id))[:MOST_CONSIDERED]
+def _considered(reasons: Mapping[str, WhyNot], chosen: str | None) -> Sequence[Considered]:
+    ordered = sorted(reasons, key=lambda rep_id: (rep_id != chosen, rep_id))
     return [Considered(rep_id=rep_id, chosen=rep_id == chosen, reason=str(reasons[rep_id])) for rep_id in ordered]
+
+
+def everybody(decision: Decision, index: Index) -> Sequence[Considered]:
+    """Return what was thought of each rep of the company: of whom no pool was asked, that they do not match."""
+    thought = {one.rep_id for one in decision.considered}
+    others = [
+        Considered(
+            rep_id=rep.rep_id, chosen=False, reason=str(rep.away if rep.away is WhyNot.INACTIVE else WhyNot.NO_MATCH)
+        )
+        for rep in index.reps.values()
+        if rep.rep_id not in thought
+    ]
+    return [*decision.considered, *others]

@@ -10,10 +10,10 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
+from routing import deciding, events, store
 from routing import desk as desks
-from routing import events, store
 from routing.desk import Desk
-from routing.domain import Outcome
+from routing.domain import Outcome, WhyNot
 from routing.store import Row
 from routing.store_group import Cache
 
@@ -32,24 +32,33 @@ class Handler:
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
         if not about:
             return
-        desk = await desks.open_desk(
-            conn, self._cache, {lead for e in about for lead in (e.subject, e.original_subject)}
-        )
+        desk = await desks.open_desk(conn, self._cache, {lead_id for event in about for lead_id in _concerned(event)})
         for event in about:
             row = desk.rows[event.subject]
             if isinstance(event.message, intake_pb2.PersonalDataErased):
                 await _erase(conn, desk, event)
             elif not event.erased:
                 _take_in(desk, row, event.message)
-        desk.route()
-        await desk.drain(conn)
+        await deciding.settle(desk, conn)
         await desk.finish(conn, self._outbox, self._cache)
+
+
+def _concerned(event: Incoming) -> set[UUID]:
+    """Return the leads whose rows an event may change; all of them are locked."""
+    concerned = {event.subject, event.original_subject}
+    if isinstance(event.message, intake_pb2.PersonalDataErased):
+        concerned |= {UUID(lead_id) for lead_id in event.message.merged_lead_ids}
+    return concerned
 
 
 def _take_in(desk: Desk, row: Row, message: Message) -> None:
     if isinstance(message, intake_pb2.LeadCaptured | intake_pb2.LeadUpdated):
+        was_live = row.live
         _learn(row, message.stamp, message.lead)
         _stand(desk, row, message.standing if message.HasField("standing") else None)
+        # Told more, a lead that waits may match another rule; and history that does something today is news.
+        if row.lead_id in desk.waiting or (row.live and not was_live):
+            _to_route(desk, row)
     elif isinstance(message, intake_pb2.TouchRecorded):
         _touched(desk, row, message)
     elif isinstance(message, intake_pb2.LeadMerged):
@@ -65,15 +74,18 @@ def _take_in(desk: Desk, row: Row, message: Message) -> None:
         message, qualification_pb2.LeadDemoted | qualification_pb2.LeadRecycled | qualification_pb2.LeadDisqualified
     ):
         _over(desk, row, message)
-    elif isinstance(message, qualification_pb2.LeadScored | qualification_pb2.LeadSalesQualified):
+    elif isinstance(message, qualification_pb2.LeadSalesQualified):
         row.qualification = message.qualification
         row.stage = message.qualification.stage or row.stage
     elif isinstance(message, forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost):
-        outcome = "converted" if isinstance(message, forecast_pb2.OpportunityWon) else "recycled"
-        row.stage = "customer" if outcome == "converted" else row.stage
-        desk.release(row, outcome=outcome, reason="", by="forecast")
+        _dealt(desk, row, message)
     elif isinstance(message, sla_pb2.SlaEscalated):
         _escalated(desk, row, message)
+
+
+def _to_route(desk: Desk, row: Row) -> None:
+    if desks.is_routable(row) and row.lead_id not in desk.assignments:
+        desk.to_route[row.lead_id] = None
 
 
 def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
@@ -112,12 +124,13 @@ def _qualified(
     if isinstance(message, qualification_pb2.LeadSalesReady):
         row.sdr_id = message.sdr_id or row.sdr_id
         row.declined = frozenset()
-        if not message.HasField("standing"):
-            desk.release(row, outcome="converted", by="qualification")
+        if not message.HasField("standing") and row.lead_id in desk.assignments and desks.is_routable(row):
+            # It stays with the SDR, and in that load, until somebody of the target has room.
+            desk.hand_over[row.lead_id] = "converted"
+            desk.to_route[row.lead_id] = None
     if message.HasField("standing"):
         _stand(desk, row, message.standing)
-    if desks.is_routable(row) and row.lead_id not in desk.assignments:
-        desk.to_route[row.lead_id] = None
+    _to_route(desk, row)
 
 
 def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack) -> None:
@@ -125,12 +138,27 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
     _learn(row, message.stamp, message.lead)
     row.qualification, row.stage = message.qualification, message.qualification.stage
     desk.release(row, outcome="handed_back", reason=message.qualification.reason, by="qualification")
+    row.touched = False
+    desk.stop_waiting(row)
     sdr = desk.group.index.reps.get(message.sdr_id)
-    if sdr is not None and sdr.open < sdr.cap and desk.group.known[sdr.rep_id].document["active"]:
-        row.touched = False
+    away = (WhyNot.INACTIVE, WhyNot.PAUSED, WhyNot.ON_LEAVE)
+    if desks.is_routable(row) and sdr is not None and sdr.open < sdr.cap and sdr.away not in away:
         desk.force(row, sdr.rep_id, outcome=Outcome.ASSIGNED, rule="handed back to its SDR", starts_clocks=True)
     else:
-        desk.to_route[row.lead_id] = None
+        _to_route(desk, row)
+
+
+def _dealt(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost) -> None:
+    """End the sales rep's assignment with the deal; one that was handed back is with an SDR by then."""
+    if message.opportunity.stage == "handed_back":
+        return
+    if isinstance(message, forecast_pb2.OpportunityWon):
+        row.stage = "customer"
+        desk.release(row, outcome="converted", by="forecast")
+    elif row.stage in ("srl", "sql"):
+        desk.release(row, outcome="recycled", reason=message.reason, by="forecast")
+    if row.lead_id not in desk.assignments:
+        desk.stop_waiting(row)
 
 
 def _over(
@@ -142,20 +170,25 @@ def _over(
     row.declined, row.touched = frozenset(), False
     outcome = STAGES_OVER.get(row.stage, "recycled")
     desk.release(row, outcome=outcome, reason=message.qualification.reason, by="qualification")
-    desk.to_route.pop(row.lead_id, None)
     desk.stop_waiting(row)
 
 
 def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
-    row.touched = row.touched or not message.automated
+    if message.automated:
+        return
+    row.touched = True
+    waits = desk.waiting.get(row.lead_id)
     assignment = desk.assignments.get(row.lead_id)
-    if assignment is None or assignment.touched or message.automated:
+    if waits is not None and waits.hand_over == "reassigned":
+        # It was to be taken away for want of a touch; now there is one.
+        desk.stop_waiting(row)
+    elif waits is not None:
+        _to_route(desk, row)
+    if assignment is None or assignment.touched:
         return
     assignment.touched = True
     desk.changed.add(row.lead_id)
-    rep = desk.group.index.reps.get(assignment.rep_id)
-    if rep is not None:
-        rep.untouched = max(0, rep.untouched - 1)
+    desk.group.index.touch(assignment.rep_id)
 
 
 def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
@@ -167,7 +200,6 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
     if merged is None or merged.closed:
         return
     merged.closed = True
-    desk.to_route.pop(merged.lead_id, None)
     desk.stop_waiting(merged)
     held = desk.assignments.get(merged.lead_id)
     desk.release(merged, outcome="merged", by="intake")
@@ -182,7 +214,7 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
         outcome=Outcome.ASSIGNED,
         rule="merged",
         starts_clocks=not survivor.touched,
-        at=held.assigned_at,
+        of=held,
     )
 
 
@@ -192,8 +224,9 @@ def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
     if message.alert.to != "reassign" or assignment is None or assignment.cycle != message.clock.cycle:
         return
     row.declined = row.declined | {assignment.rep_id}
-    desk.release(row, outcome="reassigned", reason="sla_missed", by="sla")
     if desks.is_routable(row):
+        # Until somebody else has room it stays where it is: better late than with nobody.
+        desk.hand_over[row.lead_id] = "reassigned"
         desk.to_route[row.lead_id] = None
 
 
@@ -206,7 +239,6 @@ async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:
         row = desk.rows.get(lead_id)
         if row is not None:
             desk.release(row, outcome="erased", by="intake")
-            desk.to_route.pop(lead_id, None)
             desk.stop_waiting(row)
             row.fields, row.qualification = None, None
     desk.outgoing.append(events.deleted(message.stamp, message.erasure_id, event.subject))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 MOST_CONSIDERED: Final = 20
@@ -55,6 +55,23 @@ class Strategy(StrEnum):
     LEAST_LOADED = "least_loaded"
 
 
+class Turn(NamedTuple):
+    """A rep's place in a pool's round, in the pool's own time: one lead takes 1 / weight of it."""
+
+    next: float
+    """When the rep's next turn begins."""
+    clock: float
+    """What the pool's clock showed after the rep's last turn."""
+
+
+class Target(NamedTuple):
+    """What a lead that waits is waiting for: room in a pool under a rule, or with one named rep."""
+
+    rule: str
+    pool: str
+    rep_id: str = ""
+
+
 @dataclass(slots=True)
 class Rep:
     """A rep while decisions are made: what does not change in a batch, and the counts that do."""
@@ -70,8 +87,8 @@ class Rep:
     back_at: datetime | None
     open: int
     untouched: int
-    turns: dict[str, float]
-    """Per pool: the virtual time at which their next turn comes."""
+    turns: dict[str, Turn]
+    """Per pool."""
     last_assigned_at: datetime | None
     by_pool: dict[str, int] = field(default_factory=dict)
     """Open assignments from each pool."""
@@ -154,6 +171,8 @@ class Decision:
     reason_code: str
     considered: Sequence[Considered]
     retry_at: datetime | None = None
+    targets: Sequence[Target] = ()
+    """Of a lead that waits: where room would let it in."""
 
 
 def order(lead: Lead) -> tuple[Any, ...]:

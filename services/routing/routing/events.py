@@ -8,7 +8,7 @@ from uuid import UUID
 from backbone import ids
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, routing_pb2
-from routing.domain import Considered, Decision
+from routing.domain import MOST_CONSIDERED, Considered, Decision
 from routing.store import Assignment, Row
 from routing.store_group import Known
 
@@ -55,7 +55,8 @@ def rep(rep_id: str, known: Known) -> common_pb2.Rep:
 
 
 def _considered(reps: Sequence[Considered]) -> list[routing_pb2.Considered]:
-    return [routing_pb2.Considered(rep_id=one.rep_id, chosen=one.chosen, reason=one.reason) for one in reps]
+    some = reps[:MOST_CONSIDERED]
+    return [routing_pb2.Considered(rep_id=one.rep_id, chosen=one.chosen, reason=one.reason) for one in some]
 
 
 def routed(

@@ -1,7 +1,7 @@
 """What runs in a process of routing."""
 
 from backbone import process
-from routing import api, api_reps, timers
+from routing import api, api_accounts, api_policy, api_queue, api_reps, timers
 from routing.consumer import Handler
 from routing.settings import Settings
 from routing.store_group import Cache
@@ -28,8 +28,9 @@ async def compose(service: process.Service[Settings]) -> None:
     cache = Cache()
     handler = Handler(service.outbox, cache)
     service.consume(["intake", "qualification", "sla", "forecast"], handler.handle, kinds=KINDS)
-    service.app.include_router(api_reps.router(service.database, service.outbox, cache))
-    service.app.include_router(api.router(service.database, service.outbox, cache))
+    for routes in (api_reps, api_policy, api_accounts, api):
+        service.app.include_router(routes.router(service.database, service.outbox, cache))
+    service.app.include_router(api_queue.router(service.database))
     service.work("timers", lambda: timers.run(service.database, service.outbox, cache))
 
 

@@ -1,10 +1,11 @@
 """A routing policy as people write it: its schema, its compilation, and what is wrong with it."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from backbone import conditions, documents
-from backbone.conditions import FLAG, LEAD, NUMBER, TEXT, TEXTS, WHOLE, Language
+from backbone.conditions import FLAG, LEAD, NUMBER, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import DURATION, Document
 from backbone.problem import Pointer
 from routing.domain import Holds, Policy, Pool, Rule, Strategy
@@ -72,10 +73,14 @@ SCHEMA: Final = {
 }
 
 
-def parse(raw: bytes, rep_ids: Sequence[str]) -> Document:
-    """Read a policy. Problem 422 with line and column of unknown pools and reps, loops, and wrong conditions."""
+def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
+    """Read a policy for the reps there are. Problem 422 with line and column of what is wrong.
+
+    That is: unknown pools and reps, reps of pairs in no pool, loops of fallbacks, and wrong conditions.
+    """
     document = documents.parse(raw, SCHEMA, what="routing policy")
-    faults = [*_wrong_conditions(document), *_wrong_names(document, set(rep_ids)), *_loops(document)]
+    faults = [*_wrong_conditions(document), *_wrong_names(document, set(reps)), *_loops(document)]
+    faults = faults or _in_no_pool(document, reps)
     if faults:
         raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
     return document
@@ -127,6 +132,29 @@ def _wrong_names(document: Document, rep_ids: set[str]) -> list[Pointer]:
     return faults
 
 
+def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a policy permits but hardly means: a pool without a rep, a rep in no pool."""
+    policy = build(version, document.data, reps)
+    found = [
+        document.fault(("pools", number, "reps"), "no rep of today is in this pool").as_json()
+        for number, pool in enumerate(document.data["pools"])
+        if not policy.pools[pool["pool"]].members
+    ]
+    placed = {rep_id for pool in policy.pools.values() for rep_id in pool.members}
+    alone = [rep_id for rep_id in sorted(reps) if rep_id not in placed and reps[rep_id].get("rep.active")]
+    found += [document.fault(("pools",), f"the rep {rep_id} is in no pool").as_json() for rep_id in alone]
+    return found
+
+
+def _in_no_pool(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
+    placed = {rep_id for pool in build(0, document.data, reps).pools.values() for rep_id in pool.members}
+    named: list[tuple[documents.Path, str]] = []
+    for number, pair in enumerate(document.data.get("pairs", [])):
+        named.append((("pairs", number, "sdr"), pair["sdr"]))
+        named += [(("pairs", number, "sales", place), rep_id) for place, rep_id in enumerate(pair["sales"])]
+    return [document.fault(path, "this rep is in no pool") for path, rep_id in named if rep_id not in placed]
+
+
 def _loops(document: Document) -> list[Pointer]:
     following = {pool["pool"]: pool.get("fallback") for pool in document.data["pools"]}
     faults = []
@@ -138,6 +166,17 @@ def _loops(document: Document) -> list[Pointer]:
         if name == pool["pool"]:
             faults.append(document.fault(("pools", number, "fallback"), "the fallbacks go in a circle"))
     return faults
+
+
+# A policy is built anew whenever a rep changes or a decision is made again; its conditions are the same texts.
+@lru_cache(maxsize=4096)
+def _about_leads(text: str) -> Condition:
+    return _LEADS.compile(text)
+
+
+@lru_cache(maxsize=4096)
+def _about_reps(text: str) -> Condition:
+    return _REPS.compile(text)
 
 
 def build(version: int, data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Policy:
@@ -152,7 +191,7 @@ def build(version: int, data: Mapping[str, Any], reps: Mapping[str, Mapping[str,
 
 
 def _pool(data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Pool:
-    belongs = _REPS.compile(data["reps"])
+    belongs = _about_reps(data["reps"])
     return Pool(
         pool=data["pool"],
         strategy=Strategy(data.get("strategy", Strategy.WEIGHTED_ROUND_ROBIN)),
@@ -167,8 +206,8 @@ def _rule(data: Mapping[str, Any]) -> Rule:
     return Rule(
         rule=data["rule"],
         to=data["to"],
-        holds=_LEADS.compile(data["when"]).holds if "when" in data else _ALWAYS,
-        narrows=_REPS.compile(data["reps"]).holds if "reps" in data else None,
+        holds=_about_leads(data["when"]).holds if "when" in data else _ALWAYS,
+        narrows=_about_reps(data["reps"]).holds if "reps" in data else None,
         otherwise=data.get("else"),
         fallback=data.get("fallback"),
         after_seconds=documents.duration(data["after"]) if "after" in data else 0.0,

@@ -1,9 +1,9 @@
-"""Leads, assignments and those who wait, by the batch."""
+"""Leads, assignments and decisions, by the batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
@@ -51,21 +51,6 @@ class Assignment:
     status: str | None = None
     next_step: str | None = None
     next_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Who waits, where and since when."""
-
-    lead_id: UUID
-    pool: str
-    rule: str
-    reason_code: str
-    rank: int
-    created_at: datetime
-    since: datetime
-    decision_id: UUID
-    retry_at: datetime | None
 
 
 async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
@@ -153,53 +138,7 @@ async def delete_assignments(conn: Connection, lead_ids: Iterable[UUID]) -> None
     await conn.execute("DELETE FROM assignment WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
 
 
-async def waiting(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Waiting]:
-    """Return which of the leads wait."""
-    rows = await conn.fetch("SELECT * FROM waiting WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
-    return {row["lead_id"]: Waiting(**row) for row in rows}
-
-
-async def save_waiting(conn: Connection, waits: Sequence[Waiting]) -> None:
-    """Write who waits; since when stays."""
-    await conn.execute(
-        "INSERT INTO waiting SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[],"
-        " $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::timestamptz[])"
-        " ON CONFLICT (lead_id) DO UPDATE SET pool = excluded.pool, rule = excluded.rule,"
-        " reason_code = excluded.reason_code, rank = excluded.rank, decision_id = excluded.decision_id,"
-        " retry_at = excluded.retry_at",
-        [one.lead_id for one in waits],
-        [one.pool for one in waits],
-        [one.rule for one in waits],
-        [one.reason_code for one in waits],
-        [one.rank for one in waits],
-        [one.created_at for one in waits],
-        [one.since for one in waits],
-        [one.decision_id for one in waits],
-        [one.retry_at for one in waits],
-    )
-
-
-async def delete_waiting(conn: Connection, lead_ids: Iterable[UUID]) -> None:
-    """Delete who no longer waits."""
-    await conn.execute("DELETE FROM waiting WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
-
-
-async def next_waiting(conn: Connection, pools: Sequence[str], *, limit: int, but: Iterable[UUID]) -> list[UUID]:
-    """Return who is next for these pools (and who waits for a rule or a fallback): best, then oldest."""
-    rows = await conn.fetch(
-        "SELECT lead_id FROM waiting WHERE (pool = ANY($1::text[]) OR pool = '' OR retry_at <= now())"
-        " AND lead_id <> ALL($3::uuid[]) ORDER BY rank, created_at, lead_id LIMIT $2",
-        list(pools),
-        limit,
-        list(but),
-    )
-    return [row[0] for row in rows]
-
-
-async def next_retry(conn: Connection) -> datetime | None:
-    """Return when the next one is to be tried again because hours open or a fallback falls due."""
-    at: datetime | None = await conn.fetchval("SELECT min(retry_at) FROM waiting")
-    return at
+_DECIDED: Final = ("rep_id", "policy_version", "considered", "ordinal", "inputs")
 
 
 async def add_decisions(conn: Connection, decisions: Sequence[Mapping[str, Any]]) -> None:
@@ -207,14 +146,14 @@ async def add_decisions(conn: Connection, decisions: Sequence[Mapping[str, Any]]
     names = ("decision_id", "lead_id", "at", "sequence", "cycle", "outcome", "reason_code", "rule", "pool", "strategy")
     await conn.execute(
         "INSERT INTO decision (decision_id, lead_id, at, sequence, cycle, outcome, reason_code, rule, pool, strategy,"
-        " rep_id, policy_version, considered)"
+        " rep_id, policy_version, considered, ordinal, inputs)"
         " SELECT d.decision_id, d.lead_id, d.at, d.sequence, d.cycle, d.outcome, d.reason_code, d.rule, d.pool,"
-        " d.strategy, d.rep_id, d.policy_version, d.considered->'reps'"
+        " d.strategy, d.rep_id, d.policy_version, d.considered->'reps', d.ordinal, d.inputs"
         " FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::int[], $6::text[], $7::text[],"
-        " $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::jsonb[])"
+        " $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::jsonb[], $14::int[], $15::jsonb[])"
         " AS d(decision_id, lead_id, at, sequence, cycle, outcome, reason_code, rule, pool, strategy, rep_id,"
-        " policy_version, considered)",
-        *([one[name] for one in decisions] for name in (*names, "rep_id", "policy_version", "considered")),
+        " policy_version, considered, ordinal, inputs)",
+        *([one[name] for one in decisions] for name in (*names, *_DECIDED)),
     )
 
 
@@ -226,22 +165,13 @@ async def decisions(conn: Connection, lead_id: UUID) -> list[Any]:
     return rows
 
 
-async def waiting_page(conn: Connection, *, after: tuple[Any, ...] | None, limit: int) -> list[Any]:
-    """Return who waits, best, then oldest."""
-    rank, created, lead_id = after if after else (-1, None, None)
-    rows: list[Any] = await conn.fetch(
-        "SELECT * FROM waiting WHERE $2::timestamptz IS NULL OR (rank, created_at, lead_id) > ($1, $2, $3::uuid)"
-        " ORDER BY rank, created_at, lead_id LIMIT $4",
-        rank,
-        datetime.fromisoformat(created) if created else None,
-        lead_id,
-        limit,
-    )
-    return rows
+async def decision(conn: Connection, decision_id: UUID) -> Any:
+    """Return one decision, None when there is none."""
+    return await conn.fetchrow("SELECT * FROM decision WHERE decision_id = $1", decision_id)
 
 
 async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
     """Delete what is held of a person."""
-    await conn.execute(
-        "UPDATE lead SET fields = NULL, qualification = NULL WHERE lead_id = ANY($1::uuid[])", list(lead_ids)
-    )
+    gone = list(lead_ids)
+    await conn.execute("UPDATE lead SET fields = NULL, qualification = NULL WHERE lead_id = ANY($1::uuid[])", gone)
+    await conn.execute("UPDATE decision SET inputs = NULL WHERE lead_id = ANY($1::uuid[])", gone)

@@ -4,18 +4,21 @@ One group holds the whole company (docs/decisions): everything that reads or fre
 keep the reps in memory, valid while the row's sequence is the one they know.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
+
 from backbone import calendars, ids
 from backbone.calendars import Calendar
 from backbone.database import Connection
 from routing import policies
 from routing.assigning import Index
-from routing.domain import Policy, Rep, WhyNot
+from routing.domain import Policy, Rep, Turn, WhyNot
 
 GROUP: Final = 1
 
@@ -46,7 +49,7 @@ class Group:
     policy: Policy | None
     known: Mapping[str, Known]
     accounts: Mapping[str, Mapping[str, Any]]
-    before: dict[str, tuple[int, int, dict[str, float], datetime | None]] = field(default_factory=dict)
+    before: dict[str, tuple[int, int, dict[str, Turn], datetime | None]] = field(default_factory=dict)
 
 
 class Cache:
@@ -54,6 +57,8 @@ class Cache:
 
     def __init__(self) -> None:
         self._group: Group | None = None
+        self.more_wait = asyncio.Event()
+        """Set when leads wait that the last transaction of this process did not look at."""
 
     async def lock(self, conn: Connection) -> tuple[Group, datetime]:
         """Lock the group's row and return the group as of now, with the database's time."""
@@ -67,6 +72,7 @@ class Cache:
         if group is None or group.stamp != row["stamp"]:
             group = await _load(conn, row["sequence"], row["stamp"])
         _set_availability(group, now)
+        group.index.log.clear()
         group.before = {
             rep.rep_id: (rep.open, rep.untouched, dict(rep.turns), rep.last_assigned_at)
             for rep in group.index.reps.values()
@@ -84,14 +90,11 @@ class Cache:
 
 async def _load(conn: Connection, sequence: int, stamp: UUID) -> Group:
     rows = await conn.fetch("SELECT * FROM rep ORDER BY rep_id")
-    away = await conn.fetch("SELECT * FROM time_off WHERE ends > now() - interval '1 day' ORDER BY rep_id, starts")
     open_by_pool = await conn.fetch("SELECT rep_id, pool, count(*) AS open FROM assignment GROUP BY rep_id, pool")
     accounts = await conn.fetch("SELECT domain, document FROM account")
-    off: dict[str, list[tuple[datetime, datetime]]] = {}
-    for row in away:
-        off.setdefault(row["rep_id"], []).append((row["starts"], row["ends"]))
-    known = {row["rep_id"]: _known(row, off.get(row["rep_id"], [])) for row in rows}
-    reps = {row["rep_id"]: _rep(row) for row in rows}
+    off = await _time_off(conn, [row["rep_id"] for row in rows])
+    known = {row["rep_id"]: known_of(row, off.get(row["rep_id"], [])) for row in rows}
+    reps = {row["rep_id"]: rep_of(row) for row in rows}
     for row in open_by_pool:
         reps[row["rep_id"]].by_pool[row["pool"]] = row["open"]
     values = {rep_id: rep.values for rep_id, rep in reps.items()}
@@ -107,7 +110,8 @@ async def _load(conn: Connection, sequence: int, stamp: UUID) -> Group:
     )
 
 
-def _known(row: Any, off: list[tuple[datetime, datetime]]) -> Known:
+def known_of(row: Any, off: Sequence[tuple[datetime, datetime]]) -> Known:
+    """Return what does not change in a batch of a rep, of a row with their document, version and pause."""
     document = row["document"]
     hours = [(one["days"], one["start"], one["end"]) for one in document["working_hours"]]
     closed = calendars.holidays(document["holidays"], datetime.now().year) if document.get("holidays") else frozenset()  # noqa: DTZ005
@@ -115,7 +119,8 @@ def _known(row: Any, off: list[tuple[datetime, datetime]]) -> Known:
     return Known(document=document, version=row["version"], paused=row["paused"], calendar=calendar, time_off=off)
 
 
-def _rep(row: Any) -> Rep:
+def rep_of(row: Any) -> Rep:
+    """Return a rep of a row with their document, cap and counts."""
     document = row["document"]
     texts = ("name", "team", "manager_id", "role", "kind", "time_zone")
     values: dict[str, Any] = {f"rep.{name}": document.get(name) or "" for name in texts}
@@ -136,7 +141,7 @@ def _rep(row: Any) -> Rep:
         back_at=None,
         open=row["open"],
         untouched=row["untouched"],
-        turns=dict(row["turns"]),
+        turns={pool: Turn(*turn) for pool, turn in row["turns"].items()},
         last_assigned_at=row["last_assigned_at"],
     )
 
@@ -168,11 +173,11 @@ _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 _LOOK_AGAIN: Final = timedelta(days=1)
 
 
-class CapBroken(Exception):
-    """The database refused a count: the index was stale, which must not be."""
+class CapBroken(asyncpg.SerializationError):
+    """The database refused a count: what was kept in memory was stale. Rolled back, loaded anew and tried again."""
 
 
-async def save_reps(conn: Connection, group: Group, *, forced: frozenset[str]) -> None:
+async def save_reps(conn: Connection, group: Group, *, forced: frozenset[str], more_wait: bool) -> None:
     """Write what changed of the reps' counts. CapBroken rather than a rep over the cap, unless a person forced it."""
     changed = [
         rep
@@ -194,21 +199,88 @@ async def save_reps(conn: Connection, group: Group, *, forced: frozenset[str]) -
             [rep.rep_id in forced for rep in changed],
         )
         if int(status.split()[-1]) != len(changed):
-            raise CapBroken
-    await advance(conn, group)
+            raise CapBroken("a rep would be over the cap")
+    await _keep_counts(conn, group)
+    await advance(conn, group, more_wait=more_wait)
 
 
-async def advance(conn: Connection, group: Group) -> None:
+async def _keep_counts(conn: Connection, group: Group) -> None:
+    """Keep how the counts went, so that a decision can be made again from what it saw."""
+    log = group.index.log
+    if not log:
+        return
+    await conn.execute(
+        "INSERT INTO rep_count (rep_id, sequence, ordinal, open, untouched, by_pool, turns, last_assigned_at)"
+        " SELECT v.rep_id, $8, v.ordinal, v.open, v.untouched, v.by_pool, v.turns, v.last_assigned_at"
+        " FROM unnest($1::text[], $2::int[], $3::int[], $4::int[], $5::jsonb[], $6::jsonb[], $7::timestamptz[])"
+        " AS v(rep_id, ordinal, open, untouched, by_pool, turns, last_assigned_at)",
+        [one.rep_id for one in log],
+        list(range(len(log))),
+        [one.open for one in log],
+        [one.untouched for one in log],
+        [one.by_pool for one in log],
+        [one.turns for one in log],
+        [one.last_assigned_at for one in log],
+        group.sequence + 1,
+    )
+    log.clear()
+
+
+async def advance(conn: Connection, group: Group, *, more_wait: bool = False) -> None:
     """Say that the group is another one now; every instance sees it at its next lock."""
     group.sequence += 1
     group.stamp = ids.new()
     await conn.execute(
-        "UPDATE routing_group SET sequence = $2, stamp = $3 WHERE group_id = $1", GROUP, group.sequence, group.stamp
+        "UPDATE routing_group SET sequence = $2, stamp = $3, drain = $4 WHERE group_id = $1",
+        GROUP,
+        group.sequence,
+        group.stamp,
+        more_wait,
     )
 
 
 async def known_rep(conn: Connection, rep_id: str) -> Known:
     """Return one rep as the database has it now."""
     row = await conn.fetchrow("SELECT * FROM rep WHERE rep_id = $1", rep_id)
-    away = await conn.fetch("SELECT starts, ends FROM time_off WHERE rep_id = $1 ORDER BY starts", rep_id)
-    return _known(row, [(one["starts"], one["ends"]) for one in away])
+    return known_of(row, (await _time_off(conn, [rep_id])).get(rep_id, []))
+
+
+async def keep_version(conn: Connection, group: Group, rep_id: str, known: Known) -> None:
+    """Keep a rep as changed, for decisions that are made again."""
+    await conn.execute(
+        "INSERT INTO rep_version (rep_id, sequence, document, version, cap, paused, time_off)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (rep_id, sequence) DO UPDATE SET"
+        " document = excluded.document, version = excluded.version, cap = excluded.cap, paused = excluded.paused,"
+        " time_off = excluded.time_off",
+        rep_id,
+        group.sequence + 1,
+        known.document,
+        known.version,
+        known.document["cap"],
+        known.paused,
+        {"spans": [(start.isoformat(), end.isoformat()) for start, end in known.time_off]},
+    )
+
+
+async def loads(conn: Connection, now: datetime, *, only: str | None = None) -> list[tuple[Rep, Known]]:
+    """Return reps with their counts and whether they are at work, as of the last commit; takes no lock."""
+    rows = await conn.fetch("SELECT * FROM rep WHERE $1::text IS NULL OR rep_id = $1 ORDER BY rep_id", only)
+    off = await _time_off(conn, [row["rep_id"] for row in rows])
+    found = []
+    for row in rows:
+        rep, known = rep_of(row), known_of(row, off.get(row["rep_id"], []))
+        rep.away, rep.back_at, _ = availability(known, now)
+        found.append((rep, known))
+    return found
+
+
+async def _time_off(conn: Connection, rep_ids: Sequence[str]) -> dict[str, list[tuple[datetime, datetime]]]:
+    rows = await conn.fetch(
+        "SELECT * FROM time_off WHERE ends > now() - interval '1 day' AND rep_id = ANY($1::text[])"
+        " ORDER BY rep_id, starts",
+        list(rep_ids),
+    )
+    off: dict[str, list[tuple[datetime, datetime]]] = {}
+    for row in rows:
+        off.setdefault(row["rep_id"], []).append((row["starts"], row["ends"]))
+    return off

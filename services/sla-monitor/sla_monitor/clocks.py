@@ -1,17 +1,18 @@
 """How clocks start and how facts change them: terms from a policy, deadlines from a calendar, verdicts from facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from backbone import calendars, ids, times
 from backbone.calendars import Calendar
+from handoff.events.v1 import common_pb2
 from sla_monitor import domain
-from sla_monitor.domain import Assignment, Level, Policy, Spec, State, Terms, Touch
-from sla_monitor.store import Clock
-
-WALL = "wall"
+from sla_monitor.domain import Assignment, Level, Policy, Spec, State, Terms, Touch, Verdict
+from sla_monitor.hours import REP, WALL, Calendars
+from sla_monitor.store_clocks import Clock
 
 
 def start(
@@ -21,51 +22,83 @@ def start(
     *,
     cycle: int,
     started_at: datetime,
-    rep_id: str,
-    team: str,
-    manager_id: str,
-    hours: Mapping[str, tuple[str, Calendar]],
+    rep: common_pb2.Rep,
+    named: Calendars,
 ) -> Clock | None:
-    """Return a clock with its steps; None when its hours never come. `hours`: calendars and what to cite them by."""
-    named = hours.get(spec.hours)
-    if spec.hours != WALL and named is None:
+    """Return a clock with its steps; None when its hours never come."""
+    hours = named.of(spec.hours, rep) if spec.hours != WALL else None
+    if spec.hours != WALL and hours is None:
         return None
-    due_at = _after(spec.within_seconds, started_at, named)
+    due_at = _after(spec.within_seconds, started_at, hours)
     if due_at is None:
         return None
-    steps: list[tuple[datetime, Level, str]] = [
-        (at, Level.WARNING, "rep")
-        for seconds in spec.warn_seconds
-        if (at := _after(seconds, started_at, named)) is not None and at < due_at
-    ]
-    steps.append((due_at, Level.BREACH, "rep"))
-    for one in policy.escalations:
-        if one.kind == spec.kind and (at := _after(spec.within_seconds + one.after_seconds, started_at, named)):
-            steps.append((at, Level.ESCALATION, one.to))
-    order = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
-    steps.sort(key=lambda step: (step[0], order[step[1]]))
+    steps = _steps(policy, spec, started_at, due_at, hours)
     terms = Terms(
         kind=spec.kind,
         source=spec.source,
-        rep_id=rep_id,
+        rep_id=rep.rep_id,
         started_at=started_at,
         due_at=due_at,
         counts=policy.counts,
         needs=spec.needs,
         spread_seconds=spec.spread_seconds,
+        team=rep.team,
     )
     return Clock(
         lead_id=lead_id,
         clock=spec.clock,
         cycle=cycle,
         terms=terms,
-        team=team,
-        manager_id=manager_id,
+        team=rep.team,
+        manager_id=rep.manager_id,
         policy=policy.reference,
-        calendar=named[0] if named is not None else WALL,
-        steps=[{"at": times.text(at), "level": str(level), "to": to} for at, level, to in steps],
-        next_at=steps[0][0],
+        calendar=hours[0] if hours is not None else WALL,
+        hours=spec.hours,
+        rep_version=rep.version if spec.hours == REP else 0,
+        steps=steps,
+        next_at=times.parse(steps[0]["at"]),
     )
+
+
+def _steps(
+    policy: Policy, spec: Spec, started_at: datetime, due_at: datetime, named: tuple[str, Calendar] | None
+) -> list[dict[str, Any]]:
+    """Return what happens when: warnings, the breach, what is escalated after it."""
+    steps: list[tuple[datetime, Level, str, float]] = [
+        (at, Level.WARNING, "rep", seconds)
+        for seconds in spec.warn_seconds
+        if (at := _after(seconds, started_at, named)) is not None and at < due_at
+    ]
+    steps.append((due_at, Level.BREACH, "rep", spec.within_seconds))
+    for one in policy.escalations:
+        seconds = spec.within_seconds + one.after_seconds
+        if one.kind == spec.kind and (at := _after(seconds, started_at, named)):
+            steps.append((at, Level.ESCALATION, one.to, seconds))
+    order = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
+    steps.sort(key=lambda step: (step[0], order[step[1]]))
+    return [
+        {"at": times.text(at), "level": str(level), "to": to, "after_seconds": seconds}
+        for at, level, to, seconds in steps
+    ]
+
+
+def recompute(clock: Clock, named: tuple[str, Calendar], version: int, now: datetime) -> bool:
+    """Bring the steps that are still to come to a changed calendar; one that had been over by now falls due now.
+
+    Steps that fired stay as they were, and none fires again. False when the calendar never opens again.
+    """
+    steps = [dict(step) for step in clock.steps]
+    for step in steps[clock.step :]:
+        at = _after(step["after_seconds"], clock.terms.started_at, named) if "after_seconds" in step else None
+        if at is None:
+            return False
+        step["at"] = times.text(max(at, now))
+    due_at = next(times.parse(step["at"]) for step in steps if step["level"] == Level.BREACH)
+    clock.terms = replace(clock.terms, due_at=due_at)
+    clock.steps, clock.calendar, clock.rep_version = steps, named[0], version
+    clock.next_at = step_at(clock, clock.step)
+    clock.version += 1
+    return True
 
 
 def _after(seconds: float, start_at: datetime, named: tuple[str, Calendar] | None) -> datetime | None:
@@ -85,31 +118,62 @@ def alert_id(clock: Clock, level: str, step: int) -> UUID:
 
 
 def judge(clock: Clock, touches: Sequence[Touch], assignment: Assignment | None) -> tuple[str, UUID | None] | None:
-    """Bring a clock to what the facts say. Returns what changed (`met`, `retracted`, `progress`) and by which touch."""
-    if clock.state is State.CANCELLED:
-        return None
+    """Bring a clock to what the facts say, whatever it was before: they come late and in any order.
+
+    Returns what changed (`met`, `retracted`, `cancelled`, `withdrawn`, `progress`) and by which touch.
+    """
     verdict = domain.verdict(clock.terms, touches, assignment)
     progressed = dict(verdict.done) != dict(clock.done)
     clock.done = verdict.done
-    if verdict.met_at is None:
-        return _changed(clock, "progress", None) if progressed else None
     if verdict.in_time(clock.terms.due_at):
-        if clock.state is State.MET:
-            clock.met_at = min(clock.met_at or verdict.met_at, verdict.met_at)
-            return None
-        was_breached = clock.state is State.BREACHED
-        clock.state, clock.met_at, clock.retracted, clock.next_at = State.MET, verdict.met_at, was_breached, None
-        return _changed(clock, "retracted" if was_breached else "met", verdict.touch_id)
-    if clock.met_at is None and clock.state is State.BREACHED:
-        # Late is late: the breach stays, and what was still to be escalated is not.
-        clock.met_at, clock.next_at = verdict.met_at, None
-        return _changed(clock, "met", verdict.touch_id)
-    return _changed(clock, "progress", None) if progressed else None
-
-
-def _changed(clock: Clock, what: str, touch_id: UUID | None) -> tuple[str, UUID | None]:
+        changed = _meet(clock, verdict)
+    elif verdict.is_void(clock.terms.due_at):
+        changed = _void(clock)
+    elif verdict.met_at is not None or verdict.ended_at is not None:
+        changed = _miss(clock, verdict)
+    else:
+        changed = None
+    if changed is None and not progressed:
+        return None
     clock.version += 1
-    return what, touch_id
+    return changed or "progress", verdict.touch_id
+
+
+def _meet(clock: Clock, verdict: Verdict) -> str | None:
+    if clock.state is State.MET and clock.met_at == verdict.met_at:
+        return None
+    was_breached = clock.state is State.BREACHED
+    clock.state, clock.met_at, clock.next_at = State.MET, verdict.met_at, None
+    clock.retracted = clock.retracted or was_breached
+    return "retracted" if was_breached else "met"
+
+
+def _void(clock: Clock) -> str | None:
+    if clock.state is State.CANCELLED:
+        return None
+    was_breached = clock.state is State.BREACHED
+    clock.state, clock.met_at, clock.next_at = State.CANCELLED, None, None
+    clock.retracted = clock.retracted or was_breached
+    return "withdrawn" if was_breached else "cancelled"
+
+
+def _miss(clock: Clock, verdict: Verdict) -> str | None:
+    """Late is late: the breach stays, or still comes; what was to be escalated after it does not."""
+    breach = breach_step(clock)
+    if clock.state is State.BREACHED:
+        is_news = clock.met_at != verdict.met_at or clock.next_at is not None
+        clock.met_at, clock.next_at = verdict.met_at, None
+        return ("met" if verdict.met_at is not None else "progress") if is_news else None
+    if clock.state is not State.RUNNING or (len(clock.steps) == breach + 1 and clock.met_at == verdict.met_at):
+        return None
+    clock.steps, clock.step, clock.met_at = clock.steps[: breach + 1], breach, verdict.met_at
+    clock.next_at = step_at(clock, breach)
+    return "progress"
+
+
+def breach_step(clock: Clock) -> int:
+    """Return which step is the breach."""
+    return next(number for number, step in enumerate(clock.steps) if step["level"] == Level.BREACH)
 
 
 def cancel(clock: Clock) -> bool:
@@ -121,32 +185,3 @@ def cancel(clock: Clock) -> bool:
     clock.next_at = None
     clock.version += 1
     return clock.state is State.CANCELLED
-
-
-def hours_of(
-    rep: Any, named: Mapping[str, tuple[int, Mapping[str, Any]]], year: int
-) -> dict[str, tuple[str, Calendar]]:
-    """Return the calendars that a policy may name: the rep's (with its version), and the company's."""
-    made: dict[str, tuple[str, Calendar]] = {}
-    if rep is not None and rep.rep_id:
-        off = tuple((times.at(one.start), times.at(one.end)) for one in rep.time_off)
-        windows = [(list(one.days), one.start, one.end) for one in rep.working_hours]
-        made["rep"] = (f"{rep.rep_id}@{rep.version}", _calendar(rep.time_zone, windows, rep.holidays, off, year))
-    for name, (version, document) in named.items():
-        windows = [(one["days"], one["start"], one["end"]) for one in document["working_hours"]]
-        calendar = _calendar(document["time_zone"], windows, document.get("holidays") or "", (), year)
-        closed = calendar.closed | {_date(day) for day in document.get("closed") or ()}
-        made[name] = (
-            f"{name}@{version}",
-            Calendar(zone=calendar.zone, windows=calendar.windows, closed=closed, off=()),
-        )
-    return made
-
-
-def _calendar(zone: str, windows: Sequence[tuple[Sequence[str], str, str]], code: str, off: Any, year: int) -> Calendar:
-    closed = calendars.holidays(code, year) if code else frozenset()
-    return Calendar(zone=zone, windows=calendars.windows(windows), closed=closed, off=off)
-
-
-def _date(text: str) -> Any:
-    return datetime.fromisoformat(text).date()

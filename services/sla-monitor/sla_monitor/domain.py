@@ -1,7 +1,7 @@
 """Clocks and the facts that decide them: a verdict is a pure function of touches, assignments and acceptances."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -11,6 +11,7 @@ FIRST_RESPONSE: Final = ("first_response_5m", "first_response_30m", "first_respo
 KINDS: Final = (*FIRST_RESPONSE, "minimum_touches", "acceptance")
 SOURCES: Final = ("arrival", "assignment")
 ANYONE: Final = "anyone"
+TEAM: Final = "team"
 
 Holds = Callable[[Mapping[str, Any]], bool]
 
@@ -42,6 +43,8 @@ class Touch:
     outcome: str
     automated: bool
     at: datetime
+    team: str = ""
+    """Of the rep, as far as it is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,6 +109,7 @@ class Assignment:
     assigned_at: datetime
     accepted_at: datetime | None = None
     released_at: datetime | None = None
+    outcome: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,32 +124,42 @@ class Terms:
     counts: Counts
     needs: Mapping[str, int] = field(default_factory=dict)
     spread_seconds: float = 0
+    team: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What the facts say of a clock: met when, by which touch; how far it is."""
+    """What the facts say of a clock: met when, by which touch; how far it is; when its assignment was over."""
 
     met_at: datetime | None = None
     touch_id: UUID | None = None
     done: Mapping[str, int] = field(default_factory=dict)
+    ended_at: datetime | None = None
 
     def in_time(self, due_at: datetime) -> bool:
         """Say whether the promise was kept."""
         return self.met_at is not None and self.met_at <= due_at
 
+    def is_void(self, due_at: datetime) -> bool:
+        """Say whether the assignment was over before anything was due: nobody kept the promise, and nobody broke it."""
+        return not self.in_time(due_at) and self.ended_at is not None and self.ended_at <= due_at
+
 
 def verdict(terms: Terms, touches: Sequence[Touch], assignment: Assignment | None) -> Verdict:
     """Decide a clock from all facts about the lead, in whatever order they came."""
+    ended_at = assignment.released_at if assignment is not None else None
     if terms.kind == "acceptance":
-        return Verdict(met_at=assignment.accepted_at if assignment is not None else None)
+        return Verdict(met_at=assignment.accepted_at if assignment is not None else None, ended_at=ended_at)
     counting = sorted(
-        (touch for touch in touches if _counts(terms, touch)), key=lambda touch: (touch.at, touch.touch_id)
+        (touch for touch in touches if _counts(terms, touch) and (ended_at is None or touch.at <= ended_at)),
+        key=lambda touch: (touch.at, touch.touch_id),
     )
-    if terms.kind != "minimum_touches":
-        first = next(iter(counting), None)
-        return Verdict(met_at=max(first.at, terms.started_at), touch_id=first.touch_id) if first else Verdict()
-    return _enough(terms, counting)
+    if terms.kind == "minimum_touches":
+        return replace(_enough(terms, counting), ended_at=ended_at)
+    if not counting:
+        return Verdict(ended_at=ended_at)
+    first = counting[0]
+    return Verdict(met_at=max(first.at, terms.started_at), touch_id=first.touch_id, ended_at=ended_at)
 
 
 def _enough(terms: Terms, counting: Sequence[Touch]) -> Verdict:
@@ -172,8 +186,9 @@ def _counts(terms: Terms, touch: Touch) -> bool:
         return False
     if touch.automated and not counts.automated:
         return False
-    anyone = counts.by == ANYONE or terms.source == "arrival"
-    return anyone or touch.rep_id == terms.rep_id
+    if counts.by == ANYONE or terms.source == "arrival" or touch.rep_id == terms.rep_id:
+        return True
+    return counts.by == TEAM and bool(terms.team) and touch.team == terms.team
 
 
 def applicable(policies: Sequence[Policy], lead: Mapping[str, Any]) -> Policy | None:

@@ -7,7 +7,8 @@ from uuid import UUID
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, sla_pb2
 from sla_monitor.domain import Level
-from sla_monitor.store import Clock, Row
+from sla_monitor.store import Row
+from sla_monitor.store_clocks import Clock
 
 
 def stamp(row: Row, at: datetime) -> common_pb2.Stamp:

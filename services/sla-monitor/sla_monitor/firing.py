@@ -5,41 +5,69 @@ the version and the instant that were read, so of two that fire the same step on
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
 
 import structlog
 
-from backbone import database, streams, subjects, times
+from backbone import database, kafka, subjects, times
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
-from sla_monitor import clocks, events, store
+from sla_monitor import clocks, events, store, store_alerts, store_clocks
 from sla_monitor.domain import Level, State
-from sla_monitor.store import Clock
+from sla_monitor.store_alerts import Fired
+from sla_monitor.store_clocks import Clock
 
 FIRED_AT_ONCE: Final = 500
 LONGEST_SLEEP_S: Final = 0.25
 SHORTEST_SLEEP_S: Final = 0.01
 LATE_S: Final = 1.0
+LOOK_AGAIN_S: Final = 0.05
+ENDS_TIMEOUT_S: Final = 2.0
+POSTPONED: Final = timedelta(milliseconds=100)
+ACTS: Final = ("reassign", "pause")
+ACTS_ON: Final = ("intake", "routing")
+"""Topics that may say that the rep called after all."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Where topics ended, as read at or after an instant of the database's clock."""
+
+    at: datetime
+    offsets: Mapping[kafka.Partition, int]
 
 
 class Firing:
     """Fires for ever, once the backlog of facts has been read."""
 
-    def __init__(self, db: Database, outbox: Outbox, consumer: Consumer, *, catch_up_s: float) -> None:
+    def __init__(
+        self, db: Database, outbox: Outbox, consumer: Consumer, *, namespace: str, partitions: int, catch_up_s: float
+    ) -> None:
         self._db = db
         self._outbox = outbox
         self._consumer = consumer
+        self._topics = [kafka.topic_name(namespace, topic) for topic in ACTS_ON]
+        self._partitions = partitions
         self._catch_up_s = catch_up_s
+        self._ends: Ends | None = None
+        self._wants_ends = False
+        self._waited_until = 0.0
 
     async def run(self) -> None:
-        """Wait for the backlog, then fire what falls due."""
+        """Wait for the backlog, then fire what falls due; wait again whenever facts come in late."""
         await self._catch_up()
         while True:
+            now_s = asyncio.get_running_loop().time()
+            if self._consumer.lag_seconds > LATE_S and now_s >= self._waited_until:
+                await self._catch_up()
+            if self._wants_ends:
+                await self._look_for_ends()
             try:
                 fired, left = await self._db.run(self._fire)
             except Exception as error:
@@ -50,11 +78,43 @@ class Firing:
                 await asyncio.sleep(max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S)))
 
     async def _catch_up(self) -> None:
-        """Read what had happened before we started: a touch that waits in Kafka must not be a breach."""
+        """Read what had happened by now, whoever of us reads it: a touch that waits in Kafka must not be a breach."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._catch_up_s
+        ends: Ends | None = None
+        while loop.time() < deadline:
+            ends = ends or await self._read_ends()
+            if ends is not None and await self._have_read(ends):
+                return
+            await asyncio.sleep(LOOK_AGAIN_S)
+        self._waited_until = deadline + self._catch_up_s
+        log.warning("the backlog was not read in time; alerts go out now", after_seconds=self._catch_up_s)
+
+    async def _read_ends(self) -> Ends | None:
+        """Return where the topics end; None while Kafka or the database is away."""
         try:
-            await asyncio.wait_for(self._consumer.caught_up(), self._catch_up_s)
-        except TimeoutError:
-            log.warning("the backlog was not read in time; alerts go out now", after_seconds=self._catch_up_s)
+            async with self._db.reading() as conn:
+                at = await times.now(conn)
+            return Ends(at, await asyncio.wait_for(self._consumer.ends(), ENDS_TIMEOUT_S))
+        except (kafka.KafkaError, TimeoutError, OSError):
+            return None
+        except Exception as error:
+            if not database.is_transient(error):
+                raise
+            return None
+
+    async def _have_read(self, ends: Ends) -> bool:
+        try:
+            async with self._db.reading() as conn:
+                return await self._consumer.have_read(conn, ends.offsets)
+        except Exception as error:
+            if not database.is_transient(error):
+                raise
+            return False
+
+    async def _look_for_ends(self) -> None:
+        self._wants_ends = False
+        self._ends = await self._read_ends() or self._ends
 
     async def _fire(self, conn: Connection) -> tuple[int, float]:
         now = await times.now(conn)
@@ -74,80 +134,57 @@ class Firing:
             list(free),
             now,
         )
-        fired = [self._step(store.clock_of(row), now) for row in rows]
+        found = [store_clocks.clock_of(row) for row in rows]
+        acting = [clock for clock in found if clock.steps[clock.step]["to"] in ACTS]
+        held = [clock for clock in acting if not await self._may_act(conn, clock)]
+        if held:
+            self._wants_ends = True
+            await store_clocks.postpone(conn, held, now + POSTPONED)
+        fired = [_step(clock, now) for clock in found if clock not in held]
         await self._write(conn, fired, now)
         return len(fired), 0.0
 
-    def _step(self, clock: Clock, now: Any) -> tuple[Clock, dict[str, Any], tuple[int, int]]:
-        before = (clock.step, clock.version)
-        said = clock.steps[clock.step]
-        due_at = times.parse(said["at"])
-        alert = {
-            "alert_id": clocks.alert_id(clock, said["level"], clock.step),
-            "at": now,
-            "level": said["level"],
-            "step": clock.step,
-            "goes_to": said["to"],
-            "late_by_seconds": (now - due_at).total_seconds(),
-            "late": (now - due_at).total_seconds() > LATE_S,
-        }
-        if said["level"] == Level.BREACH:
-            clock.state, clock.breached_at = State.BREACHED, now
-        clock.step += 1
-        clock.next_at = clocks.step_at(clock, clock.step)
-        clock.version += 1
-        return clock, alert, before
+    async def _may_act(self, conn: Connection, clock: Clock) -> bool:
+        """Say whether the lead's topics were read past the ends seen after the deadline.
 
-    async def _write(
-        self, conn: Connection, fired: Sequence[tuple[Clock, dict[str, Any], tuple[int, int]]], now: Any
-    ) -> None:
-        raised = await conn.fetch(
-            "UPDATE clock c SET step = v.step + 1, version = v.version + 1, state = v.state,"
-            " breached_at = v.breached_at, next_at = v.next_at"
-            " FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[],"
-            " $8::timestamptz[]) AS v(lead_id, clock, cycle, step, version, state, breached_at, next_at)"
-            " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.step = v.step"
-            " AND c.version = v.version AND c.next_at <= $9 RETURNING c.lead_id, c.clock, c.cycle",
-            [clock.lead_id for clock, _, _ in fired],
-            [clock.clock for clock, _, _ in fired],
-            [clock.cycle for clock, _, _ in fired],
-            [before[0] for _, _, before in fired],
-            [before[1] for _, _, before in fired],
-            [str(clock.state) for clock, _, _ in fired],
-            [clock.breached_at for clock, _, _ in fired],
-            [clock.next_at for clock, _, _ in fired],
-            now,
-        )
-        won = {(row[0], row[1], row[2]) for row in raised}
-        mine = [(clock, alert) for clock, alert, _ in fired if (clock.lead_id, clock.clock, clock.cycle) in won]
+        Taking a lead away waits for that: an outage must not take leads from people who called.
+        """
+        if self._ends is None or self._ends.at < times.parse(clock.steps[clock.step]["at"]):
+            return False
+        number = kafka.partition_of(clock.lead_id.bytes, self._partitions)
+        mine = {
+            partition: end
+            for partition, end in self._ends.offsets.items()
+            if partition.partition == number and partition.topic in self._topics
+        }
+        return await self._consumer.have_read(conn, mine)
+
+    async def _write(self, conn: Connection, fired: Sequence[Fired], now: datetime) -> None:
+        won = await store_clocks.raise_steps(conn, [(one.clock, one.step, one.version) for one in fired], now)
+        mine = [one for one in fired if (one.clock.lead_id, one.clock.clock, one.clock.cycle) in won]
         if not mine:
             return
-        leads = await store.load(conn, {clock.lead_id for clock, _ in mine})
-        await self._outbox.add(conn, [events.alert(leads[clock.lead_id], clock, alert) for clock, alert in mine])
-        await _keep(conn, mine)
+        leads = await store.load(conn, {one.clock.lead_id for one in mine})
+        await self._outbox.add(conn, [events.alert(leads[one.clock.lead_id], one.clock, one.alert) for one in mine])
+        await store_alerts.add(conn, mine)
 
 
-async def _keep(conn: Connection, mine: Sequence[tuple[Clock, dict[str, Any]]]) -> None:
-    seq = await streams.take(conn, "alerts", len(mine))
-    ids: list[UUID] = [alert["alert_id"] for _, alert in mine]
-    await conn.execute(
-        "INSERT INTO alert (alert_id, seq, at, lead_id, clock, kind, cycle, level, step, rep_id, due_at,"
-        " late_by_seconds, late, goes_to)"
-        " SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[],"
-        " $7::int[], $8::text[], $9::int[], $10::text[], $11::timestamptz[], $12::float8[], $13::boolean[],"
-        " $14::text[])",
-        ids,
-        list(range(seq, seq + len(mine))),
-        [alert["at"] for _, alert in mine],
-        [clock.lead_id for clock, _ in mine],
-        [clock.clock for clock, _ in mine],
-        [clock.terms.kind for clock, _ in mine],
-        [clock.cycle for clock, _ in mine],
-        [alert["level"] for _, alert in mine],
-        [alert["step"] for _, alert in mine],
-        [clock.terms.rep_id for clock, _ in mine],
-        [clock.terms.due_at for clock, _ in mine],
-        [alert["late_by_seconds"] for _, alert in mine],
-        [alert["late"] for _, alert in mine],
-        [alert["goes_to"] for _, alert in mine],
-    )
+def _step(clock: Clock, now: datetime) -> Fired:
+    said = clock.steps[clock.step]
+    late_by = (now - times.parse(said["at"])).total_seconds()
+    alert: dict[str, Any] = {
+        "alert_id": clocks.alert_id(clock, said["level"], clock.step),
+        "at": now,
+        "level": said["level"],
+        "step": clock.step,
+        "goes_to": said["to"],
+        "late_by_seconds": late_by,
+        "late": late_by > LATE_S,
+    }
+    fired = Fired(clock, alert, step=clock.step, version=clock.version)
+    if said["level"] == Level.BREACH:
+        clock.state, clock.breached_at = State.BREACHED, now
+    clock.step += 1
+    clock.next_at = clocks.step_at(clock, clock.step)
+    clock.version += 1
+    return fired

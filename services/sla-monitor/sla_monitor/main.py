@@ -1,11 +1,11 @@
 """What runs in a process of sla-monitor."""
 
 from backbone import process
-from sla_monitor import api
+from sla_monitor import api, api_alerts, api_policies, api_reports, recomputing
 from sla_monitor.consumer import Handler
 from sla_monitor.firing import Firing
 from sla_monitor.settings import Settings
-from sla_monitor.store import Policies
+from sla_monitor.store_policies import Policies
 
 KINDS = (
     "LeadCaptured",
@@ -15,16 +15,29 @@ KINDS = (
     "LeadRouted",
     "AssignmentAccepted",
     "AssignmentReleased",
+    "RepChanged",
 )
 
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer, the firing and the routes together."""
     handler = Handler(service.outbox, Policies())
+    settings, db = service.settings, service.database
     consumer = service.consume(["intake", "qualification", "routing"], handler.handle, kinds=KINDS)
-    firing = Firing(service.database, service.outbox, consumer, catch_up_s=service.settings.catch_up_seconds)
-    service.app.include_router(api.router(service.database, service.stopping))
+    firing = Firing(
+        db,
+        service.outbox,
+        consumer,
+        namespace=settings.namespace,
+        partitions=settings.partitions,
+        catch_up_s=settings.catch_up_seconds,
+    )
+    service.app.include_router(api.router(db))
+    service.app.include_router(api_alerts.router(db, service.stopping))
+    service.app.include_router(api_policies.router(db))
+    service.app.include_router(api_reports.router(db, consumer))
     service.work("firing", firing.run)
+    service.work("recomputing", lambda: recomputing.run(db, service.outbox))
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ SCHEMA: Final = {
                 kind={"enum": list(KINDS)},
                 within=DURATION,
                 hours=_TEXT,
-                warn={"type": "array", "items": {"type": "string", "pattern": r"^\d+(%|s|m|h|d|w)$"}},
+                warn={"type": "array", "items": {"type": "string", "pattern": r"^[0-9]{1,2}%$|" + DURATION["pattern"]}},
                 touches={"type": "object", "additionalProperties": _COUNT, "minProperties": 1},
                 spread=DURATION,
                 **{"from": {"enum": list(SOURCES)}},
@@ -55,7 +55,7 @@ SCHEMA: Final = {
             outcome={"type": "array", "items": {"enum": ["attempted", "connected"]}},
             kinds={"type": "array", "items": {"enum": _TOUCH_KINDS}},
             automated={"type": "boolean"},
-            by={"enum": ["assignee", "anyone"]},
+            by={"enum": ["assignee", "team", "anyone"]},
             before_start=DURATION,
         ),
         booking_counts={"type": "boolean"},
@@ -96,6 +96,10 @@ def parse(raw: bytes, calendars: Sequence[str]) -> Document:
         names.add(name)
         if clock["kind"] == "minimum_touches" and "touches" not in clock:
             faults.append(document.fault(("clocks", number), "says with `touches` how many are needed"))
+        for place, text in enumerate(clock.get("warn", [])):
+            within = documents.duration(clock["within"])
+            if not 0 < _warn(text, within) < within:
+                faults.append(document.fault(("clocks", number, "warn", place), "has to lie within the window"))
         for touch_kind in clock.get("touches", {}):
             if touch_kind not in _TOUCH_KINDS:
                 faults.append(document.fault(("clocks", number, "touches", touch_kind), "no such kind of touch"))

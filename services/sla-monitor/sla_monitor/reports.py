@@ -8,27 +8,37 @@ from typing import Any, Final
 
 from backbone.database import Connection
 
-KEYS: Final = ("rep", "team", "source", "hour", "week")
-
+# Set-based throughout: each fact is read once, whatever the number of leads.
 _SPEED: Final = """
-WITH cohort AS (
-    SELECT l.lead_id, l.created_at, l.source,
-           (SELECT min(t.at) FROM touch t
-            WHERE t.lead_id IN (SELECT l.lead_id UNION
-                                SELECT s.subject_id FROM subject s WHERE s.merged_into = l.lead_id)
-            AND NOT t.automated AND t.recorded_at <= $3) AS touched_at,
-           (SELECT count(*) FROM touch t WHERE t.lead_id = l.lead_id AND t.recorded_at <= $3) AS touches,
-           a.rep_id, a.team, a.assigned_at,
-           (SELECT min(t.at) FROM touch t WHERE t.lead_id = l.lead_id AND NOT t.automated AND t.rep_id = a.rep_id
-            AND t.at >= a.assigned_at - interval '10 seconds' AND t.recorded_at <= $3) AS answered_at
-    FROM lead l LEFT JOIN LATERAL (
-        SELECT rep_id, team, assigned_at FROM assignment WHERE lead_id = l.lead_id ORDER BY cycle LIMIT 1
-    ) a ON true
-    WHERE NOT l.closed AND l.created_at >= $1 AND l.created_at < $2
+WITH RECURSIVE cohort AS (
+    SELECT lead_id, created_at, source FROM lead
+    WHERE NOT closed AND created_at >= $1 AND created_at < $2 AND known_at <= $3
+), member (lead_id, member_id) AS (
+    SELECT lead_id, lead_id FROM cohort
+    UNION SELECT m.lead_id, s.subject_id FROM member m JOIN subject s ON s.merged_into = m.member_id
+), touched AS (
+    SELECT m.lead_id, t.rep_id, t.at FROM member m JOIN touch t ON t.lead_id = m.member_id
+    WHERE NOT t.automated AND t.recorded_at <= $3
+), first_touch AS (
+    SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at
+), touches AS (
+    SELECT lead_id, count(*) AS touches FROM touched GROUP BY lead_id
+), first_assignment AS (
+    SELECT DISTINCT ON (c.lead_id) c.lead_id, a.rep_id, a.team, a.assigned_at
+    FROM cohort c JOIN assignment a ON a.lead_id = c.lead_id WHERE a.assigned_at <= $3 ORDER BY c.lead_id, a.cycle
+), answered AS (
+    SELECT a.lead_id, min(t.at) AS at FROM first_assignment a JOIN touched t USING (lead_id)
+    WHERE t.rep_id = a.rep_id AND t.at >= a.assigned_at - interval '10 seconds' GROUP BY a.lead_id
 ), measured AS (
-    SELECT *, KEY AS key, extract(epoch FROM touched_at - created_at)::float8 AS from_arrival,
-           extract(epoch FROM greatest(answered_at, assigned_at) - assigned_at)::float8 AS from_assignment
-    FROM cohort
+    SELECT KEY AS key, c.created_at, coalesce(n.touches, 0) AS touches, a.assigned_at,
+           -- By CASE: `greatest` passes over NULL, and would give who was never touched zero seconds.
+           CASE WHEN f.at IS NOT NULL THEN greatest(extract(epoch FROM f.at - c.created_at), 0)::float8 END
+               AS from_arrival,
+           CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - a.assigned_at), 0)::float8 END
+               AS from_assignment
+    FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN touches n USING (lead_id)
+    LEFT JOIN first_assignment a USING (lead_id) LEFT JOIN answered w USING (lead_id)
+    LEFT JOIN rep toucher ON toucher.rep_id = f.rep_id
 )
 SELECT key, count(*) AS leads, count(from_arrival) AS touched,
        count(*) FILTER (WHERE from_arrival <= 300) AS within_300,
@@ -46,24 +56,23 @@ SELECT key, count(*) AS leads, count(from_arrival) AS touched,
 FROM measured GROUP BY key ORDER BY key
 """
 _KEY: Final = {
-    None: "'all'",
-    "rep": "coalesce(rep_id, '')",
-    "team": "coalesce(team, '')",
-    "source": "source",
-    "hour": "to_char(created_at, 'HH24')",
-    "week": "to_char(date_trunc('week', created_at), 'YYYY-MM-DD')",
+    "none": "'all'",
+    # Of a lead that nobody was given, as in another desk's history: who touched it first.
+    "rep": "coalesce(a.rep_id, f.rep_id, '')",
+    "team": "coalesce(a.team, toucher.team, '')",
+    "source": "c.source",
+    "hour": "to_char(c.created_at, 'HH24')",
+    "week": "to_char(date_trunc('week', c.created_at), 'YYYY-MM-DD')",
 }
 
 
-async def speed(
-    conn: Connection, start: datetime, end: datetime, *, by: str | None, as_of: datetime
-) -> list[dict[str, Any]]:
+async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime) -> list[dict[str, Any]]:
     """Return speed to lead of those that arrived in [start, end), as known at `as_of`.
 
     Seconds; percentiles by linear interpolation over the touched.
     """
     rows = await conn.fetch(_SPEED.replace("KEY", _KEY[by]), start, end, as_of)
-    if not rows and by is None:
+    if not rows and by == "none":
         return [_group(None)]
     return [_group(row) for row in rows]
 
@@ -102,7 +111,7 @@ WHERE c.started_at >= $1 AND c.started_at < $2 AND c.state <> 'cancelled'
 GROUP BY 1, c.kind ORDER BY 1, c.kind
 """
 _ATTAINMENT_KEY: Final = {
-    None: "'all'",
+    "none": "'all'",
     "rep": "c.rep_id",
     "team": "c.team",
     "source": "l.source",
@@ -111,7 +120,7 @@ _ATTAINMENT_KEY: Final = {
 }
 
 
-async def attainment(conn: Connection, start: datetime, end: datetime, *, by: str | None) -> list[dict[str, Any]]:
+async def attainment(conn: Connection, start: datetime, end: datetime, *, by: str) -> list[dict[str, Any]]:
     """Return how many clocks that started in [start, end) were met and missed."""
     rows = await conn.fetch(_ATTAINMENT.replace("KEY", _ATTAINMENT_KEY[by]), start, end)
     groups = []
@@ -119,6 +128,12 @@ async def attainment(conn: Connection, start: datetime, end: datetime, *, by: st
         decided = row["met"] + row["missed"]
         groups.append({**dict(row), "share": row["met"] / decided if decided else None})
     return groups
+
+
+async def last_recorded(conn: Connection) -> datetime | None:
+    """Return when the last fact that we read was recorded."""
+    at: datetime | None = await conn.fetchval("SELECT max(recorded_at) FROM lead")
+    return at
 
 
 def as_csv(groups: Sequence[dict[str, Any]]) -> str:

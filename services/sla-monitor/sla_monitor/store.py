@@ -1,14 +1,13 @@
-"""Facts about leads, the clocks that follow from them, and alerts."""
+"""Facts about leads: when they arrived, who had them, who touched them, and reps with their hours."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import policies
-from sla_monitor.domain import Assignment, Counts, Policy, State, Terms, Touch
+from handoff.events.v1 import common_pb2
+from sla_monitor.domain import Assignment, Touch
 
 
 @dataclass(slots=True)
@@ -22,29 +21,12 @@ class Row:
     arrived_at: datetime | None = None
     source: str = ""
     closed: bool = False
-
-
-@dataclass(slots=True)
-class Clock:
-    """A clock's row. `steps` are instants with what happens then; `next_at` is that of `step`, None after the last."""
-
-    lead_id: UUID
-    clock: str
-    cycle: int
-    terms: Terms
-    team: str
-    manager_id: str
-    policy: str
-    calendar: str
-    steps: Sequence[Mapping[str, Any]]
-    state: State = State.RUNNING
-    met_at: datetime | None = None
-    breached_at: datetime | None = None
-    retracted: bool = False
-    done: Mapping[str, int] = field(default_factory=dict)
-    step: int = 0
-    next_at: datetime | None = None
-    version: int = 1
+    fields: bytes | None = None
+    """LeadFields, for policies that read them."""
+    arrival: bool = False
+    """Clocks from arrival were started."""
+    known_at: datetime | None = None
+    """When the lead was first recorded, for reports as of an instant."""
 
 
 async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
@@ -58,11 +40,13 @@ async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
 async def save(conn: Connection, rows: Sequence[Row]) -> None:
     """Write whole leads."""
     await conn.execute(
-        "INSERT INTO lead SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[], $4::timestamptz[],"
-        " $5::timestamptz[], $6::text[], $7::boolean[])"
+        "INSERT INTO lead (lead_id, live, created_at, recorded_at, arrived_at, source, closed, fields, arrival,"
+        " known_at) SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[], $4::timestamptz[],"
+        " $5::timestamptz[], $6::text[], $7::boolean[], $8::bytea[], $9::boolean[], $10::timestamptz[])"
         " ON CONFLICT (lead_id) DO UPDATE SET live = excluded.live, created_at = excluded.created_at,"
         " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, source = excluded.source,"
-        " closed = excluded.closed",
+        " closed = excluded.closed, fields = excluded.fields, arrival = excluded.arrival,"
+        " known_at = excluded.known_at",
         [row.lead_id for row in rows],
         [row.live for row in rows],
         [row.created_at for row in rows],
@@ -70,6 +54,9 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.arrived_at for row in rows],
         [row.source for row in rows],
         [row.closed for row in rows],
+        [row.fields for row in rows],
+        [row.arrival for row in rows],
+        [row.known_at for row in rows],
     )
 
 
@@ -93,10 +80,10 @@ async def touches(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list
     """Return the touches of each lead and of every lead merged into it."""
     wanted = list(lead_ids)
     rows = await conn.fetch(
-        "SELECT w.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at"
-        " FROM (SELECT v.lead_id AS survivor, v.lead_id FROM unnest($1::uuid[]) AS v(lead_id)"
-        " UNION SELECT s.merged_into, s.subject_id FROM subject s WHERE s.merged_into = ANY($1::uuid[])) AS w"
-        " JOIN touch t ON t.lead_id = w.lead_id",
+        "WITH RECURSIVE one (survivor, lead_id) AS (SELECT v, v FROM unnest($1::uuid[]) AS v UNION"
+        " SELECT one.survivor, s.subject_id FROM one JOIN subject s ON s.merged_into = one.lead_id)"
+        " SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, coalesce(r.team, '') AS team"
+        " FROM one JOIN touch t ON t.lead_id = one.lead_id LEFT JOIN rep r ON r.rep_id = t.rep_id",
         wanted,
     )
     found: dict[UUID, list[Touch]] = {lead_id: [] for lead_id in wanted}
@@ -109,7 +96,7 @@ async def touches(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list
 async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, dict[int, Assignment]]:
     """Return the assignments of each lead by cycle."""
     rows = await conn.fetch(
-        "SELECT lead_id, cycle, rep_id, assigned_at, accepted_at, released_at FROM assignment"
+        "SELECT lead_id, cycle, rep_id, assigned_at, accepted_at, released_at, outcome FROM assignment"
         " WHERE lead_id = ANY($1::uuid[])",
         list(lead_ids),
     )
@@ -121,162 +108,74 @@ async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, 
     return found
 
 
-async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignment, str, bytes | None]]) -> None:
-    """Keep assignments: (lead id, assignment, team, the LeadRouted that said it)."""
+async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignment, str]]) -> None:
+    """Keep assignments: (lead id, assignment, team)."""
     await conn.execute(
-        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, routed)"
-        " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::bytea[])"
+        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at)"
+        " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])"
         " ON CONFLICT DO NOTHING",
         [one[0] for one in given],
         [one[1].cycle for one in given],
         [one[1].rep_id for one in given],
         [one[2] for one in given],
         [one[1].assigned_at for one in given],
-        [one[3] for one in given],
     )
 
 
-async def note_assignment(conn: Connection, column: str, said: Sequence[tuple[UUID, int, datetime]]) -> None:
-    """Note when assignments were accepted or released (`accepted_at`, `released_at`)."""
-    assert column in ("accepted_at", "released_at")
+async def note_accepted(conn: Connection, said: Sequence[tuple[UUID, int, datetime]]) -> None:
+    """Note when assignments were accepted."""
     await conn.execute(
-        f"UPDATE assignment a SET {column} = v.at"  # noqa: S608 - one of two names
-        " FROM unnest($1::uuid[], $2::int[], $3::timestamptz[]) AS v(lead_id, cycle, at)"
-        " WHERE a.lead_id = v.lead_id AND a.cycle = v.cycle",
+        "UPDATE assignment a SET accepted_at = v.at FROM unnest($1::uuid[], $2::int[], $3::timestamptz[])"
+        " AS v(lead_id, cycle, at) WHERE a.lead_id = v.lead_id AND a.cycle = v.cycle",
         [one[0] for one in said],
         [one[1] for one in said],
         [one[2] for one in said],
     )
 
 
-async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Clock]]:
-    """Return every clock of the leads."""
-    rows = await conn.fetch(
-        "SELECT * FROM clock WHERE lead_id = ANY($1::uuid[]) ORDER BY cycle, due_at", list(lead_ids)
-    )
-    found: dict[UUID, list[Clock]] = {}
-    for row in rows:
-        found.setdefault(row["lead_id"], []).append(clock_of(row))
-    return found
-
-
-def clock_of(row: Any) -> Clock:
-    """Return a clock of its row."""
-    said = row["counts"]
-    counts = Counts(
-        outcome=said["outcome"],
-        kinds=said["kinds"],
-        automated=said["automated"],
-        by=said["by"],
-        before_start=timedelta(seconds=said["before_start_seconds"]),
-    )
-    terms = Terms(
-        kind=row["kind"],
-        source=row["source"],
-        rep_id=row["rep_id"],
-        started_at=row["started_at"],
-        due_at=row["due_at"],
-        counts=counts,
-        needs=row["needs"],
-        spread_seconds=row["spread_seconds"],
-    )
-    return Clock(
-        lead_id=row["lead_id"],
-        clock=row["clock"],
-        cycle=row["cycle"],
-        terms=terms,
-        team=row["team"],
-        manager_id=row["manager_id"],
-        policy=row["policy"],
-        calendar=row["calendar"],
-        steps=row["steps"]["steps"],
-        state=State(row["state"]),
-        met_at=row["met_at"],
-        breached_at=row["breached_at"],
-        retracted=row["retracted"],
-        done=row["done"],
-        step=row["step"],
-        next_at=row["next_at"],
-        version=row["version"],
+async def note_released(conn: Connection, said: Sequence[tuple[UUID, int, datetime, str]]) -> None:
+    """Note when assignments were over, and how."""
+    await conn.execute(
+        "UPDATE assignment a SET released_at = v.at, outcome = v.outcome"
+        " FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[]) AS v(lead_id, cycle, at, outcome)"
+        " WHERE a.lead_id = v.lead_id AND a.cycle = v.cycle",
+        [one[0] for one in said],
+        [one[1] for one in said],
+        [one[2] for one in said],
+        [one[3] for one in said],
     )
 
 
-_SAVE_CLOCKS = """
-INSERT INTO clock (lead_id, clock, cycle, kind, source, rep_id, team, manager_id, started_at, due_at, policy, calendar,
-                   counts, needs, done, spread_seconds, steps, state, met_at, breached_at, retracted, step, next_at,
-                   version)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::jsonb[], $14::jsonb[],
-                     $15::jsonb[], $16::float8[], $17::jsonb[], $18::text[], $19::timestamptz[], $20::timestamptz[],
-                     $21::boolean[], $22::int[], $23::timestamptz[], $24::bigint[])
-ON CONFLICT (lead_id, clock, cycle) DO UPDATE SET
-    rep_id = excluded.rep_id, state = excluded.state, met_at = excluded.met_at, breached_at = excluded.breached_at,
-    retracted = excluded.retracted, done = excluded.done, step = excluded.step, next_at = excluded.next_at,
-    version = excluded.version
-"""
+async def holder(conn: Connection, lead_id: UUID) -> str | None:
+    """Return who has the lead now."""
+    rep_id: str | None = await conn.fetchval(
+        "SELECT rep_id FROM assignment WHERE lead_id = $1 AND released_at IS NULL ORDER BY cycle DESC LIMIT 1", lead_id
+    )
+    return rep_id
 
 
-async def save_clocks(conn: Connection, given: Sequence[Clock]) -> None:
-    """Write clocks."""
-    columns: list[list[Any]] = [
-        [one.lead_id for one in given],
-        [one.clock for one in given],
-        [one.cycle for one in given],
-        [one.terms.kind for one in given],
-        [one.terms.source for one in given],
-        [one.terms.rep_id for one in given],
-        [one.team for one in given],
-        [one.manager_id for one in given],
-        [one.terms.started_at for one in given],
-        [one.terms.due_at for one in given],
-        [one.policy for one in given],
-        [one.calendar for one in given],
-        [_counts(one.terms.counts) for one in given],
-        [dict(one.terms.needs) for one in given],
-        [dict(one.done) for one in given],
-        [one.terms.spread_seconds for one in given],
-        [{"steps": list(one.steps)} for one in given],
-        [str(one.state) for one in given],
-        [one.met_at for one in given],
-        [one.breached_at for one in given],
-        [one.retracted for one in given],
-        [one.step for one in given],
-        [one.next_at for one in given],
-        [one.version for one in given],
-    ]
-    await conn.execute(_SAVE_CLOCKS, *columns)
+async def note_reps(conn: Connection, reps: Iterable[common_pb2.Rep]) -> None:
+    """Keep reps with their hours, unless a later version is known; open clocks on these hours are computed anew."""
+    newest = {rep.rep_id: rep for rep in sorted(reps, key=lambda rep: rep.version)}
+    ordered = [newest[rep_id] for rep_id in sorted(newest)]
+    await conn.execute(
+        "INSERT INTO rep (rep_id, version, team, rep)"
+        " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])"
+        " ON CONFLICT (rep_id) DO UPDATE SET version = excluded.version, team = excluded.team, rep = excluded.rep,"
+        " recompute = true WHERE rep.version < excluded.version",
+        [rep.rep_id for rep in ordered],
+        [rep.version for rep in ordered],
+        [rep.team for rep in ordered],
+        [rep.SerializeToString() for rep in ordered],
+    )
 
 
-def _counts(counts: Counts) -> dict[str, Any]:
-    return {
-        "outcome": list(counts.outcome),
-        "kinds": list(counts.kinds),
-        "automated": counts.automated,
-        "by": counts.by,
-        "before_start_seconds": counts.before_start.total_seconds(),
-    }
+async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
+    """Return reps as last known."""
+    rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", list(rep_ids))
+    return {row["rep_id"]: common_pb2.Rep.FromString(row["rep"]) for row in rows}
 
 
-async def retract_alerts(conn: Connection, alert_ids: Sequence[UUID], at: datetime) -> None:
-    """Say of alerts that they were wrong after all."""
-    await conn.execute("UPDATE alert SET retracted_at = $2 WHERE alert_id = ANY($1::uuid[])", list(alert_ids), at)
-
-
-class Policies:
-    """Policies in force, compiled once a version."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, int], Policy] = {}
-        self._built_in = policies.built_in()
-
-    async def in_force(self, conn: Connection) -> list[Policy]:
-        """Return the newest version of each name, or the built-in one while there is none."""
-        rows = await conn.fetch("SELECT DISTINCT ON (name) name, version FROM policy ORDER BY name, version DESC")
-        found = [await self._version(conn, row[0], row[1]) for row in rows]
-        return found or [self._built_in]
-
-    async def _version(self, conn: Connection, name: str, version: int) -> Policy:
-        if (name, version) not in self._known:
-            data = await conn.fetchval("SELECT document FROM policy WHERE name = $1 AND version = $2", name, version)
-            self._known[name, version] = policies.build(name, version, data)
-        return self._known[name, version]
+async def forget(conn: Connection, lead_ids: Iterable[UUID]) -> None:
+    """Delete what leads said of themselves; that they came, and when, stays for the reports."""
+    await conn.execute("UPDATE lead SET fields = NULL WHERE lead_id = ANY($1::uuid[])", list(lead_ids))

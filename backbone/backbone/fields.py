@@ -1,0 +1,68 @@
+"""Fields that bodies of several services have, with what is refused of them: instants, zones, hours, addresses."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from backbone import calendars
+
+FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 2200
+
+
+def _near(value: datetime) -> datetime:
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise ValueError(f"a time between the years {FIRST_YEAR} and {LAST_YEAR}")
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("an IANA zone such as Europe/Berlin") from None
+    return value
+
+
+def _country(value: str) -> str:
+    try:
+        calendars.holidays(value, 2026)
+    except ValueError:
+        raise ValueError("a country or a part of one, such as DE or US-CA") from None
+    return value
+
+
+def _time_of_day(value: str) -> str:
+    try:
+        calendars.minutes(value)
+    except ValueError:
+        raise ValueError("a time of day such as 09:00, 24:00 included") from None
+    return value
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_near)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Holidays = Annotated[str, AfterValidator(_country)]
+TimeOfDay = Annotated[str, AfterValidator(_time_of_day)]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""An id or a name of the caller's own; one line."""
+Email = Annotated[
+    str, StringConstraints(min_length=3, max_length=254, pattern=r"^[^@\s\x00-\x1f<>,;]+@[^@\s\x00-\x1f<>,;]+$")
+]
+
+
+class Body(BaseModel):
+    """What a request carries; a field that is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Hours(Body):
+    """A window of the week in its owner's zone; an end before the start lies on the next day."""
+
+    days: Annotated[list[Day], Field(min_length=1)]
+    start: TimeOfDay
+    end: TimeOfDay

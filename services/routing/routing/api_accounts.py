@@ -1,0 +1,92 @@
+"""Accounts: how companies stand with us, and whose they are."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path
+
+from backbone import database, fields, outbox, security
+from backbone.database import Connection
+from backbone.fields import Id
+from backbone.problem import Pointer, Problem
+from routing import events
+from routing.changing import Changing
+from routing.desk import Desk
+from routing.store_group import Cache
+
+Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
+Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
+Domain = Annotated[Id, Path()]
+
+
+class Account(fields.Body):
+    """A company's standing."""
+
+    name: Id | None = None
+    status: Literal["prospect", "customer", "former", "partner", "competitor", "blocked"] = "prospect"
+    rep_id: Id | None = None
+    parent_domain: Id | None = None
+    segment: Id | None = None
+    target: Id | None = None
+
+
+class Owner(fields.Body):
+    """Who owns a named account."""
+
+    rep_id: Id
+
+
+def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter:
+    """Return the routes."""
+    api = APIRouter(tags=["accounts"])
+    changing = Changing(db, out, cache)
+
+    @api.put("/v1/accounts/{domain}")
+    async def put_account(_: Manager, domain: Domain, body: Account) -> dict[str, Any]:
+        """Say how a company stands with us."""
+        return await save(domain.lower(), body.model_dump())
+
+    @api.put("/v1/named-accounts/{domain}")
+    async def put_owner(_: Manager, domain: Domain, body: Owner) -> dict[str, Any]:
+        """Give a named account its owner."""
+        return await save(domain.lower(), {"rep_id": body.rep_id}, keeps_the_rest=True)
+
+    async def save(domain: str, said: dict[str, Any], *, keeps_the_rest: bool = False) -> dict[str, Any]:
+        async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
+            if said.get("rep_id") is not None and said["rep_id"] not in desk.group.index.reps:
+                fault = Pointer("/rep_id", "no such rep")
+                raise Problem(422, "No such rep", "PUT /v1/reps/{id} makes one.", errors=[fault])
+            before = desk.group.accounts.get(domain) if keeps_the_rest else None
+            document = {**Account().model_dump(), **(before or {}), **said}
+            await conn.execute(
+                "INSERT INTO account VALUES ($1, $2) ON CONFLICT (domain) DO UPDATE SET document = excluded.document",
+                domain,
+                document,
+            )
+            desk.outgoing.append(events.account_changed(domain, document, desk.now))
+            return {"domain": domain, **document}
+
+        return await changing.make(change, locks=[events.account_subject(domain)], concerns_all=True)
+
+    @api.get("/v1/accounts/{domain}")
+    @api.get("/v1/named-accounts/{domain}")
+    async def get_account(_: Reading, domain: str) -> dict[str, Any]:
+        """Show an account."""
+        async with db.reading() as conn:
+            document = await conn.fetchval("SELECT document FROM account WHERE domain = $1", domain.lower())
+        if document is None:
+            raise Problem(404, "No such account", "PUT /v1/accounts/{domain} makes one.")
+        return {"domain": domain.lower(), **document}
+
+    @api.delete("/v1/accounts/{domain}", status_code=204)
+    @api.delete("/v1/named-accounts/{domain}", status_code=204)
+    async def delete_account(_: Manager, domain: Domain) -> None:
+        """Forget an account."""
+
+        async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
+            await conn.execute("DELETE FROM account WHERE domain = $1", domain.lower())
+            desk.outgoing.append(events.account_changed(domain.lower(), {}, desk.now, deleted=True))
+            return {}
+
+        await changing.make(change, locks=[events.account_subject(domain.lower())], concerns_all=True)
+
+    return api

@@ -1,0 +1,119 @@
+"""Who waits, who has how much, why a decision was made, and the same decision made again."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+
+from backbone import database, pages, security, subjects, times
+from backbone.database import Connection
+from backbone.problem import Problem
+from routing import replaying, store, store_group, store_queue
+from routing.domain import Rep
+
+Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
+Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
+
+
+def router(db: database.Database) -> APIRouter:
+    """Return the routes."""
+    api = APIRouter(tags=["queue, load, decisions"])
+
+    @api.get("/v1/leads/{lead_id}/decisions")
+    async def decisions(caller: Reading, lead_id: UUID) -> dict[str, Any]:
+        """Show every decision over the lead, newest first, with a reason for each rep."""
+        async with db.reading() as conn:
+            survivor = await subjects.survivor(conn, lead_id)
+            rows = await store.decisions(conn, survivor)
+            held = (await store.assignments(conn, [survivor])).get(survivor)
+            if not caller.owns(held.rep_id if held is not None else None):
+                raise Problem(403, "Not your lead", "A rep sees own leads only.")
+            return pages.answer([await _decision(conn, row) for row in rows])
+
+    @api.post("/v1/decisions/{decision_id}/replay")
+    async def replay(_: Manager, decision_id: UUID) -> dict[str, Any]:
+        """Make a decision again from what it saw; nothing is written."""
+        async with db.reading() as conn:
+            row = await store.decision(conn, decision_id)
+            if row is None:
+                raise Problem(404, "No such decision", "GET /v1/leads/{id}/decisions lists them.")
+            again = await replaying.again(conn, row)
+        if again is None:
+            # A person made it, or the lead was erased: there is nothing to compute it from.
+            return {"same": True, "rep_id": row["rep_id"], "considered": row["considered"]}
+        return {
+            "same": again.decision.rep_id == row["rep_id"],
+            "rep_id": again.decision.rep_id,
+            "considered": _considered(again),
+        }
+
+    @api.get("/v1/waiting")
+    async def waiting(_: Manager, asked: pages.Asked) -> dict[str, Any]:
+        """List who waits, best, then oldest, with the reason."""
+        after = asked.since(int, datetime.fromisoformat, UUID)
+        async with db.reading() as conn:
+            rows = await store_queue.page(conn, after=after, limit=asked.limit)
+        last = rows[-1] if len(rows) == asked.limit else None
+        more = pages.cursor(last["rank"], last["created_at"].isoformat(), str(last["lead_id"])) if last else None
+        return pages.answer([_waiting(row) for row in rows], more)
+
+    @api.get("/v1/load")
+    async def load(_: Manager) -> dict[str, Any]:
+        """Show every rep's open load."""
+        async with db.reading() as conn:
+            found = await store_group.loads(conn, await times.now(conn))
+        return pages.answer([_load(rep) for rep, _known in found])
+
+    @api.get("/v1/reps/{rep_id}/load")
+    async def load_of(caller: Reading, rep_id: str) -> dict[str, Any]:
+        """Show a rep's open load, and when they are available next."""
+        if not caller.owns(rep_id):
+            raise Problem(403, "Not yours", "A rep sees the own load only.")
+        async with db.reading() as conn:
+            found = await store_group.loads(conn, await times.now(conn), only=rep_id)
+        if not found:
+            raise Problem(404, "No such rep", "GET /v1/load lists them.")
+        return _load(found[0][0])
+
+    return api
+
+
+async def _decision(conn: Connection, row: Any) -> dict[str, Any]:
+    again = await replaying.again(conn, row)
+    names = ("cycle", "outcome", "rule", "pool", "strategy", "rep_id", "policy_version")
+    return {
+        "decision_id": str(row["decision_id"]),
+        "at": times.text(row["at"]),
+        **{name: row[name] for name in names},
+        "reason_code": row["reason_code"] or None,
+        "considered": _considered(again) if again is not None else row["considered"],
+    }
+
+
+def _considered(again: replaying.Again) -> list[dict[str, Any]]:
+    return [{"rep_id": one.rep_id, "chosen": one.chosen, "reason": one.reason} for one in again.considered]
+
+
+def _waiting(row: Any) -> dict[str, Any]:
+    return {
+        "lead_id": str(row["lead_id"]),
+        "pool": row["pool"],
+        "rule": row["rule"],
+        "reason_code": row["reason_code"],
+        "waiting_since": times.text(row["since"]),
+        "retry_at": times.text(row["retry_at"]) if row["retry_at"] else None,
+    }
+
+
+def _load(rep: Rep) -> dict[str, Any]:
+    return {
+        "rep_id": rep.rep_id,
+        "open": rep.open,
+        "cap": rep.cap,
+        "over_cap": rep.open > rep.cap,
+        "untouched": rep.untouched,
+        "available": rep.away is None,
+        "reason": str(rep.away) if rep.away is not None else None,
+        "next_available_at": times.text(rep.back_at) if rep.back_at is not None else None,
+    }

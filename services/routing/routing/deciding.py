@@ -1,0 +1,144 @@
+"""Who is decided over, and when: arrivals and the queue in one ordering, as long as there is room."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from backbone import conditions, subjects
+from backbone.database import Connection
+from routing import assigning, queueing, store, store_queue
+from routing.desk import Desk
+from routing.domain import GRADES, WORST_RANK, Lead, Outcome, order
+from routing.store import Row
+
+DRAINED_AT_ONCE: Final = 500
+SPARE: Final = 16
+"""Leads looked at beyond the room there is: some may have been declined by who has it."""
+
+
+async def settle(desk: Desk, conn: Connection) -> None:
+    """Decide over arrivals and those who wait in one ordering: best, then oldest; nobody waits beside room.
+
+    At most 500 leads of the queue in one transaction, as long as any of them was let in.
+    """
+    seen: set[UUID] = set()
+    while True:
+        page, is_full = await _next_of_queue(desk, conn, seen)
+        desk.to_route |= dict.fromkeys(page)
+        seen |= desk.to_route.keys()
+        let_in = _decide_all(desk)
+        if not is_full:
+            return
+        if len(seen) >= DRAINED_AT_ONCE and let_in:
+            desk.more_wait = True
+            return
+
+
+async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple[list[UUID], bool]:
+    """Return who is next for the room there is, and whether more may wait for it."""
+    policy, index = desk.group.policy, desk.group.index
+    queues = await store_queue.queues(conn) if policy is not None else {}
+    free = {key: room for key, wanted in queues.items() if (room := queueing.room(wanted, index, policy))}  # type: ignore[arg-type]
+    found = await store_queue.due(conn, desk.now, limit=DRAINED_AT_ONCE, but=seen)
+    is_full = len(found) == DRAINED_AT_ONCE
+    limit = min(DRAINED_AT_ONCE - len(found), sum(free.values()) + SPARE)
+    if free and limit:
+        others = await store_queue.next_for(conn, list(free), limit=limit, but=[*seen, *found])
+        is_full = is_full or len(others) == limit
+        found += others
+    strangers = [lead_id for lead_id in found if lead_id not in desk.rows]
+    # Who holds one of these leads waits for this group, and settles when its turn comes; if it does not, the timer.
+    free_leads = await subjects.try_lock(conn, strangers) if strangers else set()
+    desk.more_wait = desk.more_wait or len(free_leads) < len(strangers)
+    seen |= set(found)
+    if free_leads:
+        desk.rows |= await store.load(conn, free_leads)
+        desk.assignments |= await store.assignments(conn, free_leads)
+        desk.waiting |= await store_queue.of(conn, free_leads)
+    gone = desk.no_longer_waiting | desk.assignments.keys() - desk.waiting.keys()
+    return [one for one in found if one in desk.rows and one in desk.waiting and one not in gone], is_full
+
+
+def _decide_all(desk: Desk) -> bool:
+    """Decide over every lead noted in `to_route`, best first, then oldest. Says whether any was let in."""
+    leads = sorted((lead_of(desk, desk.rows[lead_id]) for lead_id in desk.to_route), key=order)
+    desk.to_route.clear()
+    let_in = False
+    for lead in leads:
+        let_in = _decide(desk, desk.rows[lead.lead_id], lead) or let_in
+    return let_in
+
+
+def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
+    index = desk.group.index
+    before = desk.waiting.get(row.lead_id)
+    outcome = desk.hand_over.get(row.lead_id) or (before.hand_over if before is not None else None)
+    held = desk.assignments.get(row.lead_id)
+    if held is not None and outcome is None:
+        desk.stop_waiting(row)
+        return False
+    if held is not None:
+        index.take(held.rep_id, held.pool, untouched=not held.touched)
+    inputs, ordinal = _inputs(lead), len(index.log)
+    decision = assigning.decide(lead, index, desk.group.policy, desk.now)
+    if decision.outcome is not Outcome.ASSIGNED or decision.rep_id is None:
+        if held is not None:
+            index.keep(held.rep_id, held.pool, untouched=not held.touched)
+        kept = outcome if held is not None else None
+        desk.wait(row, lead, decision, hand_over=kept, inputs=inputs, ordinal=ordinal)
+        return False
+    if held is not None:
+        index.keep(held.rep_id, held.pool, untouched=not held.touched)
+        by, reason = ("sla", "sla_missed") if outcome == "reassigned" else ("qualification", "")
+        desk.release(row, outcome=outcome or "reassigned", reason=reason, by=by)
+    desk.give(row, decision.rep_id, decision, starts_clocks=True, inputs=inputs, ordinal=ordinal)
+    return True
+
+
+def lead_of(desk: Desk, row: Row) -> Lead:
+    """Return what a decision reads of a lead."""
+    assert row.fields is not None
+    values = conditions.lead_values(row.fields, row.qualification)
+    values["lead.stage"] = row.stage
+    account = desk.group.accounts.get(row.fields.account_domain, {})
+    values |= account_values(account)
+    grade = row.qualification.grade if row.qualification is not None else ""
+    waits = desk.waiting.get(row.lead_id)
+    return Lead(
+        lead_id=row.lead_id,
+        values=values,
+        rank=GRADES.get(grade, WORST_RANK),
+        created_at=row.created_at or desk.now,
+        waiting_since=waits.since if waits is not None else None,
+        owner_rep=account.get("rep_id") or None,
+        previous_rep=row.previous_rep,
+        previous_at=row.previous_at,
+        sdr_id=row.sdr_id,
+        declined=row.declined,
+        touched=row.touched,
+    )
+
+
+def _inputs(lead: Lead) -> dict[str, Any]:
+    return {
+        "values": dict(lead.values),
+        "rank": lead.rank,
+        "created_at": lead.created_at,
+        "waiting_since": lead.waiting_since,
+        "owner_rep": lead.owner_rep,
+        "previous_rep": lead.previous_rep,
+        "previous_at": lead.previous_at,
+        "sdr_id": lead.sdr_id,
+        "declined": sorted(lead.declined),
+        "touched": lead.touched,
+    }
+
+
+def account_values(account: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what conditions read of the lead's company."""
+    return {
+        "account.status": account.get("status") or "",
+        "account.rep_id": account.get("rep_id") or "",
+        "account.active_rep": "",
+        "account.segment": account.get("segment") or "",
+    }

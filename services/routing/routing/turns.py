@@ -1,0 +1,61 @@
+"""Whose turn it is: weighted round robin that is smooth and fair over any stretch, without debt or credit for absence.
+
+Each pool has a clock. A lead moves it on by 1 / (the weights of all at work with room), and takes 1 / weight of a rep's
+own time. Of those whose next turn has begun by the clock, the one whose turn ends first gets the lead (worst-case fair
+queueing): nobody is ever more than one lead away from their share. Who was away, or is new, starts at most one turn
+behind the clock: there is nothing to catch up with, so nobody is flooded on return.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from routing.domain import Pool, Rep, Turn
+
+DIGITS: Final = 6
+"""Two instants of a pool's clock are the same when they agree in so many: sums of fractions are never exact."""
+
+
+def clock(pool: Pool, reps: Mapping[str, Rep]) -> float:
+    """Return what the pool's clock shows: it goes on with whoever served last, whoever left since."""
+    shown = (reps[rep_id].turns[pool.pool].clock for rep_id in pool.members if _has_served(pool, reps, rep_id))
+    return max(shown, default=0.0)
+
+
+def choose(pool: Pool, able: Sequence[Rep], reps: Mapping[str, Rep]) -> Rep:
+    """Return whose turn it is among those who can take the lead."""
+    now = _at(pool, able, reps)
+    begun = [rep for rep in able if round(_begins(pool, rep, now) - now, DIGITS) <= 0]
+    return min(begun, key=lambda rep: (round(_begins(pool, rep, now) + 1 / rep.weight, DIGITS), waited(rep)))
+
+
+def take(pool: Pool, rep: Rep, reps: Mapping[str, Rep]) -> Turn:
+    """Return the rep's place after a turn."""
+    now = _at(pool, [rep], reps)
+    at_work = sum(
+        one.weight
+        for rep_id in pool.members
+        if (one := reps.get(rep_id)) is not None and one.away is None and (one.open < one.cap or one is rep)
+    )
+    return Turn(next=_begins(pool, rep, now) + 1 / rep.weight, clock=now + 1 / (at_work or rep.weight))
+
+
+def waited(rep: Rep) -> tuple[float, str]:
+    """Return what decides between equals: the longest wait; never age in the firm."""
+    return (rep.last_assigned_at.timestamp() if rep.last_assigned_at is not None else 0.0, rep.rep_id)
+
+
+def _at(pool: Pool, able: Sequence[Rep], reps: Mapping[str, Rep]) -> float:
+    """Return the clock, moved on where nobody's turn has begun yet."""
+    shown = clock(pool, reps)
+    return max(shown, min(_begins(pool, rep, shown) for rep in able))
+
+
+def _begins(pool: Pool, rep: Rep, now: float) -> float:
+    """Return when the rep's next turn begins: nobody who takes part all the time is ever more than one turn behind."""
+    turn = rep.turns.get(pool.pool)
+    return max(turn.next if turn is not None else 0.0, now - 1 / rep.weight)
+
+
+def _has_served(pool: Pool, reps: Mapping[str, Rep], rep_id: str) -> bool:
+    rep = reps.get(rep_id)
+    return rep is not None and pool.pool in rep.turns

@@ -1,0 +1,129 @@
+"""The pure choice: turns, load, caps, reasons."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routing import assigning, queueing
+from routing.assigning import Index
+from routing.domain import Lead, Outcome, Policy, Pool, Rep, Rule, Strategy, Target, WhyNot
+
+NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
+ROUND = Strategy.WEIGHTED_ROUND_ROBIN
+EVERYONE = Rule(rule="everyone", to="sdr", holds=lambda _: True)
+
+
+def rep(rep_id: str, **fields: Any) -> Rep:
+    given_fields: dict[str, Any] = {"cap": 10_000, "weight": 1.0, "away": None, "back_at": None, "open": 0, **fields}
+    return Rep(rep_id=rep_id, role="sdr", values={}, untouched=0, turns={}, last_assigned_at=None, **given_fields)
+
+
+def index(*reps: Rep) -> Index:
+    return Index({one.rep_id: one for one in reps})
+
+
+def policy(strategy: Strategy, members: list[str], *rules: Rule, **pool: Any) -> Policy:
+    sdr = Pool(pool="sdr", strategy=strategy, members=members, **pool)
+    return Policy(version=1, pools={"sdr": sdr}, rules=rules or (EVERYONE,), pairs={})
+
+
+def lead(number: int = 0, **fields: Any) -> Lead:
+    return Lead(lead_id=UUID(int=number), values={}, rank=1, created_at=NOW, **fields)
+
+
+def turns(index: Index, rules: Policy, count: int) -> list[str]:
+    return [assigning.decide(lead(), index, rules, NOW).rep_id or "" for _ in range(count)]
+
+
+@settings(deadline=None)
+@given(weights=st.lists(st.integers(1, 7), min_size=1, max_size=6), count=st.integers(1, 120))
+def test_nobody_is_ever_more_than_one_lead_away_from_their_share(weights: list[int], count: int) -> None:
+    names = [f"rep{number}" for number in range(len(weights))]
+    pool = index(*(rep(name, weight=float(weight)) for name, weight in zip(names, weights, strict=True)))
+    given_so_far: Counter[str] = Counter()
+    for number, name in enumerate(turns(pool, policy(ROUND, names), count), start=1):
+        given_so_far[name] += 1
+        for other, weight in zip(names, weights, strict=True):
+            assert abs(given_so_far[other] - number * weight / sum(weights)) <= 1 + 1e-6
+
+
+def test_turns_are_smooth_not_in_runs() -> None:
+    pool = index(rep("ana", weight=5.0), rep("ben"), rep("cem"))
+    assert "ana" * 4 not in "".join(turns(pool, policy(ROUND, ["ana", "ben", "cem"]), 70))
+
+
+def test_who_comes_back_and_who_is_new_take_turns_like_everybody() -> None:
+    ana, ben = rep("ana"), rep("ben", away=WhyNot.ON_LEAVE)
+    pool, rules = index(ana, ben), policy(ROUND, ["ana", "ben", "new"])
+    turns(pool, rules, 50)
+    ben.away = None
+    pool.reps["new"] = rep("new")
+    after = turns(pool, rules, 12)
+    assert all(count in (3, 4, 5) for count in Counter(after).values())
+    assert set(after[:3]) >= {"ben", "new"}
+    assert not any(len(set(run)) == 1 for run in zip(after, after[1:], after[2:], strict=False))
+
+
+def test_a_repeated_away_and_back_gives_neither_debt_nor_credit() -> None:
+    ana, ben = rep("ana"), rep("ben")
+    pool, rules = index(ana, ben), policy(ROUND, ["ana", "ben"])
+    for _ in range(20):
+        ben.away = WhyNot.OFF_HOURS
+        turns(pool, rules, 3)
+        ben.away = None
+        assert Counter(turns(pool, rules, 4))["ben"] in (2, 3)
+
+
+def test_least_loaded_goes_by_the_share_of_the_cap_and_then_by_the_longest_wait() -> None:
+    full = rep("full", cap=10, open=5)
+    small, large = rep("small", cap=10), rep("large", cap=100, open=9)
+    rules = policy(Strategy.LEAST_LOADED, ["full", "large", "small"])
+    assert turns(index(full, small, large), rules, 3) == ["small", "large", "small"]
+    idle = index(rep("ana"), rep("zoe"))
+    assert turns(idle, policy(Strategy.LEAST_LOADED, ["ana", "zoe"]), 4) == ["ana", "zoe", "ana", "zoe"]
+
+
+def test_a_cap_of_one_is_one_and_a_pools_cap_bounds_the_pool_alone() -> None:
+    pool = index(rep("ana", cap=1), rep("ben", cap=5))
+    rules = policy(ROUND, ["ana", "ben"], cap=2)
+    assert sorted(turns(pool, rules, 4)) == ["", "ana", "ben", "ben"]
+
+
+def test_a_lead_waits_with_the_reason_that_holds() -> None:
+    def reason(*reps: Rep, **fields: Any) -> str:
+        rules = policy(ROUND, [one.rep_id for one in reps])
+        return assigning.decide(lead(**fields), index(*reps), rules, NOW).reason_code
+
+    off = {"away": WhyNot.OFF_HOURS, "back_at": NOW + timedelta(hours=1)}
+    assert reason(rep("ana", cap=0), rep("ben", **off)) == "no_capacity"
+    assert reason(rep("ana", away=WhyNot.PAUSED), rep("ben", away=WhyNot.INACTIVE)) == "paused"
+    assert reason(rep("ana", away=WhyNot.PAUSED), rep("ben", **off)) == "nobody_working"
+    assert reason(rep("ana", away=WhyNot.INACTIVE)) == "nobody_working"
+    assert reason(rep("ana"), declined=frozenset({"ana"})) == "no_match"
+    assert reason() == "no_match"
+    assert assigning.decide(lead(), index(), None, NOW).reason_code == "no_rule"
+
+
+def test_a_lead_that_waits_is_tried_again_when_the_first_of_any_pool_is_back() -> None:
+    first, second = NOW + timedelta(hours=1), NOW + timedelta(hours=2)
+    reps = index(rep("ana", away=WhyNot.OFF_HOURS, back_at=second), rep("ben", away=WhyNot.ON_LEAVE, back_at=first))
+    pools = {
+        "sdr": Pool(pool="sdr", strategy=ROUND, members=["ana"], fallback="night"),
+        "night": Pool(pool="night", strategy=ROUND, members=["ben"]),
+    }
+    decision = assigning.decide(lead(), reps, Policy(version=1, pools=pools, rules=[EVERYONE], pairs={}), NOW)
+    assert (decision.outcome, decision.retry_at) == (Outcome.WAITING, first)
+    assert decision.targets == (Target("everyone", "sdr"), Target("everyone", "night"))
+
+
+def test_room_counts_for_those_who_wait_for_it_and_for_nobody_else() -> None:
+    reps = index(rep("ana", cap=3, open=1), rep("ben", away=WhyNot.PAUSED), rep("zoe", cap=1))
+    rules = policy(ROUND, ["ana", "ben"], EVERYONE, Rule(rule="german", to="sdr", holds=bool, narrows=lambda _: False))
+    assert queueing.room([False, ["everyone", "sdr", ""]], reps, rules) == 2
+    assert queueing.room([False, ["german", "sdr", ""]], reps, rules) == 0
+    assert queueing.room([False, ["everyone", "owner", "zoe"]], reps, rules) == 1
+    assert queueing.room([False], reps, rules) == 0

@@ -1,0 +1,116 @@
+"""Alerts, in the order in which they fired, by position and as a stream."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response, StreamingResponse
+
+from backbone import database, security, times
+from backbone.problem import Pointer, Problem
+from sla_monitor import store_alerts
+
+Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
+
+STREAM_POLL_S: Final = 0.1
+KEEP_ALIVE_S: Final = 15.0
+AT_ONCE: Final = 500
+_POSITION: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
+    """Return the routes."""
+    api = APIRouter(tags=["alerts"])
+
+    @api.get("/v1/alerts")
+    async def alerts(
+        caller: Reading,
+        after: Annotated[str | None, Query(max_length=64)] = None,
+        lead_id: UUID | None = None,
+        rep_id: str | None = None,
+        kind: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=AT_ONCE)] = AT_ONCE,
+    ) -> list[dict[str, Any]]:
+        """List alerts in the order in which they fired; `after` is an alert_id or a position."""
+        mine = _whose(caller) or rep_id
+        async with db.reading() as conn:
+            position = await _position(conn, after)
+            rows = await store_alerts.after(conn, position, lead_id=lead_id, rep_id=mine, kind=kind, limit=limit)
+        return [_alert(row) for row in rows]
+
+    @api.get("/v1/alerts/stream")
+    async def stream(caller: Reading, request: Request) -> Response:
+        """Send alerts as they fire (server-sent events); `Last-Event-ID` goes on where the last connection ended."""
+        mine = _whose(caller)
+        given = request.headers.get("last-event-id")
+        async with db.reading() as conn:
+            position = await _position(conn, given) if given else await store_alerts.newest(conn)
+        return StreamingResponse(_stream(db, position, mine, stopping), media_type="text/event-stream")
+
+    return api
+
+
+def _whose(caller: security.Caller) -> str | None:
+    """Return whose alerts alone the caller sees, None for everybody's."""
+    if caller.role not in ("rep", "sdr"):
+        return None
+    if not caller.rep:
+        raise Problem(403, "Not a rep", "This token names no rep whose alerts it could show.")
+    return caller.rep
+
+
+async def _position(conn: database.Connection, after: str | None) -> int:
+    if not after:
+        return 0
+    if _POSITION.fullmatch(after):
+        return int(after)
+    try:
+        seq = await store_alerts.position_of(conn, UUID(after))
+    except ValueError:
+        seq = None
+    if seq is None:
+        fault = Pointer("query/after", "no alert, and no position")
+        raise Problem(422, "Not a position", "`after` is an alert_id or a position of this list.", errors=[fault])
+    return seq
+
+
+def _alert(row: Any) -> dict[str, Any]:
+    return {
+        "alert_id": str(row["alert_id"]),
+        "position": row["seq"],
+        "at": times.text(row["at"]),
+        "clock": row["clock"],
+        "kind": row["kind"],
+        "level": row["level"],
+        "lead_id": str(row["lead_id"]),
+        "rep_id": row["rep_id"] or None,
+        "to": row["goes_to"],
+        "due_at": times.text(row["due_at"]),
+        "late_by_seconds": row["late_by_seconds"],
+        **({"late": True} if row["late"] else {}),
+        "cycle": row["cycle"],
+        "retracted_at": times.text(row["retracted_at"]) if row["retracted_at"] is not None else None,
+    }
+
+
+async def _stream(
+    db: database.Database, position: int, rep_id: str | None, stopping: asyncio.Event
+) -> AsyncIterator[str]:
+    """Yield alerts after a position, from the database alone, so that any replica serves any client."""
+    yield ": connected\n\n"
+    quiet = 0.0
+    while not stopping.is_set():
+        async with db.reading() as conn:
+            found = await store_alerts.after(conn, position, rep_id=rep_id, limit=AT_ONCE)
+        for one in found:
+            position = one["seq"]
+            yield f"id: {position}\nevent: alert\ndata: {json.dumps(_alert(one))}\n\n"
+        quiet = 0.0 if found else quiet + STREAM_POLL_S
+        if quiet >= KEEP_ALIVE_S:
+            quiet = 0.0
+            yield ": still here\n\n"
+        await asyncio.sleep(STREAM_POLL_S)

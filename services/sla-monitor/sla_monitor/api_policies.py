@@ -1,0 +1,112 @@
+"""SLA policies with their signatures, and calendars."""
+
+from datetime import date
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import Field
+
+from backbone import database, fields, security, times
+from backbone.fields import Id
+from backbone.problem import Pointer, Problem
+from sla_monitor import policies, store_policies
+
+Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
+Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
+Signing = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
+Name = Annotated[Id, Path()]
+Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
+
+RESERVED: Final = ("wall", "rep")
+
+
+class CalendarBody(fields.Body):
+    """Working time of a team or the firm."""
+
+    time_zone: fields.Zone
+    working_hours: Annotated[list[fields.Hours], Field(max_length=100)]
+    holidays: fields.Holidays | None = None
+    closed: Annotated[list[date], Field(max_length=1000)] = Field(default_factory=list)
+
+
+class Signature(fields.Body):
+    """One party's word."""
+
+    party: Literal["marketing", "sales"]
+    decision: Literal["sign", "refuse"] = "sign"
+    comment: Annotated[str | None, Field(max_length=2000)] = None
+
+
+def router(db: database.Database) -> APIRouter:
+    """Return the routes."""
+    api = APIRouter(tags=["policies, calendars"])
+
+    @api.put("/v1/policies/{name}")
+    async def put_policy(request: Request, caller: Manager, name: Name) -> dict[str, Any]:
+        """Put an SLA policy (YAML) in force; it is unsigned until both parties have signed."""
+        raw = await request.body()
+        async with db.transaction() as conn:
+            document = policies.parse(raw, list(await store_policies.calendars(conn)))
+            version = await store_policies.add(conn, name, raw.decode(), document.data, caller.sub)
+            return await _shown(conn, name, version)
+
+    @api.get("/v1/policies/{name}")
+    async def get_policy(_: Reading, name: str) -> dict[str, Any]:
+        """Show the policy in force under a name."""
+        async with db.reading() as conn:
+            version = await conn.fetchval("SELECT max(version) FROM policy WHERE name = $1", name)
+            if version is None and name == "standard":
+                unsigned = list(store_policies.PARTIES)
+                built_in = {"name": name, "version": 0, "text": policies.STANDARD, "signatures": []}
+                return {**built_in, "unsigned_by": unsigned}
+            if version is None:
+                raise Problem(404, "No such policy", "PUT /v1/policies/{name} makes one.")
+            return await _shown(conn, name, version)
+
+    @api.post("/v1/policies/{name}/{version}/sign")
+    async def sign(caller: Signing, name: str, version: Version, body: Signature) -> dict[str, Any]:
+        """Sign, or refuse, for marketing or for sales: two different people."""
+        wanted = {"marketing": "marketing", "sales": "manager"}[body.party]
+        if caller.role not in (wanted, "admin"):
+            raise Problem(403, "Not your party", f"For {body.party} a {wanted} signs.")
+        async with db.transaction() as conn:
+            if not await conn.fetchval(
+                "SELECT 1 FROM policy WHERE name = $1 AND version = $2 FOR UPDATE", name, version
+            ):
+                raise Problem(404, "No such version", "PUT /v1/policies/{name} makes one.")
+            other = await conn.fetchval(
+                "SELECT signer FROM policy_signature WHERE name = $1 AND version = $2 AND party <> $3",
+                name,
+                version,
+                body.party,
+            )
+            if other == caller.sub:
+                raise Problem(409, "The same person", "The two signatures come from two different people.")
+            await store_policies.sign(conn, name, version, body.party, caller.sub, body.decision, body.comment)
+            return await _shown(conn, name, version)
+
+    @api.put("/v1/calendars/{name}")
+    async def put_calendar(_: Manager, name: Name, body: CalendarBody) -> dict[str, Any]:
+        """Put a calendar, as the next version of its name."""
+        if name in RESERVED:
+            fault = Pointer("path/name", "means something else already")
+            raise Problem(422, "Taken", "Take another name for the calendar.", errors=[fault])
+        document = body.model_dump(mode="json")
+        async with db.transaction() as conn:
+            version = await store_policies.add_calendar(conn, name, document)
+        return {"name": name, "version": version, **document}
+
+    return api
+
+
+async def _shown(conn: database.Connection, name: str, version: int) -> dict[str, Any]:
+    text = await conn.fetchval("SELECT text FROM policy WHERE name = $1 AND version = $2", name, version)
+    signed = await store_policies.signatures(conn, name, version)
+    agreed = {one["party"] for one in signed if one["decision"] == "sign"}
+    return {
+        "name": name,
+        "version": version,
+        "text": text,
+        "signatures": [{**dict(one), "at": times.text(one["at"])} for one in signed],
+        "unsigned_by": [party for party in store_policies.PARTIES if party not in agreed],
+    }

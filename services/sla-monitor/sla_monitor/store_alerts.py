@@ -1,0 +1,81 @@
+"""Alerts in the order in which they fired: commit order is position order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from backbone import streams
+from backbone.database import Connection
+from sla_monitor.store_clocks import Clock
+
+STREAM = "alerts"
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """A clock whose step was raised in memory, the alert that it gives, and what it was before."""
+
+    clock: Clock
+    alert: dict[str, Any]
+    step: int
+    version: int
+
+
+async def add(conn: Connection, fired: Sequence[Fired]) -> None:
+    """Keep alerts; they take their positions last, so that nobody waits behind an open transaction for less."""
+    seq = await streams.take(conn, STREAM, len(fired))
+    await conn.execute(
+        "INSERT INTO alert (alert_id, seq, at, lead_id, clock, kind, cycle, level, step, rep_id, due_at,"
+        " late_by_seconds, late, goes_to)"
+        " SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::uuid[], $5::text[], $6::text[],"
+        " $7::int[], $8::text[], $9::int[], $10::text[], $11::timestamptz[], $12::float8[], $13::boolean[],"
+        " $14::text[])",
+        [one.alert["alert_id"] for one in fired],
+        list(range(seq, seq + len(fired))),
+        [one.alert["at"] for one in fired],
+        [one.clock.lead_id for one in fired],
+        [one.clock.clock for one in fired],
+        [one.clock.terms.kind for one in fired],
+        [one.clock.cycle for one in fired],
+        [one.alert["level"] for one in fired],
+        [one.alert["step"] for one in fired],
+        [one.clock.terms.rep_id for one in fired],
+        [one.clock.terms.due_at for one in fired],
+        [one.alert["late_by_seconds"] for one in fired],
+        [one.alert["late"] for one in fired],
+        [one.alert["goes_to"] for one in fired],
+    )
+
+
+async def after(
+    conn: Connection,
+    position: int,
+    *,
+    lead_id: UUID | None = None,
+    rep_id: str | None = None,
+    kind: str | None = None,
+    limit: int,
+) -> list[Any]:
+    """Return alerts after a position."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT * FROM alert WHERE seq > $1 AND ($2::uuid IS NULL OR lead_id = $2)"
+        " AND ($3::text IS NULL OR rep_id = $3) AND ($4::text IS NULL OR kind = $4) ORDER BY seq LIMIT $5",
+        position,
+        lead_id,
+        rep_id,
+        kind,
+        limit,
+    )
+    return rows
+
+
+async def position_of(conn: Connection, alert_id: UUID) -> int | None:
+    """Return where an alert stands, None when there is no such."""
+    seq: int | None = await conn.fetchval("SELECT seq FROM alert WHERE alert_id = $1", alert_id)
+    return seq
+
+
+async def newest(conn: Connection) -> int:
+    """Return the position of the last one."""
+    return int(await conn.fetchval("SELECT coalesce(max(seq), 0) FROM alert"))

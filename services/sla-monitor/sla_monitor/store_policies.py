@@ -1,0 +1,101 @@
+"""Policies in force with their signatures, and the calendars that they name."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from backbone.database import Connection
+from sla_monitor import policies
+from sla_monitor.domain import Policy
+
+PARTIES: Final = ("marketing", "sales")
+
+
+class Policies:
+    """Policies in force, compiled once a version."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], Policy] = {}
+        self._built_in = policies.built_in()
+
+    async def in_force(self, conn: Connection) -> list[Policy]:
+        """Return the newest version of each name, or the built-in one while there is none."""
+        rows = await conn.fetch("SELECT DISTINCT ON (name) name, version FROM policy ORDER BY name, version DESC")
+        found = [await self._version(conn, row[0], row[1]) for row in rows]
+        return found or [self._built_in]
+
+    async def _version(self, conn: Connection, name: str, version: int) -> Policy:
+        if (name, version) not in self._known:
+            data = await conn.fetchval("SELECT document FROM policy WHERE name = $1 AND version = $2", name, version)
+            self._known[name, version] = policies.build(name, version, data)
+        return self._known[name, version]
+
+
+async def add(conn: Connection, name: str, text: str, document: Mapping[str, Any], made_by: str) -> int:
+    """Keep the next version of a policy and return its number."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('policy ' || $1))", name)
+    version: int = await conn.fetchval("SELECT coalesce(max(version), 0) + 1 FROM policy WHERE name = $1", name)
+    await conn.execute(
+        "INSERT INTO policy (name, version, text, document, made_by) VALUES ($1, $2, $3, $4, $5)",
+        name,
+        version,
+        text,
+        document,
+        made_by,
+    )
+    return version
+
+
+async def sign(
+    conn: Connection, name: str, version: int, party: str, signer: str, decision: str, comment: str | None
+) -> None:
+    """Keep a party's word; a later one replaces it."""
+    await conn.execute(
+        "INSERT INTO policy_signature (name, version, party, signer, decision, comment)"
+        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name, version, party) DO UPDATE SET"
+        " signer = excluded.signer, decision = excluded.decision, comment = excluded.comment, at = now()",
+        name,
+        version,
+        party,
+        signer,
+        decision,
+        comment,
+    )
+
+
+async def signatures(conn: Connection, name: str, version: int) -> list[Any]:
+    """Return what the parties said of a version."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT party, signer, decision, comment, at FROM policy_signature WHERE name = $1 AND version = $2"
+        " ORDER BY party",
+        name,
+        version,
+    )
+    return rows
+
+
+async def unsigned_by(conn: Connection) -> list[str]:
+    """Return which parties have not signed every policy in force; the built-in one nobody has."""
+    rows = await conn.fetch(
+        "WITH in_force AS (SELECT DISTINCT ON (name) name, version FROM policy ORDER BY name, version DESC)"
+        " SELECT p.party FROM unnest($1::text[]) AS p(party) WHERE NOT EXISTS (SELECT FROM in_force) OR EXISTS"
+        " (SELECT FROM in_force f WHERE NOT EXISTS (SELECT FROM policy_signature s WHERE s.name = f.name"
+        " AND s.version = f.version AND s.party = p.party AND s.decision = 'sign')) ORDER BY p.party",
+        list(PARTIES),
+    )
+    return [row[0] for row in rows]
+
+
+async def calendars(conn: Connection) -> dict[str, tuple[int, dict[str, Any]]]:
+    """Return the newest version of each calendar."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (name) name, version, document FROM calendar ORDER BY name, version DESC"
+    )
+    return {row["name"]: (row["version"], row["document"]) for row in rows}
+
+
+async def add_calendar(conn: Connection, name: str, document: Mapping[str, Any]) -> int:
+    """Keep the next version of a calendar and return its number."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('calendar ' || $1))", name)
+    version: int = await conn.fetchval("SELECT coalesce(max(version), 0) + 1 FROM calendar WHERE name = $1", name)
+    await conn.execute("INSERT INTO calendar VALUES ($1, $2, $3)", name, version, document)
+    return version

@@ -1,0 +1,218 @@
+"""Facts that meet in any order: arrival, merge, erasure, hours that change, and what waits for the backlog."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import database, ids, times
+from backbone.testing import eventually
+from backbone.testing.stage import Actor, Stage
+from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+
+HOURS = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri", "sat", "sun"], start="00:00", end="24:00")]
+ARRIVAL = """
+clocks:
+  - {kind: first_response_1d, within: 1d, from: arrival}
+  - {kind: first_response_5m, within: 5m, from: assignment}
+"""
+
+
+@pytest.fixture
+async def sla(start: Stage) -> Actor:
+    return await start("sla")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def stamp(lead: UUID, at: datetime, *, live: bool = True) -> common_pb2.Stamp:
+    made = common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=times.stamp(at), recorded_at=times.stamp(at))
+    if live:
+        made.arrived_at.CopyFrom(times.stamp(at))
+    return made
+
+
+def captured(lead: UUID, at: datetime, *, live: bool = True) -> tuple[UUID, Any]:
+    fields = common_pb2.LeadFields(created_at=times.stamp(at), source="web")
+    return lead, intake_pb2.LeadCaptured(stamp=stamp(lead, at, live=live), lead=fields)
+
+
+def rep(rep_id: str = "ana", **fields: Any) -> common_pb2.Rep:
+    said: dict[str, Any] = {"team": "north", "time_zone": "UTC", "working_hours": HOURS, "version": 1, **fields}
+    return common_pb2.Rep(rep_id=rep_id, **said)
+
+
+def routed(lead: UUID, at: datetime, *, cycle: int = 1, who: common_pb2.Rep | None = None) -> tuple[UUID, Any]:
+    given = who or rep()
+    message = routing_pb2.LeadRouted(
+        stamp=stamp(lead, at), cycle=cycle, rep_id=given.rep_id, rep=given, starts_clocks=True
+    )
+    message.assigned_at.FromDatetime(at)
+    return lead, message
+
+
+def released(lead: UUID, at: datetime, *, cycle: int = 1, outcome: str = "recycled") -> tuple[UUID, Any]:
+    message = routing_pb2.AssignmentReleased(stamp=stamp(lead, at), cycle=cycle, rep_id="ana", outcome=outcome)
+    message.released_at.FromDatetime(at)
+    return lead, message
+
+
+def touch(lead: UUID, at: datetime, **fields: Any) -> tuple[UUID, Any]:
+    given = {"rep_id": "ana", "kind": "call", "outcome": "attempted", **fields}
+    message = intake_pb2.TouchRecorded(
+        stamp=stamp(lead, at), touch_id=str(ids.new()), original_lead_id=str(lead), **given
+    )
+    return lead, message
+
+
+async def learn(sla: Actor, topic: str, *some: tuple[UUID, Any]) -> None:
+    await sla.publish(topic, list(some))
+    await sla.settled()
+
+
+async def states(sla: Actor, lead: UUID) -> dict[tuple[str, int], str]:
+    found = (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()
+    return {(one["clock"], one["cycle"]): one["state"] for one in found}
+
+
+async def put(sla: Actor, text: str) -> None:
+    answer = await sla.http.put("/v1/policies/standard", content=text)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_clocks_from_arrival_start_once_whichever_topic_or_event_comes_first(sla: Actor) -> None:
+    await put(sla, ARRIVAL)
+    routed_first, old, at = ids.new(), ids.new(), now()
+    await learn(sla, "routing", routed(routed_first, at))
+    await learn(sla, "intake", captured(routed_first, at), captured(old, at - timedelta(days=90), live=False))
+    assert await states(sla, routed_first) == {("first_response_1d", 0): "running", ("first_response_5m", 1): "running"}
+    assert await states(sla, old) == {}
+    # History that does something today is news from then on.
+    does = intake_pb2.EngagementRecorded(stamp=stamp(old, at), kind="demo_requested", original_lead_id=str(old))
+    await learn(sla, "intake", (old, does))
+    assert await states(sla, old) == {("first_response_1d", 0): "running"}
+    (clock,) = (await sla.http.get(f"/v1/leads/{old}/clocks")).json()
+    assert times.parse(clock["started_at"]) == at
+    await learn(sla, "intake", touch(old, at + timedelta(seconds=5), rep_id="anybody"))
+    assert await states(sla, old) == {("first_response_1d", 0): "met"}
+
+
+async def test_a_touch_before_the_release_counts_though_the_release_is_read_first(sla: Actor) -> None:
+    lead, other, at = ids.new(), ids.new(), now() - timedelta(minutes=2)
+    over = at + timedelta(minutes=1)
+    await learn(sla, "routing", routed(lead, at), released(lead, over), routed(other, at), released(other, over))
+    assert (await states(sla, lead))["first_response_5m", 1] == "cancelled"
+    await learn(sla, "intake", touch(lead, at + timedelta(seconds=30)), touch(other, over + timedelta(seconds=1)))
+    assert (await states(sla, lead))["first_response_5m", 1] == "met"
+    assert (await states(sla, other))["first_response_5m", 1] == "cancelled"
+
+
+async def test_the_end_of_a_merged_leads_assignment_leaves_the_survivors_clocks_alone(sla: Actor) -> None:
+    await put(sla, ARRIVAL)
+    kept, lost, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(kept, at), captured(lost, at))
+    await learn(sla, "routing", routed(kept, at), routed(lost, at))
+    message = intake_pb2.LeadMerged(stamp=stamp(kept, at), survivor_id=str(kept), merged_id=str(lost))
+    await learn(sla, "intake", (kept, message), (lost, message))
+    await learn(sla, "routing", released(lost, at + timedelta(seconds=1), outcome="merged"))
+    running = {("first_response_1d", 0): "running", ("first_response_5m", 1): "running"}
+    assert await states(sla, kept) == await states(sla, lost) == running
+    async with sla.database.reading() as conn:
+        ended = await conn.fetch("SELECT state, next_at FROM clock WHERE lead_id = $1", lost)
+    assert {tuple(row) for row in ended} == {("cancelled", None)}
+    await learn(sla, "intake", (lost, touch(lost, at + timedelta(seconds=2))[1]))
+    assert set((await states(sla, kept)).values()) == {"met"}
+
+
+async def test_an_erased_leads_clocks_end_and_it_is_told(sla: Actor) -> None:
+    lead, at = ids.new(), now()
+    await learn(sla, "intake", captured(lead, at))
+    await learn(sla, "routing", routed(lead, at))
+    await learn(sla, "intake", (lead, intake_pb2.PersonalDataErased(stamp=stamp(lead, at), erasure_id="e")))
+    assert set((await states(sla, lead)).values()) == {"cancelled"}
+    await learn(sla, "routing", routed(lead, at, cycle=2))
+    assert set((await states(sla, lead)).values()) == {"cancelled"}
+    await sla.published(lambda seen: any(event.type == "PersonalDataDeleted" for event in seen))
+    async with sla.database.reading() as conn:
+        assert await conn.fetchval("SELECT fields FROM lead WHERE lead_id = $1", lead) is None
+
+
+async def test_a_reps_changed_hours_move_open_deadlines_on_record(sla: Actor) -> None:
+    await put(sla, "clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: rep}]")
+    lead, late, at = ids.new(), ids.new(), now()
+    await learn(sla, "routing", routed(lead, at))
+    before = (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()[0]
+    assert (before["calendar"], times.parse(before["due_at"])) == ("ana@1", at + timedelta(minutes=30))
+    away = common_pb2.TimeOff(start=times.stamp(at - timedelta(days=1)), end=times.stamp(at + timedelta(days=2)))
+    changed = routing_pb2.RepChanged(
+        stamp=common_pb2.Stamp(live=True, recorded_at=times.stamp(at)), rep=rep(version=2, time_off=[away])
+    )
+    # An assignment that was decided with the hours of before is read after them, from another partition.
+    await learn(sla, "routing", (ids.derived("rep", "ana"), changed))
+    await learn(sla, "routing", routed(late, at))
+
+    async def moved() -> None:
+        for one in (lead, late):
+            (clock,) = (await sla.http.get(f"/v1/leads/{one}/clocks")).json()
+            assert (clock["calendar"], clock["state"]) == ("ana@2", "running")
+            assert times.parse(clock["due_at"]) == at + timedelta(days=2, minutes=30)
+
+    await eventually(moved)
+    events = await sla.published(lambda seen: sum(event.type == "ClockStarted" for event in seen) >= 3)
+    assert "ana@2" in {event.message.clock.calendar for event in events if event.subject == lead}
+
+
+async def test_nothing_is_fired_before_the_backlog_is_read_nor_a_lead_taken_from_who_called(start: Stage) -> None:
+    sla = await start("sla")
+    await put(
+        sla,
+        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
+        "escalations: [{kind: first_response_5m, after: 0s, to: reassign}]",
+    )
+    called, silent, at = ids.new(), ids.new(), now() + timedelta(seconds=3)
+    await learn(sla, "routing", routed(called, at), routed(silent, at))
+    url = sla.settings.database_url
+    await sla.stop()
+    # While nobody runs, one rep calls and the deadlines pass.
+    await start.publish("intake", [touch(called, at + timedelta(milliseconds=500))])
+    sla = await start("sla", database_url=url)
+    events = await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
+    about = {event.subject for event in events if event.type in ("SlaBreached", "SlaEscalated")}
+    assert about == {silent}
+    assert (await states(sla, called)) == {("first_response_5m", 1): "met"}
+
+
+async def test_taking_a_lead_away_waits_until_its_topics_are_read_past_the_deadline(sla: Actor) -> None:
+    await put(
+        sla,
+        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
+        "escalations: [{kind: first_response_5m, after: 0s, to: reassign}]",
+    )
+    await sla.settled()
+    lead = ids.new()
+    reader = await database.connect_single(sla.settings.database_url, name="tests", idle_ms=0)
+    try:
+        async with reader.transaction():
+            # Nobody gets on with intake's partitions, where the rep's call waits.
+            await reader.execute("SELECT FROM consumer_offset WHERE topic LIKE '%intake%' FOR UPDATE")
+            at = now()
+            await sla.publish("routing", [routed(lead, at)])
+            await sla.published(lambda seen: any(event.type == "ClockStarted" for event in seen))
+            await sla.publish("intake", [touch(lead, at + timedelta(milliseconds=500))])
+            await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
+
+            async def held_back() -> None:
+                row = await reader.fetchrow("SELECT step, next_at, due_at FROM clock WHERE lead_id = $1", lead)
+                assert row is not None
+                assert (row["step"], row["next_at"] > row["due_at"]) == (1, True)
+
+            await eventually(held_back)
+    finally:
+        await reader.close()
+    events = await sla.published(lambda seen: any(event.type == "BreachRetracted" for event in seen))
+    await sla.settled()
+    assert not any(event.type == "SlaEscalated" for event in events)
+    assert await states(sla, lead) == {("first_response_5m", 1): "met"}
