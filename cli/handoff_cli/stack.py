@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,11 +20,11 @@ from rich.table import Table
 from rich.text import Text
 
 from backbone import security
-from handoff_cli import following
+from handoff_cli import demo_company, following
 from handoff_cli.steps import Steps
 from handoff_local.children import StartFault, end_leftovers
 from handoff_local.home import FULL_MB, SERVICES, Home
-from handoff_local.supervisor import LEFTOVERS_PATIENCE_S, Supervisor
+from handoff_local.supervisor import DEMO, LEFTOVERS_PATIENCE_S, Supervisor
 
 DEFAULT_HOME: Final = Path(".handoff")
 DEFAULT_PORT: Final = 8100
@@ -86,9 +88,16 @@ def _attach(home: Home, port: int, replicas: dict[str, int], *, demo: bool, foll
 
 
 def _welcome(home: Home, port: int) -> None:
-    kept = home.secrets()
-    out.print(f"\nThe console is at [bold]http://127.0.0.1:{port}[/]", highlight=False)
-    out.print(f"Sign in as [bold]{kept['admin_email']}[/] with [bold]{kept['admin_password']}[/]", highlight=False)
+    kept, demo = home.secrets(), home.remembered(DEMO)
+    say = partial(out.print, highlight=False, soft_wrap=True)
+    say(f"\nThe console is at [bold]http://127.0.0.1:{port}[/]")
+    if "loaded_by" in demo:
+        rep = demo_company.on_duty(datetime.now(UTC))
+        say(f"Sign in as [bold]{rep.email}[/] with [bold]{demo['password']}[/]: {rep.name}'s leads are yours to work")
+        say(f"        or {demo_company.MANAGER.email}, who sees all of the team, with the same password")
+        say(f"        or {kept['admin_email']} with {kept['admin_password']}, who may do everything")
+    else:
+        say(f"Sign in as [bold]{kept['admin_email']}[/] with [bold]{kept['admin_password']}[/]")
 
 
 def _replicas(text: str) -> dict[str, int]:
@@ -122,7 +131,12 @@ def _detach(home: Home, port: int, *, demo: bool, replicas: str) -> None:
             out.print(line, highlight=False, markup=False, soft_wrap=True)
         shown = len(lines)
         state = home.state()
-        if state is not None and state["ready"] and state["supervisor"]["pid"] == process.pid:
+        if (
+            state is not None
+            and state["ready"]
+            and state["supervisor"]["pid"] == process.pid
+            and _demo_is_in(state, demo)
+        ):
             _welcome(home, port)
             return
         time.sleep(0.2)
@@ -143,6 +157,10 @@ def status(
     else:
         _print_state(folder, state)
     raise typer.Exit(0 if state["ready"] else 1)
+
+
+def _demo_is_in(state: dict[str, Any], wanted: bool) -> bool:
+    return not wanted or any(part["state"] != "starting" for part in state["demo"])
 
 
 def _now(home: Home) -> dict[str, Any]:

@@ -89,8 +89,7 @@ class Broker:
             storage: list[str | Path] = [
                 "kafka.tools.StorageTool",
                 "format",
-                "-t",
-                cluster,
+                f"--cluster-id={cluster}",  # one word, for one id in 64 begins with a dash
                 "-c",
                 properties,
                 "--ignore-formatted",

@@ -27,6 +27,7 @@ SERVICES_PATIENCE_S: Final = 4.5
 """Together with the servers' patience below, everything has ended within ten seconds."""
 SERVERS_PATIENCE_S: Final = 2.5
 DEMO: Final = "demo"
+DEMO_PATIENCE_S: Final = 60.0
 
 _OURS_TO_SAY: Final = ("HANDOFF_", "PYTHONDONTWRITEBYTECODE")
 """Services are told by us alone, and keep their bytecode: without it each start compiles every library again."""
@@ -148,7 +149,7 @@ class Supervisor:
         self.say("Kafka", "done")
         self.say("Services", "done")
         if self.with_demo:
-            self.parts.append(self._demo())
+            self._start_demo()
 
     def _service(self, name: str, replica: int, port: int, metrics_port: int) -> Part:
         environment = {
@@ -171,10 +172,28 @@ class Supervisor:
             probe=parts.readiness(port),
         )
 
+    def _start_demo(self) -> None:
+        """Start the demo and wait a while for its company; without it the system is whole all the same."""
+        demo = self._demo()
+        self.parts.append(demo)
+        self.say("Demo company", "loading")
+        deadline = time.monotonic() + DEMO_PATIENCE_S
+        while demo.state != "ready" and time.monotonic() < deadline:
+            self._look()
+            time.sleep(POLL_S)
+        self.say("Demo company", "done" if demo.state == "ready" else f"not loaded yet, see {demo.log}")
+
     def _demo(self) -> Part:
         command = [sys.executable, "-m", "handoff_cli.demo", "--home", str(self.home.path)]
         log = plan.log_of(self.home, DEMO, 1)
-        return Part(self.home, DEMO, 1, 0, None, log, lambda: children.spawn(command, log=log), lambda: None)
+
+        def probe() -> str | None:
+            """Ask the demo's own note: who has loaded the company."""
+            loaded_by = self.home.remembered(DEMO).get("loaded_by")
+            return None if demo.process is not None and loaded_by == str(demo.process.pid) else "loading"
+
+        demo = Part(self.home, DEMO, 1, 0, None, log, lambda: children.spawn(command, log=log), probe)
+        return demo
 
     def _say_how_far(self) -> None:
         kafka_is_up = all(part.state == "ready" for part in self.parts if part.name == "kafka")

@@ -231,9 +231,15 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         return await set_paused(rep_id, paused=False)
 
     @api.put("/v1/policy")
-    async def put_policy(request: Request, caller: Manager) -> dict[str, Any]:
-        """Put a policy (YAML) in force."""
+    async def put_policy(request: Request, caller: Manager, dry_run: bool = False) -> dict[str, Any]:
+        """Put a policy (YAML) in force; `dry_run` only says what is wrong with it."""
         raw = await request.body()
+        if dry_run:
+            async with db.transaction() as conn:
+                group, _ = await cache.lock(conn)
+                cache.forget()
+            policies.parse(raw, list(group.index.reps))
+            return {"valid": True}
 
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
             document = policies.parse(raw, list(desk.group.index.reps))
