@@ -13,7 +13,7 @@ from typing import Final
 
 from handoff_local import children, jars, ports
 
-START_PATIENCE_S: Final = 40.0
+START_PATIENCE_S: Final = 90.0
 STOP_PATIENCE_S: Final = 5.0
 NODE: Final = "1"
 

@@ -100,7 +100,7 @@ class Supervisor:
                 )
 
     def _start_servers(self) -> None:
-        """Start both servers; Kafka comes up while the databases are made and the services load."""
+        """Start both servers; Kafka comes up while the databases are made."""
         blueprint, kept = Plan(self.home, self.port), self.home.secrets()
         self._database = postgres.Server(self.home.path / "postgres", blueprint.postgres_port, kept["postgres"])
         self._broker = kafka.Broker(self.home.path / "kafka", blueprint.kafka_port, blueprint.controller_port)
@@ -118,6 +118,11 @@ class Supervisor:
         self.say("PostgreSQL", "databases")
         asyncio.run(_prepare_databases(server.url, kept["roles"]))
         self.say("PostgreSQL", "done")
+        assert broker.process is not None
+        children.await_start(
+            broker.process, broker.is_up, what="Kafka", log=broker.log, patience_s=kafka.START_PATIENCE_S
+        )
+        self.say("Kafka", "done")
 
     def _jars(self, done: int, of: int) -> None:
         self.say("Kafka", f"downloading, {done} of {of} jars")
@@ -146,7 +151,6 @@ class Supervisor:
             self._say_how_far()
             self._check_progress(deadline)
             time.sleep(POLL_S)
-        self.say("Kafka", "done")
         self.say("Services", "done")
         if self.with_demo:
             self._start_demo()
@@ -196,8 +200,6 @@ class Supervisor:
         return demo
 
     def _say_how_far(self) -> None:
-        kafka_is_up = all(part.state == "ready" for part in self.parts if part.name == "kafka")
-        self.say("Kafka", "done" if kafka_is_up else "starting")
         services = [part for part in self.parts if part.name in SERVICES]
         waiting = [part.name for part in services if part.state != "ready"]
         if waiting:
