@@ -126,7 +126,8 @@ def _detach(home: Home, port: int, *, demo: bool, replicas: str) -> None:
         ended = process.poll() is not None
         lines = log.read_text(errors="replace").splitlines()
         if ended:
-            raise fail("\n".join(lines[shown:]) or "The stack ended at its start.")
+            # What is wrong may have been passed on already, a moment before the end was seen.
+            raise fail("\n".join(lines[shown:])) if lines[shown:] else typer.Exit(1)
         for line in lines[shown:]:
             out.print(line, highlight=False, markup=False, soft_wrap=True)
         shown = len(lines)
