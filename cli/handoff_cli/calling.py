@@ -16,15 +16,15 @@ _UNDER_WAY: Final = re.compile(r"^handoff_(?:consumer_lag|outbox)_records(?:\{.*
 
 
 class Caller:
-    """Calls the services of one stack."""
+    """Calls the services of one stack, as somebody with a role, or as nobody."""
 
-    def __init__(self, home: Path, role: str = "admin", rep: str | None = None) -> None:
+    def __init__(self, home: Path, role: str | None = "admin", rep: str | None = None) -> None:
         self.home = Home(home.resolve())
         state = self.home.state()
         if state is None or self.home.supervisor() is None:
             raise fail(f"No stack runs with the home {home}. Start one with `handoff up --home {home}`.")
         self.urls: dict[str, str] = state["urls"]
-        self._client = httpx.AsyncClient(headers=self.bearer(role, rep), timeout=60)
+        self._client = httpx.AsyncClient(headers=self.bearer(role, rep) if role else {}, timeout=60)
 
     def bearer(self, role: str, rep: str | None = None) -> dict[str, str]:
         """Return the header of somebody with a role."""

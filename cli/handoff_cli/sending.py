@@ -84,7 +84,8 @@ def send(
     payload = _payload(provider, file)
 
     async def run() -> Counter[str]:
-        async with Caller(home) as caller:
+        # As nobody: a marketing tool has its secret and no token of ours.
+        async with Caller(home, None) as caller:
             path = f"/v1/hooks/{connection_id}"
             url = f"{caller.urls['lead-intake']}{path}"
 

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from backbone.testing import eventually
+from handoff_cli import demo_company
 from handoff_local import ports
 from handoff_local.home import SERVICES, Home
 from handoff_local.plan import Plan
@@ -132,8 +133,11 @@ def test_a_connection_takes_what_its_provider_sends(stack: Stack, provider: str)
 
 def test_documents_are_checked_before_anybody_signs(stack: Stack, tmp_path: Path) -> None:
     document = tmp_path / "saas.yaml"
-    document.write_text("order: 1\nfit:\n  - {rule: big, when: lead.employes > 100, points: 40}\n")
-    assert "line 3" in stack.run("definition", "validate", str(document), fails=True)
+    document.write_text(demo_company.DEFINITION)
+    assert "valid" in stack.run("definition", "validate", str(document))
+    document.write_text(demo_company.DEFINITION.replace("lead.email_is_free", "lead.email_is_fre"))
+    wrong = next(number for number, line in enumerate(demo_company.DEFINITION.splitlines(), 1) if "free mail" in line)
+    assert f"line {wrong}," in stack.run("definition", "validate", str(document), fails=True)
     policy = tmp_path / "policy.yaml"
     policy.write_text("pools:\n  - {pool: all, reps: 'true'}\nrules:\n  - {rule: everyone, to: nobody}\n")
     assert "no such pool" in stack.run("policy", "validate", str(policy), fails=True)

@@ -18,6 +18,9 @@ import psutil
 PR_SET_PDEATHSIG: Final = 1
 POLL_S: Final = 0.05
 TAIL_BYTES: Final = 16_384
+STACK_LINES: Final = 80
+_FRAMES: Final = ("at ", "... ", "File ", "^", "~")
+"""How the lines of a stack begin, in Java and in Python."""
 
 _libc: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -143,8 +146,9 @@ def tail(log: Path, lines: int = 8) -> str:
 
 
 def last_words(log: Path) -> str:
-    """Return what a process said last, in one line: a log line's event, or the end of a traceback."""
-    line = tail(log, 1).strip()
+    """Return what a process said last, in one line: a log line's event, or an exception without where it passed."""
+    lines = [line.strip() for line in tail(log, STACK_LINES).splitlines()]
+    line = next((one for one in reversed(lines) if not one.startswith(_FRAMES)), "")
     with contextlib.suppress(ValueError, TypeError, KeyError):
         said = json.loads(line)
         line = " ".join(str(said[key]) for key in ("event", "reason", "error") if said.get(key))
