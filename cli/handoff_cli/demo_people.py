@@ -1,7 +1,6 @@
 """The people who come to the demo company: invented, each with a company, a story, and what they do."""
 
 import random
-import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -64,7 +63,7 @@ BEFORE: Final = (
 CALLS_IN: Final = ("demo_requested", "contact_requested", "form_submitted", "pricing_viewed", "content_downloaded")
 WEIGHTS: Final = (4, 2, 4, 3, 3)
 AFTERWARDS: Final = ("pricing_viewed", "email_opened", "content_downloaded", "page_viewed")
-_DIAL: Final = {"DE": "+49 30", "GB": "+44 20 7946", "US": "+1 312 555", "JP": "+81 3"}
+_DIAL: Final = {"DE": "+49 30 901", "GB": "+44 20 7946 0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def visitor(chance: random.Random, number: int) -> Visitor:
         "attributes": {"current_tool": chance.choice(TOOLS)},
     }
     if country in _DIAL and chance.random() < 0.7:
-        lead["phone"] = f"{_DIAL[country]} {zlib.crc32(lead['email'].encode()) % 9000 + 1000:04d}"
+        lead["phone"] = f"{_DIAL[country]}{chance.randrange(1000):03d}"
     return Visitor(lead, chance.choice(BEFORE), chance.choices(CALLS_IN, WEIGHTS)[0])
 
 

@@ -1,6 +1,7 @@
 """How the demo's people work a lead: some call at once, some late, some never; a few become deals."""
 
 import asyncio
+import json
 import random
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -30,8 +31,8 @@ _REPS: Final = {rep.rep_id: rep for rep in REPS}
 
 
 def say(text: str) -> None:
-    """Write a line that whoever follows the log can read."""
-    print(f"{datetime.now(UTC):%H:%M:%S} {text}", flush=True)
+    """Write a line of the log, as the services write theirs."""
+    print(json.dumps({"event": text, "service": "demo", "timestamp": datetime.now(UTC).isoformat()}), flush=True)
 
 
 class Play:
