@@ -23,7 +23,7 @@ from backbone import security
 from handoff_cli import demo_company, following
 from handoff_cli.steps import Steps
 from handoff_local.children import StartFault, end_leftovers
-from handoff_local.home import FULL_MB, SERVICES, Home
+from handoff_local.home import FULL_MB, SERVICES, Home, reason_of_death
 from handoff_local.supervisor import DEMO, LEFTOVERS_PATIENCE_S, Supervisor
 
 DEFAULT_HOME: Final = Path(".handoff")
@@ -174,6 +174,11 @@ def _now(home: Home) -> dict[str, Any]:
         for part in [*state["parts"], *state["demo"]]:
             part |= {"pid": None, "state": "stopped"}
             part.pop("reason", None)
+    for part in state["parts"]:
+        # On a full disk the supervisor cannot write down who died.
+        if part["pid"] is not None and not psutil.pid_exists(part["pid"]):
+            part |= {"pid": None, "state": "failed", "reason": reason_of_death(home, "it ended")}
+            state["ready"] = False
     return state
 
 
