@@ -1,6 +1,6 @@
 # Every command of the project; `make` alone lists them.
 SHELL := /bin/bash
-PYTHON ?= python3
+PYTHON ?= $(or $(shell for name in python3 python3.13 python3.12 python3.11; do $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null && echo $$name && break; done),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
@@ -19,11 +19,9 @@ install: $(STAMP) ## Install everything that the other commands need, into .venv
 
 $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Handoff needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 install"; exit 1; }
-	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV); }
-	@test -x $(UV) || { echo "Installing uv"; $(PYTHON) -m venv $(VENV)/bootstrap && $(VENV)/bootstrap/bin/pip --quiet --disable-pip-version-check install uv; }
-	@echo "Installing packages"
-	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
-	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))
+	@test -x $(BIN)/python || { echo "Making $(VENV)"; $(PYTHON) -m venv $(VENV) || { echo "This Python makes no environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }; }
+	@test -x $(UV) || { echo "Installing uv"; $(PYTHON) -m venv $(VENV)/bootstrap && $(VENV)/bootstrap/bin/python -m pip --quiet --disable-pip-version-check install uv; }
+	@$(PYTHON) deploy/install.py $(UV) $(BIN)/python requirements.lock $(MEMBERS)
 	@touch $(STAMP)
 
 run: install ## Start everything on this machine, with a demo company; Ctrl-C ends it
@@ -50,11 +48,13 @@ proto: install ## Generate the code of proto/
 proto-release: install ## Make today's contracts the ones that `make check` compares with
 	@cd proto && ../$(BIN)/buf build -o baseline.binpb
 
-lock: install ## Choose the newest packages that requirements.in allows, and pin them
-	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements.lock requirements.in
+lock: install ## Choose the newest packages that requirements*.in allow, and pin them
+	@for name in requirements requirements-services; do \
+	  $(UV) pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o $$name.lock $$name.in; done
 
-up: ## Start everything in containers
+up: ## Start everything in containers, and say how to sign in
 	@docker compose up --build --wait
+	@docker compose run --rm --no-deps secrets admin
 
 down: ## End the containers
 	@docker compose down

@@ -28,6 +28,7 @@ PACKAGES: Final = {
 """Short name of a service's topic -> its package."""
 
 KAFKA_OVERRIDES: Final = {"group.min.session.timeout.ms": "1000"}
+CONTAINER_PATIENCE_S: Final = 120
 
 
 @dataclass(slots=True)
@@ -91,12 +92,44 @@ def started() -> Iterator[Servers]:
 
 @contextmanager
 def _containers() -> Iterator[Servers]:
-    from testcontainers.kafka import KafkaContainer
-    from testcontainers.postgres import PostgresContainer
+    from testcontainers.community.postgres import PostgresContainer
 
-    with PostgresContainer("postgres:18", driver=None) as server, KafkaContainer("apache/kafka:4.2.0") as broker:
-        url = server.get_connection_url().rpartition("/")[0]
-        yield Servers(kafka=broker.get_bootstrap_server(), postgres=url)
+    server = PostgresContainer("postgres:18", driver=None).with_command("postgres -c max_connections=300")
+    with server, _kafka_container() as kafka:
+        yield Servers(kafka=kafka, postgres=server.get_connection_url().rpartition("/")[0])
+
+
+@contextmanager
+def _kafka_container() -> Iterator[str]:
+    """Run Apache's own image; testcontainers' class starts Confluent's alone. It advertises its port."""
+    from testcontainers.core.container import DockerContainer
+    from testcontainers.core.wait_strategies import LogMessageWaitStrategy
+
+    from handoff_local import ports
+
+    port = ports.free()
+    settings = {
+        "node.id": "1",
+        "process.roles": "broker,controller",
+        "listeners": "PLAINTEXT://:9092,CONTROLLER://:9093",
+        "advertised.listeners": f"PLAINTEXT://localhost:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "controller.quorum.voters": "1@localhost:9093",
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        "auto.create.topics.enable": "false",
+        "message.max.bytes": "8388608",
+        **KAFKA_OVERRIDES,
+    }
+    container = DockerContainer("apache/kafka:4.2.0").with_bind_ports(9092, port)
+    for name, value in settings.items():
+        container = container.with_env("KAFKA_" + name.replace(".", "_").upper(), value)
+    ready = LogMessageWaitStrategy("Kafka Server started").with_startup_timeout(CONTAINER_PATIENCE_S)
+    with container.waiting_for(ready):
+        yield f"localhost:{port}"
 
 
 async def trust(conn: Any, jwk: dict[str, Any]) -> None:

@@ -2,11 +2,12 @@
 
 import os
 import warnings
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Final
 
 from handoff_local import children
@@ -31,6 +32,13 @@ class Jar:
         """Return where the cache keeps it."""
         return cache / f"{self.group}.{self.artifact}-{self.version}.jar"
 
+    def is_in(self, cache: Path) -> bool:
+        """Say whether the cache has it whole: a start that was cut short may have left less."""
+        try:
+            return sha256(self.path(cache).read_bytes()).hexdigest() == self.sha256
+        except OSError:
+            return False
+
 
 def pinned() -> list[Jar]:
     """Return what the lock names."""
@@ -51,18 +59,56 @@ def cache_folder() -> Path:
 def class_path(progress: Progress = lambda _done, _of: None) -> list[Path]:
     """Return every jar, downloading what is missing. StartFault when a jar cannot be had, or is not what was pinned."""
     cache = cache_folder()
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(cache, error) from error
     jars = pinned()
-    missing = [jar for jar in jars if not jar.path(cache).exists()]
+    missing = [jar for jar in jars if not jar.is_in(cache)]
     done = len(jars) - len(missing)
     if missing:
         progress(done, len(jars))
-        maven = _maven(cache)
-        with ThreadPoolExecutor(DOWNLOADS_AT_ONCE) as pool:
-            for _ in pool.map(lambda jar: _download(maven, jar, cache), missing):
-                done += 1
-                progress(done, len(jars))
+        for outcome in _download_all(missing, cache):
+            if outcome is not None:
+                raise outcome
+            done += 1
+            progress(done, len(jars))
     return [jar.path(cache) for jar in jars]
+
+
+def _download_all(missing: Sequence[Jar], cache: Path) -> Iterator[children.StartFault | None]:
+    """Yield what came of each download. In threads that end with the process, so that Ctrl-C waits for none."""
+    maven = _maven(cache)
+    waiting: SimpleQueue[Jar] = SimpleQueue()
+    finished: SimpleQueue[children.StartFault | None] = SimpleQueue()
+    for jar in missing:
+        waiting.put(jar)
+
+    def work() -> None:
+        while True:
+            try:
+                jar = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                _download(maven, jar, cache)
+                finished.put(None)
+            except children.StartFault as fault:
+                finished.put(fault)
+            except OSError as error:
+                finished.put(_unwritable(cache, error))
+
+    for _ in range(DOWNLOADS_AT_ONCE):
+        Thread(target=work, daemon=True).start()
+    for _ in missing:
+        yield finished.get()
+
+
+def _unwritable(cache: Path, error: OSError) -> children.StartFault:
+    return children.StartFault(
+        f"{cache} cannot be written ({error.strerror}). Make room or mend its permissions,"
+        " or set XDG_CACHE_HOME to a folder elsewhere."
+    )
 
 
 def _maven(cache: Path) -> Any:

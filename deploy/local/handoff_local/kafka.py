@@ -13,7 +13,7 @@ from typing import Final
 
 from handoff_local import children, jars, ports
 
-START_PATIENCE_S: Final = 40.0
+START_PATIENCE_S: Final = 90.0
 STOP_PATIENCE_S: Final = 5.0
 NODE: Final = "1"
 
@@ -74,7 +74,12 @@ class Broker:
         return self.folder / "kafka.log"
 
     def start(self, progress: jars.Progress = lambda _done, _of: None) -> None:
-        """Format the log folder at the first start, then start the broker. StartFault says what is wrong."""
+        """Launch the broker and wait until it answers. StartFault says what is wrong."""
+        process = self.launch(progress)
+        children.await_start(process, self.is_up, what="Kafka", log=self.log, patience_s=START_PATIENCE_S)
+
+    def launch(self, progress: jars.Progress = lambda _done, _of: None) -> "subprocess.Popen[bytes]":
+        """Format the log folder at the first start, then start the broker without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         class_path = os.pathsep.join(map(str, jars.class_path(progress)))
         properties = self._write_properties()
@@ -93,9 +98,11 @@ class Broker:
             if formatting.wait(START_PATIENCE_S) != 0:
                 raise children.StartFault(f"Kafka's folder could not be formatted: {children.tail(self.log)}")
         self.process = children.spawn([*java, "kafka.Kafka", properties], log=self.log)
-        children.await_start(
-            self.process, lambda: ports.answers(self.port), what="Kafka", log=self.log, patience_s=START_PATIENCE_S
-        )
+        return self.process
+
+    def is_up(self) -> bool:
+        """Say whether it takes connections."""
+        return ports.answers(self.port)
 
     def stop(self) -> None:
         """Stop the broker."""

@@ -14,7 +14,6 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,14 +61,25 @@ class Server:
 
     @property
     def data(self) -> Path:
-        """Return the data folder, where the server's user can reach it."""
-        if _uid() is None or _is_reachable(self.folder):
-            return self.folder / "data"
-        digest = sha256(str(self.folder.resolve()).encode()).hexdigest()[:16]
-        return Path("/var/lib/handoff") / digest / "data"
+        """Return the data folder: in the home, or where the server's user can reach it.
+
+        A folder elsewhere has a name that the home keeps, so that another home at the same path gets another one.
+        """
+        folder = self.folder.resolve()
+        if _uid() is None or _is_reachable(folder):
+            return folder / "data"
+        note = folder / "data-is-elsewhere"
+        if not note.exists():
+            note.write_text(secrets.token_hex(8))
+        return Path("/var/lib/handoff") / note.read_text().strip() / "data"
 
     def start(self) -> None:
-        """Make the data folder at the first start, then start the server. StartFault says what is wrong."""
+        """Launch the server and wait until it is ready. StartFault says what is wrong."""
+        process = self.launch()
+        children.await_start(process, self.is_up, what="PostgreSQL", log=self.log, patience_s=START_PATIENCE_S)
+
+    def launch(self) -> "subprocess.Popen[bytes]":
+        """Make the data folder at the first start, then start the server without waiting for it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
@@ -84,7 +94,7 @@ class Server:
             cwd=self.data,
             deathsig=signal.SIGQUIT,
         )
-        children.await_start(self.process, self._is_up, what="PostgreSQL", log=self.log, patience_s=START_PATIENCE_S)
+        return self.process
 
     def stop(self, *, immediate: bool = False) -> None:
         """Stop the server: fast by default; `immediate` leaves recovery to the next start."""
@@ -93,7 +103,8 @@ class Server:
             children.stop(self.process, number, patience_s=STOP_PATIENCE_S)
             self.process = None
 
-    def _is_up(self) -> bool:
+    def is_up(self) -> bool:
+        """Say whether it takes connections, as its own status file has it."""
         status = self.data / "postmaster.pid"
         try:
             lines = status.read_text().splitlines()

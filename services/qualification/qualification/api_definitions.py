@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from backbone import database, idempotency, ids, outbox, pages, security, subjects, times
 from backbone.outbox import Event
@@ -66,12 +66,14 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
         return pages.answer([_summary(row) for row in rows], more)
 
     @api.post("/{name}", status_code=201)
-    async def draft(request: Request, caller: Writing, name: Name) -> Response:
-        """Save a draft (YAML) as the next version of its name."""
+    async def draft(request: Request, caller: Writing, name: Name, dry_run: bool = False) -> Response:
+        """Save a draft (YAML) as the next version of its name; `dry_run` only says what is wrong with it."""
         raw = await request.body()
         # In a thread: hundreds of conditions take their time, and everybody else is served meanwhile.
         document = await asyncio.to_thread(definitions.parse, raw)
         warned = [_place(one) for one in await asyncio.to_thread(definitions.warnings, document)]
+        if dry_run:
+            return JSONResponse({"valid": True, "warnings": warned})
 
         async def act(conn: database.Connection) -> idempotency.Answer:
             version = await store_definitions.add(conn, name, raw.decode(), document.data, caller.sub)

@@ -70,9 +70,17 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     changing = Changing(db, out, cache)
 
     @api.put("/v1/policy")
-    async def put_policy(request: Request, caller: Manager) -> dict[str, Any]:
-        """Put a policy (YAML) in force. `warnings` are of what it permits but hardly means."""
+    async def put_policy(request: Request, caller: Manager, dry_run: bool = False) -> dict[str, Any]:
+        """Put a policy (YAML) in force. `warnings` are of what it permits but hardly means.
+
+        `dry_run` only says what is wrong with it, and what it is warned of.
+        """
         raw = await request.body()
+        if dry_run:
+            async with db.transaction() as conn:
+                group, _ = await cache.lock(conn)
+                reps = {rep_id: rep.values for rep_id, rep in group.index.reps.items()}
+            return {"valid": True, "warnings": policies.warnings(policies.parse(raw, reps), 0, reps)}
 
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
             reps = {rep_id: rep.values for rep_id, rep in desk.group.index.reps.items()}
