@@ -25,6 +25,8 @@ __all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
 POLL_MS: Final = 250
 HANDFUL: Final = 5
 REST_S: Final = 0.01
+LONGEST_REST_S: Final = 0.05
+"""After a batch the reader rests as long as it worked, within these: the busier it is, the more a batch carries."""
 HINT_EVERY_S: Final = 2.0
 TRIES_ALONE: Final = 3
 FIRST_BACKOFF_S: Final = 0.1
@@ -134,11 +136,13 @@ class Consumer:
                 continue
             if not fetched:
                 continue
+            started = asyncio.get_running_loop().time()
             records = [record for partition in sorted(fetched) for record in fetched[partition]]
             await self._settle(client, records)
             self._note_lag(client)
-            if len(records) > HANDFUL:
-                await asyncio.sleep(REST_S)
+            if HANDFUL < len(records) < kafka.MAX_POLL_RECORDS:
+                worked = asyncio.get_running_loop().time() - started
+                await asyncio.sleep(min(max(REST_S, worked), LONGEST_REST_S))
 
     async def _take_over(self, client: kafka.Client) -> None:
         """Go to the stored offsets of what is assigned now; what was fetched before is fetched again."""

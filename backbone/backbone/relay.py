@@ -21,6 +21,8 @@ from backbone.settings import ServiceSettings
 LIMIT: Final = 500
 HANDFUL: Final = 5
 REST_S: Final = 0.01
+LONGEST_REST_S: Final = 0.05
+"""After a batch the relay rests as long as it worked, within these: the busier it is, the more a batch carries."""
 POLL_S: Final = 0.5
 SEND_DEADLINE_S: Final = 8.0
 FIRST_BACKOFF_S: Final = 0.2
@@ -87,11 +89,13 @@ class Relay:
         try:
             await producer.start()
             while True:
+                started = asyncio.get_running_loop().time()
                 sent = await self._flush(conn, producer)
                 if sent == LIMIT:
                     continue
                 if sent > HANDFUL:
-                    await asyncio.sleep(REST_S)
+                    worked = asyncio.get_running_loop().time() - started
+                    await asyncio.sleep(min(max(REST_S, worked), LONGEST_REST_S))
                 if sent == 0:
                     await self._wait()
                 if not kafka.is_alive(producer):

@@ -23,6 +23,8 @@ from handoff_local.home import SERVICES, Home
 from handoff_local.plan import Plan
 
 POLL_S: Final = 0.25
+ASK_READY_EVERY_S: Final = 1.0
+"""Who was ready a moment ago is not asked at each look: seven answers cost more than the look."""
 READY_PATIENCE_S: Final = 60.0
 FIRST_BACKOFF_S: Final = 0.5
 LONGEST_BACKOFF_S: Final = 10.0
@@ -49,6 +51,7 @@ class Part:
     started_at: float = 0.0
     backoff_s: float = FIRST_BACKOFF_S
     again_at: float = 0.0
+    asked_at: float = 0.0
     state: str = "stopped"
     reason: str = ""
 
@@ -200,7 +203,9 @@ class Supervisor:
                 part.state, part.process = "failed", None
                 self._later(part)
             elif part.name in SERVICES:
-                part.state, part.reason = _readiness(part)
+                if part.state != "ready" or time.monotonic() - part.asked_at > ASK_READY_EVERY_S:
+                    part.state, part.reason = _readiness(part)
+                    part.asked_at = time.monotonic()
             else:
                 part.state, part.reason = "ready", ""
             if part.state == "ready" and time.time() - part.started_at > STEADY_AFTER_S:

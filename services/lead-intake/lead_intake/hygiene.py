@@ -31,7 +31,7 @@ def _suffixes() -> PublicSuffixList:
 
 
 def email(text: str) -> str | None:
-    """Return the address lower-cased and in its normal form, None for what is none (RFC 5321: 64 and 254 characters)."""
+    """Return the address lower-cased, in its normal form; None for what is none (RFC 5321: 64 and 254 characters)."""
     text = text.strip()
     if not text or len(text) > LONGEST_EMAIL:
         return None
