@@ -3,6 +3,8 @@
 import asyncio
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -48,12 +50,14 @@ def bench(
     only: Annotated[Only | None, typer.Option(help="Measure one part alone.")] = None,
 ) -> None:
     """Measure this system beside the naive design; prints tables with ratios."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     out.print(tables.machine(_pin()), style="dim", highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="handoff-bench-"))
     folder.chmod(0o755)
+    sides: dict[str, Side] = {}
     try:
         with ExitStack() as opened, _progress() as step:
-            sides, port = {}, _free_block()
+            port = _free_block()
             if only is not Only.NAIVE:
                 with step("Handoff: starting"):
                     side = opened.enter_context(handoff.running(folder / "handoff", port))
@@ -64,21 +68,9 @@ def bench(
                 sides[side.name] = side
             if only is not Only.ALERTS:
                 _speed(sides, leads, rounds, rate, step)
-            if only is not Only.NAIVE and only is not Only.HANDOFF:
-                with step(f"alerts with {clocks:,} open clocks") as advance:
-                    late = asyncio.run(
-                        alerts.measure(
-                            sides["Handoff"],
-                            folder / "handoff",
-                            port,
-                            clocks=clocks,
-                            rate=rate / 3,
-                            seconds=2 * PACED_S,
-                            advance=advance,
-                        )
-                    )
-                tables.lateness(out, late)
-        tables.notes(out)
+            if only in (None, Only.ALERTS):
+                _alerts(sides["Handoff"], folder / "handoff", port, clocks, rate / 3, step)
+        tables.notes(out, list(sides))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -104,6 +96,14 @@ def _speed(sides: dict[str, Side], leads: int, rounds: int, rate: float, step: S
             paced[name] = asyncio.run(measuring.pace(side, offered, PACED_S, "paced", advance))
     memory = {name: measuring.memory_bytes(side.pids()) for name, side in sides.items()}
     tables.speed(out, full, paced, memory)
+
+
+def _alerts(side: Side, home: Path, port: int, clocks: int, rate: float, step: Step) -> None:
+    """Open clocks, let alerts fall due, and print how late they were."""
+    with step(f"alerts with {clocks:,} open clocks") as advance:
+        made = alerts.measure(side, home, port, clocks=clocks, rate=rate, seconds=2 * PACED_S, advance=advance)
+        late = asyncio.run(made)
+    tables.lateness(out, late)
 
 
 def _pin() -> list[int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,10 +15,13 @@ import httpx
 
 from benchmarks.client import Door
 from benchmarks.measuring import Side
+from handoff_local import children
 from handoff_local.home import Home
 from handoff_local.plan import Plan
 
 REPS = 10
+START_PATIENCE_S = 150.0
+STOP_PATIENCE_S = 20.0
 WEEK = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DEFINITION = """
 required: [email]
@@ -38,30 +42,37 @@ clocks:
 """Three clocks a lead, as the built-in policy has them, but none that falls due while something else is measured."""
 
 
-def command(*arguments: str) -> str:
-    """Run the command line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "handoff_cli.main", *arguments], capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip() or done.stdout.strip())
-    return done.stdout.strip()
+@contextmanager
+def running(home: Path, port: int) -> Iterator[Side]:
+    """Run a stack with fresh data; it ends with the block, and with this process whatever ends that."""
+    with _up(home, port):
+        # Commit times are what latencies are read from. The setting counts from the server's next start.
+        asyncio.run(_keep_commit_times(home, port))
+    with _up(home, port):
+        asyncio.run(_prepare(home, port))
+        yield _side(home, port)
 
 
 @contextmanager
-def running(home: Path, port: int) -> Iterator[Side]:
-    """Run a stack with fresh data; ends it in any case."""
+def _up(home: Path, port: int) -> Iterator[None]:
+    folder = Home(home)
+    folder.make()
+    log = folder.logs / "supervisor.log"
+    up: list[str | Path] = [sys.executable, "-m", "handoff_cli.main", "up", "--home", home, "--port", str(port)]
+    process = children.spawn([*up, "--no-demo"], log=log, deathsig=signal.SIGTERM)
     try:
-        up = ("up", "--home", str(home), "--port", str(port), "--no-demo", "--detach")
-        command(*up)
-        # Commit times are what latencies are read from. The setting counts from the server's next start.
-        asyncio.run(_keep_commit_times(home, port))
-        command("down", "--home", str(home))
-        command(*up)
-        asyncio.run(_prepare(home, port))
-        yield _side(home, port)
+        children.await_start(
+            process,
+            lambda: (
+                (state := folder.state()) is not None and state["ready"] and state["supervisor"]["pid"] == process.pid
+            ),
+            what="The stack",
+            log=log,
+            patience_s=START_PATIENCE_S,
+        )
+        yield
     finally:
-        command("down", "--home", str(home))
+        children.stop(process, signal.SIGTERM, patience_s=STOP_PATIENCE_S)
 
 
 def _side(home: Path, port: int) -> Side:
@@ -79,7 +90,8 @@ def _side(home: Path, port: int) -> Side:
 
 def token(home: Path, role: str) -> str:
     """Return a token of the stack."""
-    return command("token", "--home", str(home), "--role", role)
+    command: list[str | Path] = [sys.executable, "-m", "handoff_cli.main", "token", "--home", home, "--role", role]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def _pids(home: Path) -> Mapping[str, int]:

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -103,18 +102,18 @@ def lateness(out: Console, measured: Lateness) -> None:
     out.print(table)
 
 
-def notes(out: Console) -> None:
+def notes(out: Console, names: Sequence[str]) -> None:
     """Say how it was measured."""
-    out.print(
+    sides = (
         "Both designs run at the same time with a PostgreSQL and a Kafka of their own, one is loaded at a time, in"
-        " turns; the load generator shares their cores and is not counted. A lead's end is the commit of its first"
-        " clock, read from PostgreSQL's commit times. Latencies at a fixed load count from the moment a post is due."
-        " See benchmarks/README.md.",
+        " turns. "
+        if len(names) > 1
+        else ""
+    )
+    out.print(
+        f"{sides}The load generator shares the cores and is not counted. A lead's end is the commit of its first"
+        " clock, an alert's that of its row, read from PostgreSQL's commit times. Latencies at a fixed load count from"
+        " the moment a post is due. See benchmarks/README.md.",
         style="dim",
         width=min(out.width, 110),
     )
-
-
-def is_interactive() -> bool:
-    """Say whether somebody watches."""
-    return sys.stderr.isatty()

@@ -1,11 +1,11 @@
 """CloudEvents 1.0, binary mode, on Kafka: an event's attributes are headers, its value is one protobuf message."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import msgspec
 from google.protobuf.message import DecodeError, Message
 
 from backbone import times
@@ -24,8 +24,7 @@ class Unknown(Exception):
     """An event type of a newer version, which this one does not need."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     """One event as a handler gets it. `subject` is the survivor where `original_subject` was merged."""
 
     id: UUID
@@ -47,7 +46,7 @@ class Incoming:
         """Return the event with its link followed and its tombstone known."""
         if survivor == self.subject and erased == self.erased:
             return self
-        return replace(self, subject=survivor, erased=erased)
+        return msgspec.structs.replace(self, subject=survivor, erased=erased)
 
 
 def headers(
