@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 
@@ -26,7 +27,7 @@ class Load:
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Door:
     """Where leads are posted to."""
 
@@ -34,6 +35,7 @@ class Door:
     path: str
     token: str = ""
 
+    @cached_property
     def head(self) -> bytes:
         """Return the request line and the fields that are the same each time."""
         lines = [f"POST {self.path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
@@ -50,30 +52,53 @@ async def post_all(
     waiting = iter(enumerate(bodies))
 
     async def work() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-        head = door.head()
+        line = await _Line.open(door)
         for number, body in waiting:
             # A late post is measured from when it was due: a stall must not hide the requests that it held back.
             due = begin + number / rate if rate is not None else time.perf_counter()
             if (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(early)
-            writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
-            status, content = await asyncio.wait_for(_answer(reader), PATIENCE_S)
+            status, content = await asyncio.wait_for(line.post(body), PATIENCE_S)
             load.latencies.append(time.perf_counter() - due)
             if status != 202:
                 load.refused += 1
             elif rate is not None:
                 load.due[msgspec.json.decode(content, type=Answer).lead_id] = epoch + (due - begin)
-        writer.close()
+        line.writer.close()
 
     await asyncio.gather(*(work() for _ in range(connections)))
 
 
-async def _answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    raw = await reader.readuntil(b"\r\n\r\n")
-    lines = raw.split(b"\r\n")
-    length = next(int(line[15:]) for line in lines if line.lower().startswith(b"content-length:"))
-    return int(lines[0][9:12]), await reader.readexactly(length)
+@dataclass(slots=True)
+class _Line:
+    """One connection, which the server may close while nothing is asked on it."""
+
+    door: Door
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def open(cls, door: Door) -> "_Line":
+        return cls(door, *await asyncio.open_connection("127.0.0.1", door.port))
+
+    async def post(self, body: bytes) -> tuple[int, bytes]:
+        """Return status and content of the answer."""
+        try:
+            return await self._exchange(body)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.writer.close()
+            self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.door.port)
+        try:
+            return await self._exchange(body)
+        except asyncio.IncompleteReadError as error:
+            raise ConnectionError("a server closes its connections without an answer") from error
+
+    async def _exchange(self, body: bytes) -> tuple[int, bytes]:
+        self.writer.write(self.door.head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        raw = await self.reader.readuntil(b"\r\n\r\n")
+        lines = raw.split(b"\r\n")
+        length = next(int(line[15:]) for line in lines if line.lower().startswith(b"content-length:"))
+        return int(lines[0][9:12]), await self.reader.readexactly(length)
 
 
 def lead_bodies(count: int, tag: str) -> list[bytes]:

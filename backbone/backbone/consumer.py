@@ -48,6 +48,7 @@ class Consumer:
         reads: Iterable[str],
         handle: Handler,
         kinds: frozenset[str] | None = None,
+        rest_s: float = REST_S,
         stopping: asyncio.Event,
     ) -> None:
         self.group = kafka.group_name(settings.namespace, service)
@@ -55,6 +56,7 @@ class Consumer:
         self.halted = False
         self._settings = settings
         self._db = db
+        self._rest_s = rest_s
         self._stopping = stopping
         self.batches = batches.Batches(
             group=self.group,
@@ -142,7 +144,7 @@ class Consumer:
             self._note_lag(client)
             if HANDFUL < len(records) < kafka.MAX_POLL_RECORDS:
                 worked = asyncio.get_running_loop().time() - started
-                await asyncio.sleep(min(max(REST_S, worked), LONGEST_REST_S))
+                await asyncio.sleep(max(self._rest_s, min(worked, LONGEST_REST_S)))
 
     async def _take_over(self, client: kafka.Client) -> None:
         """Go to the stored offsets of what is assigned now; what was fetched before is fetched again."""

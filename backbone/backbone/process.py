@@ -33,7 +33,7 @@ from backbone import (
     telemetry,
 )
 from backbone.batches import Handler
-from backbone.consumer import Consumer
+from backbone.consumer import REST_S, Consumer
 from backbone.settings import ServiceSettings
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -75,11 +75,13 @@ class Service(Generic[S]):
         handle: Handler,
         *,
         kinds: Iterable[str] | None = None,
+        rest_s: float = REST_S,
         gates_readiness: bool = True,
     ) -> Consumer:
         """Read these topics (short names) as this service's consumer group; the handler gets batches of at most 500.
 
-        `kinds` are the event types that it wants; links and tombstones come always.
+        `kinds` are the event types that it wants; links and tombstones come always. `rest_s` is how long it rests at
+        least after a batch: what nobody waits for is cheaper in large ones.
         """
         consumer = Consumer(
             self.settings,
@@ -88,6 +90,7 @@ class Service(Generic[S]):
             reads=topics,
             handle=handle,
             kinds=frozenset(kinds) if kinds is not None else None,
+            rest_s=rest_s,
             stopping=self.stopping,
         )
         self.consumers.append(consumer)
