@@ -46,11 +46,14 @@ def _rounds(values: Sequence[float]) -> str:
     return f"{median(values):,.0f}{each}" if values else ""
 
 
-def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    if not ours or not theirs:
+def _ratio(values: Sequence[Sequence[float]]) -> str:
+    """Say how the first side's median compares with the second's."""
+    if len(values) < 2:
         return ""
-    one, other = median(ours), median(theirs)
-    return f"{max(one, other) / min(one, other):,.1f} x" if min(one, other) > 0 else ""
+    ours, theirs = (median(one) for one in values)
+    if min(ours, theirs) <= 0:
+        return ""
+    return f"{ours / theirs:,.1f} x as many" if ours > theirs else f"{theirs / ours:,.1f} x fewer"
 
 
 def speed(
@@ -61,22 +64,21 @@ def speed(
 ) -> None:
     """Print the two designs side by side, and what each of their processes takes."""
     names = list(full)
-    table = Table("from webhook to armed clock", *names, "ratio" if len(names) > 1 else "", title="Speed")
+    table = Table("from webhook to armed clock", *names, "Handoff has" if len(names) > 1 else "", title="Speed")
     rates = [[run.rate for run in full[name]] for name in names]
     costs = [[run.us_per_lead for run in full[name]] for name in names]
     held = [[sum(memory[name].values()) / MIB] for name in names]
     for label, values in (("leads/s at saturation", rates), ("CPU us per lead", costs), ("memory MiB", held)):
-        table.add_row(label, *map(_rounds, values), _ratio(*values) if len(values) > 1 else "")
+        table.add_row(label, *map(_rounds, values), _ratio(values))
     runs = [paced[name] for name in names]
     table.add_row("offered leads/s", *(f"{run.offered:,.0f}" for run in runs), "")
     for label, latencies in (
         ("  HTTP p50 / p99", [run.http for run in runs]),
         ("  end to end p50 / p99", [run.armed for run in runs]),
     ):
-        p99 = [[percentile(one, 0.99)] for one in latencies]
-        table.add_row(label, *map(_ms, latencies), _ratio(*p99) if len(p99) > 1 else "")
+        table.add_row(label, *map(_ms, latencies), "")
     spent = [[sum(run.cpu.values()) / run.leads * 1e6] for run in runs]
-    table.add_row("  CPU us per lead", *map(_rounds, spent), _ratio(*spent) if len(spent) > 1 else "")
+    table.add_row("  CPU us per lead", *map(_rounds, spent), _ratio(spent))
     out.print(table)
     for name in names:
         out.print(_processes(name, full[name], paced[name], memory[name]))
