@@ -106,6 +106,7 @@ def server_settings(name: str, *, idle_ms: int = IDLE_IN_TRANSACTION_MS) -> dict
         "application_name": name,
         "timezone": "UTC",
         "jit": "off",
+        # What is asked for by key is in memory or on flash: at the server's default of 4 a batch scanned whole tables.
         "random_page_cost": "1.1",
         "lock_timeout": str(LOCK_TIMEOUT_MS),
         "statement_timeout": str(STATEMENT_TIMEOUT_MS),

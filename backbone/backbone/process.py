@@ -43,7 +43,7 @@ MAX_BODY_BYTES: Final = 1024 * 1024
 SERVER_GRACE_S: Final = 3
 CONSUMER_GRACE_S: Final = 4.0
 COLLECTOR_THRESHOLDS: Final = (20_000, 20, 50)
-"""Measured: with Python's own (700, 10, 10) a service spends a seventh of its CPU looking for garbage."""
+"""Python's own are (700, 10, 10): more than a tenth of the services' CPU went into looking for garbage."""
 
 log = structlog.get_logger()
 
