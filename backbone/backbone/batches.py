@@ -1,5 +1,6 @@
 """What happens in the transaction of one batch, in the order in which everybody takes their locks."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -59,8 +60,8 @@ class Batches:
             spans = [(event.subject, f"{self.group} {event.type}", event.traceparent) for event in ready]
             with telemetry.following(spans):
                 await self.handle(conn, ready)
-        for event in ready:
-            telemetry.CONSUMED.labels(event.topic, event.type).inc()
+        for (topic, kind), count in Counter((event.topic, event.type) for event in ready).items():
+            telemetry.CONSUMED.labels(topic, kind).inc(count)
 
     async def park(self, conn: Connection, record: Any, reason: str, believed: Mapping[kafka.Partition, int]) -> None:
         """Set one record aside that failed alone, and go past it."""

@@ -24,6 +24,8 @@ __all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
 POLL_MS: Final = 250
 HANDFUL: Final = 5
 REST_S: Final = 0.01
+LONGEST_REST_S: Final = 0.05
+"""After a batch the reader rests as long as it worked, within these: the busier it is, the more a batch carries."""
 TRIES_ALONE: Final = 3
 FIRST_BACKOFF_S: Final = 0.1
 LONGEST_BACKOFF_S: Final = 2.0
@@ -49,6 +51,7 @@ class Consumer:
         reads: Iterable[str],
         handle: Handler,
         kinds: frozenset[str] | None = None,
+        rest_s: float = REST_S,
         stopping: asyncio.Event,
     ) -> None:
         self.group = kafka.group_name(settings.namespace, service)
@@ -56,6 +59,7 @@ class Consumer:
         self.halted = False
         self._settings = settings
         self._db = db
+        self._rest_s = rest_s
         self._stopping = stopping
         self.batches = batches.Batches(
             group=self.group,
@@ -154,13 +158,15 @@ class Consumer:
                 continue
             if not fetched:
                 continue
+            started = asyncio.get_running_loop().time()
             records = [record for partition in sorted(fetched) for record in fetched[partition]]
             if await self._lost_some(client, fetched):
                 continue
             await self._settle(client, records)
             self._backoff = FIRST_BACKOFF_S
-            if len(records) > HANDFUL:
-                await asyncio.sleep(REST_S)
+            if HANDFUL < len(records) < kafka.MAX_POLL_RECORDS:
+                worked = asyncio.get_running_loop().time() - started
+                await asyncio.sleep(max(self._rest_s, min(worked, LONGEST_REST_S)))
 
     async def _take_over(self, client: kafka.Client) -> None:
         """Go to the stored offsets of what is assigned now; what was fetched before is fetched again."""

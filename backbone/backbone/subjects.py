@@ -8,9 +8,15 @@ subject, the last version seen on each topic, and what is never forgotten: that 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from backbone.database import Connection
+
+_LOCK: Final = (
+    "SELECT subject_id, merged_into, seen, erased_at FROM subject"
+    " WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id FOR NO KEY UPDATE"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,16 +37,15 @@ async def lock(conn: Connection, subject_ids: Iterable[UUID]) -> dict[UUID, Subj
     wanted = set(subject_ids)
     while wanted:
         ordered = sorted(wanted)
-        await conn.execute(
-            "INSERT INTO subject (subject_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING",
+        made = await conn.fetch(
+            "INSERT INTO subject (subject_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING subject_id",
             ordered,
         )
+        # What this transaction has made nobody else can hold, and nothing is known of it.
+        rows.update({row[0]: (None, {}, None) for row in made})
+        present = [subject_id for subject_id in ordered if subject_id not in rows]
         # A statement of its own: it has to see what the transactions did that it waited for.
-        locked = await conn.fetch(
-            "SELECT subject_id, merged_into, seen, erased_at FROM subject"
-            " WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id FOR NO KEY UPDATE",
-            ordered,
-        )
+        locked = await conn.fetch(_LOCK, present) if present else []
         rows.update({row[0]: (row[1], row[2], row[3]) for row in locked})
         wanted = {row[1] for row in locked if row[1] is not None and row[1] not in rows}
     return {subject_id: _resolve(subject_id, rows) for subject_id in rows}

@@ -1,5 +1,7 @@
 """What runs in a process of notifications."""
 
+from typing import Final
+
 from backbone import process
 from notifications import api
 from notifications.consumer import Handler
@@ -16,13 +18,17 @@ KINDS = (
     "SlaBreached",
     "SlaEscalated",
 )
+REST_S: Final = 0.1
+"""A message takes longer than a tenth of a second to be read, and larger batches cost less."""
 
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer, the sender and the routes together."""
     email_on = bool(service.settings.smtp_url)
     handler = Handler(service.outbox, email_on=email_on)
-    service.consume(["intake", "qualification", "routing", "sla", "forecast"], handler.handle, kinds=KINDS)
+    service.consume(
+        ["intake", "qualification", "routing", "sla", "forecast"], handler.handle, kinds=KINDS, rest_s=REST_S
+    )
     sender = Sender(service.database, service.outbox, service.settings)
     service.database.after_commit.append(sender.wake)
     service.at_close(sender.close)
