@@ -12,13 +12,14 @@ Read by `store_pages`, each on a connection (`async with db.reading() as conn`):
     row_matches(row: InboxRow, filters: Filters) -> bool
 
 Who is asking, `signing_in.Doors(...)`, given to `pages.router(db, doors)`:
-    doors.allow("rep", "sdr", …)   a dependency that returns the Person (session cookie or bearer token), admins included
+    doors.allow("rep", "sdr", …)   a dependency that returns the Person (session cookie or bearer token); admins may all
     signing_in.NotSignedIn         raised without one; answered by 303 to /signin?next=… where HTML is wanted, else 401
-    Problem(403)                   raised for another role; pages render it as a page where HTML is wanted
+    Problem(403 and others)        where HTML is wanted, `pages.render_problem(request, problem: Problem) -> str` renders
+                                   it (also 401 of POST /signin: the sign-in page that says why)
 
-The stream, `live.router(db, doors, render_row, render_entry)`: `GET /live?page=inbox&after=&due=&grade=&source=&clock=&q=`
-and `GET /live?page=lead&lead=&after=` with callables of the pages: `render_row(row: InboxRow, person: Person) -> str`
-(the `<li>`), `render_entry(entry: Entry, person: Person) -> str`.
+The stream: `GET /live?page=inbox&after=&due=&grade=&source=&clock=&q=` and `GET /live?page=lead&lead=&after=`, with
+callables of the pages: `pages.render_row(row: InboxRow, person: Person) -> str` (the `<li>`),
+`pages.render_entry(entry: Entry, person: Person) -> str`.
 
 The actions, `acting.router(...)`, forms or JSON, answered by JSON, or by 303 to `back` (a form field) where HTML is
 wanted; `cycle` is the one that was shown (`InboxRow.cycle`): 409 when the lead has moved on:
@@ -36,9 +37,9 @@ from typing import Any, Final, Literal
 from uuid import UUID
 
 GROUPS: Final = ("missed", "first", "thirty", "other", "touches", "open", "done")
-"""The inbox's groups in their fixed order: missed; first follow-up; the 30-minute window where the policy's first one is
-not used; other promises; minimum touches; no clock runs (only shown by "all open"); met a moment ago (leaves the list
-of what is due five seconds after the tick)."""
+"""The inbox's groups in their fixed order: missed; first follow-up; the 30-minute window where the policy's first one
+is not used; other promises; minimum touches; no clock runs (only shown by "all open"); met a moment ago (leaves the
+list of what is due five seconds after the tick)."""
 
 Role = Literal["admin", "manager", "rep", "sdr", "marketing"]
 ClockState = Literal["running", "met", "missed", "paused", "cancelled"]
@@ -300,9 +301,9 @@ class Entry:
     """Stable; the id of the line (`entry-{entry_id}`)."""
     at: datetime
     kind: str
-    """captured, updated, merged, unmerged, engagement, touch, consent, scored, qualified, srl, sql, handed_back, demoted,
-    recycled, disqualified, hot, routed, waiting, accepted, status, released, clock_started, clock_met, warned, breached,
-    retracted, escalated, opportunity, notified, erased"""
+    """captured, updated, merged, unmerged, engagement, touch, consent, scored, qualified, srl, sql, handed_back,
+    demoted, recycled, disqualified, hot, routed, waiting, accepted, status, released, clock_started, clock_met,
+    warned, breached, retracted, escalated, opportunity, notified, erased, due"""
     title: str
     note: str
     milestone: bool
