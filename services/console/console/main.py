@@ -6,8 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from backbone import process, security
-from console import api, store
-from console.consumer import Handler
+from console import api, consumer, store
 from console.settings import Settings
 
 
@@ -21,7 +20,7 @@ async def compose(service: process.Service[Settings]) -> None:
     machines += [{"hash": row["key_hash"], "name": row["name"], "role": row["role"]} for row in issued]
     service.access.trust([security.public_jwk(key)], machines)
     service.app.include_router(api.router(service.database, service.outbox, service.access, key, settings.service_keys))
-    service.consume(["intake"], Handler(service.outbox).handle, kinds=())
+    service.consume(consumer.TOPICS, consumer.Handler(service.outbox).handle, kinds=consumer.KINDS)
 
 
 def _signing_key(path: str) -> Ed25519PrivateKey:

@@ -14,8 +14,8 @@ Read by `store_pages`, each on a connection (`async with db.reading() as conn`):
 Who is asking, `signing_in.Doors(...)`, given to `pages.router(db, doors)`:
     doors.allow("rep", "sdr", …)   a dependency that returns the Person (session cookie or bearer token); admins may all
     signing_in.NotSignedIn         raised without one; answered by 303 to /signin?next=… where HTML is wanted, else 401
-    Problem(403 and others)        where HTML is wanted, `pages.render_problem(request, problem: Problem) -> str` renders
-                                   it (also 401 of POST /signin: the sign-in page that says why)
+    Problem(403 and others)        where HTML is wanted, `pages.render_problem(request, problem: Problem) -> str` makes
+                                   the page (also of the 401 of POST /signin: the sign-in page that says why)
 
 The stream: `GET /live?page=inbox&after=&due=&grade=&source=&clock=&q=` and `GET /live?page=lead&lead=&after=`, with
 callables of the pages: `pages.render_row(row: InboxRow, person: Person) -> str` (the `<li>`),
