@@ -9,13 +9,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import httpx
+import msgspec
 import structlog
 
 from backbone import database, subjects, vault
 from backbone.database import Connection, Database
 from console import changing, store_changes, store_leads
 from console.bell import Bell
-from console.store_changes import Change
+from console.store_changes import NOBODY, Change
 
 BATCH: Final = 500
 REST_S: Final = 0.02
@@ -75,6 +76,9 @@ def _open(row: Any, key: bytes | None) -> Opened:
             said = vault.open_sealed(key, row["key_lead_id"], row["sealed"])
         except ValueError:
             log.warning("a person could not be opened", lead_id=str(row["lead_id"]))
+        if b"\\u0000" in msgspec.json.encode(said):
+            # Nothing that we take holds one, and the database cannot.
+            said = None
     return row["lead_id"], row["sealed"], said if isinstance(said, dict) else None
 
 
@@ -83,7 +87,7 @@ async def _keep(conn: Connection, opened: Sequence[Opened]) -> None:
     leads = [lead_id for lead_id, _, _ in opened]
     await subjects.lock(conn, leads)
     holders = changing.holders((await store_leads.assignments(conn, leads)).values())
-    changes = [Change(rep_id=rep, kind="lead", lead_id=lead, data={}) for lead, rep in holders.items()]
-    first = await store_changes.take(conn, len(changes) + 1)
-    await store_leads.keep_opened(conn, opened, first + len(changes))
+    changes = [Change(rep_id=holders.get(lead, NOBODY), kind="lead", lead_id=lead, data={}) for lead in leads]
+    first = await store_changes.take(conn, len(changes))
+    await store_leads.keep_opened(conn, opened, first + len(changes) - 1)
     await store_changes.add(conn, changes, first)

@@ -12,6 +12,8 @@ STREAM: Final = "changes"
 REPLAYED_S: Final = 300
 """An older gap is not replayed: the page is read again."""
 KEPT_S: Final = 600
+NOBODY: Final = ""
+"""The rep of a change to a lead that nobody has: only who looks at that lead hears of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
