@@ -8,22 +8,21 @@ import asyncpg
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from fastapi import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from backbone import process, security, vault
 from backbone.database import Database
-from backbone.problem import Problem
 from console import (
     acting,
     api,
     api_accounts,
+    assets,
     bell,
     consumer,
     domain,
     live,
     naming,
     pages,
+    refusing,
     signing_in,
     store,
     store_accounts,
@@ -58,7 +57,8 @@ async def compose(service: process.Service[Settings]) -> None:
     service.app.include_router(acting.router(db, doors, hands))
     service.app.include_router(live.router(db, doors, ring, service.stopping, pages.render_row, pages.render_entry))
     service.app.include_router(pages.router(db, doors))
-    service.app.add_exception_handler(Problem, _refuse)
+    refusing.install(service.app, pages.render_problem)
+    assets.install(service.app)
 
 
 async def _trust(service: process.Service[Settings], key: Ed25519PrivateKey) -> None:
@@ -67,17 +67,6 @@ async def _trust(service: process.Service[Settings], key: Ed25519PrivateKey) -> 
     machines = [{"hash": one, "name": name, "role": "service"} for name, one in service.settings.service_keys.items()]
     machines += [{"hash": row["key_hash"], "name": row["name"], "role": row["role"]} for row in issued]
     service.access.trust([security.public_jwk(key)], machines)
-
-
-async def _refuse(request: Request, error: Exception) -> Response:
-    """Answer a refusal: a page to who reads pages, a problem to everybody else."""
-    assert isinstance(error, Problem)
-    if not signing_in.wants_html(request):
-        return error.response()
-    if isinstance(error, signing_in.NotSignedIn) and request.method == "GET":
-        query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(signing_in.sign_in_path(request.url.path + query), 303)
-    return HTMLResponse(pages.render_problem(request, error), error.status, headers=error.headers)
 
 
 async def _sweep_forever(db: Database) -> None:

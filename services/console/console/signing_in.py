@@ -47,13 +47,14 @@ class AllowPerson(security.Allow):
     async def __call__(self, request: Request) -> Person:  # type: ignore[override]  # more than a Caller
         """Return who is asking."""
         person = await self.doors.person(request)
+        request.state.person = person
         if person.role not in self.roles:
             wanted = ", ".join(sorted(self.roles))
             raise Problem(403, "Not yours to see", f"This needs one of these roles: {wanted}.")
         return person
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Doors:
     """Knows people by what their requests carry."""
 

@@ -59,7 +59,7 @@ def check(person: Person, held: Any) -> None:
 
 async def family(conn: Connection, lead_id: UUID) -> list[UUID]:
     """Return the lead and everybody who was merged into it."""
-    return [row[0] for row in await conn.fetch("SELECT family($1)", lead_id)]
+    return [row[0] for row in await conn.fetch("SELECT lead_family($1)", lead_id)]
 
 
 async def rep_names(conn: Connection) -> dict[str, str]:

@@ -24,7 +24,7 @@ LEFT JOIN LATERAL (
     SELECT max(k.touched_at) AS touched_at,
            jsonb_object_agg(k.kind, k.since) FILTER (WHERE k.since > 0) AS touches
     FROM (SELECT kind, max(at) AS touched_at, count(*) FILTER (WHERE at >= a.assigned_at) AS since
-          FROM touch WHERE lead_id IN (SELECT family(a.lead_id)) GROUP BY kind) AS k
+          FROM touch WHERE lead_id IN (SELECT lead_family(a.lead_id)) GROUP BY kind) AS k
 ) AS t ON true
 WHERE a.rep_id = $1 AND a.released_at IS NULL AND ($2::uuid[] IS NULL OR a.lead_id = ANY($2))
 """

@@ -27,20 +27,26 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Reason(_Body):
+class Meant(_Body):
+    """Which assignment is meant: an act that names a cycle is refused when the lead has moved on to another."""
+
+    cycle: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
+
+
+class Reason(Meant):
     """Why, as a code."""
 
     reason: Words = None
 
 
-class Reassign(_Body):
+class Reassign(Meant):
     """To whom, and why."""
 
     rep_id: Annotated[str, Field(min_length=1, max_length=128)]
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Close(_Body):
+class Close(Meant):
     """How it ended."""
 
     outcome: Literal["converted", "recycled", "disqualified", "unreachable"] | None = None
@@ -64,7 +70,9 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     """Return the routes of assignments."""
     api = APIRouter(tags=["assignments"])
 
-    async def change(request: Request, caller: security.Caller, lead_id: UUID, act: Act) -> Response:
+    async def change(
+        request: Request, caller: security.Caller, lead_id: UUID, act: Act, body: Meant | None = None
+    ) -> Response:
         async def once(conn: database.Connection) -> idempotency.Answer:
             survivor = (await subjects.lock(conn, [lead_id]))[lead_id].subject_id
             desk = await desks.open_desk(conn, cache, [survivor])
@@ -73,6 +81,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 raise _nobodys()
             if not caller.owns(assignment.rep_id):
                 raise Problem(403, "Not your lead", "A rep acts on own assignments only.")
+            if body is not None and body.cycle not in (None, assignment.cycle):
+                raise Problem(409, "Moved on", "The lead was assigned anew meanwhile. Read it again, then act.")
             act(desk, row, assignment)
             desk.route()
             await desk.drain(conn)
@@ -113,17 +123,17 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 desk.changed.add(row.lead_id)
                 desk.outgoing.append(events.accepted(row, assignment, desk.now))
 
-        return await change(request, caller, lead_id, act)
+        return await change(request, caller, lead_id, act, body)
 
     @api.post("/v1/assignments/{lead_id}/decline")
     async def decline(request: Request, caller: Rep, lead_id: UUID, body: Reason | None = None) -> Response:
         """Refuse the lead before accepting; it is routed again, not to the same rep."""
-        return await change(request, caller, lead_id, _again("declined", body))
+        return await change(request, caller, lead_id, _again("declined", body), body)
 
     @api.post("/v1/assignments/{lead_id}/return")
     async def give_back(request: Request, caller: Rep, lead_id: UUID, body: Reason | None = None) -> Response:
         """Give the lead back after accepting; it is routed again, not to the same rep."""
-        return await change(request, caller, lead_id, _again("returned", body))
+        return await change(request, caller, lead_id, _again("returned", body), body)
 
     @api.post("/v1/assignments/{lead_id}/close")
     async def close(request: Request, caller: Rep, lead_id: UUID, body: Close | None = None) -> Response:
@@ -140,7 +150,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 without_outcome=said.outcome is None,
             )
 
-        return await change(request, caller, lead_id, act)
+        return await change(request, caller, lead_id, act, body)
 
     @api.post("/v1/assignments/{lead_id}/reassign")
     async def reassign(request: Request, caller: Manager, lead_id: UUID, body: Reassign) -> Response:
@@ -154,7 +164,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             desk.release(row, outcome="reassigned", reason=body.reason, by="manager")
             desk.force(row, body.rep_id, outcome=Outcome.ASSIGNED, rule="by hand", starts_clocks=True)
 
-        return await change(request, caller, lead_id, act)
+        return await change(request, caller, lead_id, act, body)
 
     @api.patch("/v1/assignments/{lead_id}")
     async def update(request: Request, caller: Rep, lead_id: UUID, body: Update) -> Response:

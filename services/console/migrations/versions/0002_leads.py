@@ -10,7 +10,7 @@ depends_on = None
 STATEMENTS = """
 CREATE INDEX subject_merged ON subject (merged_into) WHERE merged_into IS NOT NULL;
 
-CREATE FUNCTION family(lead uuid) RETURNS SETOF uuid LANGUAGE sql STABLE AS $$
+CREATE FUNCTION lead_family(lead uuid) RETURNS SETOF uuid LANGUAGE sql STABLE AS $$
     WITH RECURSIVE one(id) AS (
         SELECT lead UNION SELECT s.subject_id FROM subject s JOIN one ON s.merged_into = one.id
     ) SELECT id FROM one
@@ -181,5 +181,5 @@ def downgrade() -> None:
     ):
         op.execute(f"DROP TABLE {table}")
     op.execute("ALTER TABLE account DROP COLUMN name")
-    op.execute("DROP FUNCTION family")
+    op.execute("DROP FUNCTION lead_family")
     op.execute("DROP INDEX subject_merged")
