@@ -51,9 +51,11 @@ class Handler:
 async def _write(conn: Connection, batch: Batch, changes: Sequence[Change]) -> None:
     """Write leads, journeys and changes; positions are taken last, so that they are in the order of commits."""
     entries = batch.facts.entries
-    first = await store_changes.take(conn, len(entries) + len(changes)) if entries or changes else 0
-    for lead_id in batch.touched:
-        batch.leads[lead_id].v = max(batch.leads[lead_id].v, first + len(entries) + len(changes) - 1)
-    await store_leads.save(conn, [batch.leads[lead_id] for lead_id in batch.touched])
+    leads = batch.leads
+    await store_leads.save(conn, [leads[one] for one in batch.told], [leads[one] for one in batch.judged])
+    count = len(entries) + len(changes)
+    first = await store_changes.take(conn, count) if count else 0
+    if changes:
+        await store_leads.raise_versions(conn, list(batch.touched), first + count - 1)
     await store_leads.add_entries(conn, entries, first)
     await store_changes.add(conn, changes, first + len(entries))

@@ -195,7 +195,7 @@ async def _run(
 ) -> AsyncIterator[str]:
     """Send until the reader leaves, signs out, or the process stops."""
     clock = asyncio.get_running_loop().time
-    yield message("hello", {"now": times.text(datetime.now(UTC)), "session": str(ids.new()), "seq": stream.seq})
+    yield message("hello", {"now": times.text(datetime.now(UTC)), "session": str(ids.new())}, stream.seq)
     ticks_at, counted_at = clock() + TICK_S, float("-inf")
     while not stopping.is_set():
         for text in await stream.changes():

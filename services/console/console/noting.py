@@ -15,6 +15,7 @@ from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, routing
 _BY_INTAKE: Final = "intake"
 _BY_QUALIFICATION: Final = "qualification"
 _BY_ROUTING: Final = "routing"
+_RANKS: Final = {"": 0, _BY_ROUTING: 1, _BY_QUALIFICATION: 2, _BY_INTAKE: 3}
 
 
 @dataclass(slots=True)
@@ -26,6 +27,10 @@ class Batch:
     facts: Facts = field(default_factory=Facts)
     touched: dict[UUID, None] = field(default_factory=dict)
     """Leads of which something shown is new."""
+    told: dict[UUID, None] = field(default_factory=dict)
+    """Leads that are others than they were known."""
+    judged: dict[UUID, None] = field(default_factory=dict)
+    """Leads whose qualification is another."""
     reassigned: dict[tuple[UUID, int], None] = field(default_factory=dict)
     clocks: list[tuple[UUID, Any]] = field(default_factory=list)
     """(survivor, clock) as each event says."""
@@ -35,9 +40,11 @@ class Batch:
 
     def lead(self, event: Incoming) -> Lead:
         """Return the row of the lead that the event was said of, and remember that it and its survivor changed."""
-        self.touched[event.original_subject] = None
-        self.touched[event.subject] = None
-        return self.leads[event.original_subject]
+        told_of = event.original_subject
+        self.touched[told_of] = None
+        if event.subject is not told_of:
+            self.touched[event.subject] = None
+        return self.leads[told_of]
 
 
 def is_of_lead(event: Incoming) -> bool:
@@ -49,14 +56,17 @@ def leads_of(incoming: Iterable[Incoming]) -> set[UUID]:
     """Return every lead that the events are about: as they were told, and who it is by now."""
     found: set[UUID] = set()
     for event in incoming:
-        if is_of_lead(event):
-            found |= {event.subject, event.original_subject}
         message = event.message
+        if is_of_lead(event):
+            found.add(event.original_subject)
+            if event.subject is not event.original_subject:
+                found.add(event.subject)
         if isinstance(message, intake_pb2.LeadMerged):
             found |= {UUID(message.survivor_id), UUID(message.merged_id)}
         elif isinstance(message, intake_pb2.LeadUnmerged):
             found |= {UUID(message.survivor_id), UUID(message.unmerged_id)}
-        found |= set(erased_by(event))
+        elif isinstance(message, intake_pb2.PersonalDataErased):
+            found |= set(erased_by(event))
     return found
 
 
@@ -77,47 +87,52 @@ def note(batch: Batch, event: Incoming) -> None:
     if event.type in _IN_JOURNEY and is_of_lead(event) and (not event.erased or event.type == "PersonalDataErased"):
         value = event.message.SerializeToString()
         batch.facts.entries.append((event.id, event.original_subject, event.time, event.type, value))
-        batch.lead(event)
 
 
-def _stamped(batch: Batch, event: Incoming) -> Lead:
-    lead, stamp = batch.lead(event), event.message.stamp  # type: ignore[attr-defined]
-    lead.live = lead.live or stamp.live
-    if stamp.HasField("arrived_at"):
+def _stamped(batch: Batch, event: Incoming, lead: Lead) -> Lead:
+    stamp = event.message.stamp  # type: ignore[attr-defined]
+    if stamp.live and not lead.live:
+        lead.live = True
+        batch.told[lead.lead_id] = None
+    if stamp.HasField("arrived_at") and (lead.arrived_at is None or event.topic == _BY_INTAKE):
         lead.arrived_at = times.at(stamp.arrived_at)
+        batch.told[lead.lead_id] = None
     return lead
 
 
-def _know(lead: Lead, fields: common_pb2.LeadFields, by: str) -> None:
+def _know(batch: Batch, lead: Lead, fields: common_pb2.LeadFields, by: str) -> None:
     """Take a snapshot of the lead's fields, unless a better one is there."""
-    ranks = ("", _BY_ROUTING, _BY_QUALIFICATION, _BY_INTAKE)
-    if ranks.index(by) < ranks.index(lead.fields_by):
+    if _RANKS[by] < _RANKS[lead.fields_by]:
         return
-    lead.fields, lead.fields_by = fields.SerializeToString(), by
+    value = fields.SerializeToString()
+    if value == lead.fields and by == lead.fields_by:
+        return
+    lead.fields, lead.fields_by = value, by
     lead.company, lead.job_title = fields.company or fields.account_domain, fields.job_title
     lead.source = fields.source or fields.last_touch.source
     if fields.HasField("created_at"):
         lead.created_at = times.at(fields.created_at)
+    batch.told[lead.lead_id] = None
 
 
-def _judge(lead: Lead, said: common_pb2.Qualification, by: str) -> None:
+def _judge(batch: Batch, lead: Lead, said: common_pb2.Qualification, by: str) -> None:
     if lead.qualified_by == _BY_QUALIFICATION and by != _BY_QUALIFICATION:
         return
-    lead.qualified_by = by
-    lead.qualification = said.SerializeToString()
+    value = said.SerializeToString()
+    if value == lead.qualification and by == lead.qualified_by:
+        return
+    lead.qualification, lead.qualified_by = value, by
     lead.stage, lead.grade, lead.why_passed = said.stage, said.grade, said.why_passed
+    batch.judged[lead.lead_id] = None
 
 
 def _captured(batch: Batch, event: Incoming, message: Any) -> None:
-    lead = _stamped(batch, event)
-    _know(lead, message.lead, _BY_INTAKE)
-    _seal(lead, message)
-
-
-def _seal(lead: Lead, message: Any) -> None:
+    lead = _stamped(batch, event, batch.lead(event))
+    _know(batch, lead, message.lead, _BY_INTAKE)
     if message.sealed and message.sealed != lead.sealed:
         lead.sealed, lead.to_open = message.sealed, True
         lead.key_lead_id = UUID(message.key_lead_id) if message.key_lead_id else lead.lead_id
+        batch.told[lead.lead_id] = None
 
 
 def _merged(batch: Batch, event: Incoming, message: intake_pb2.LeadMerged) -> None:
@@ -129,14 +144,14 @@ def _merged(batch: Batch, event: Incoming, message: intake_pb2.LeadMerged) -> No
 
 
 def _touched(batch: Batch, event: Incoming, message: intake_pb2.TouchRecorded) -> None:
-    _stamped(batch, event)
+    _stamped(batch, event, batch.lead(event))
     of = UUID(message.original_lead_id) if message.original_lead_id else event.original_subject
     at = times.at(message.stamp.occurred_at)
     batch.facts.touches.append((UUID(message.touch_id), of, message.rep_id, message.kind, at))
 
 
 def _consented(batch: Batch, event: Incoming, message: intake_pb2.ConsentChanged) -> None:
-    lead = _stamped(batch, event)
+    lead = _stamped(batch, event, batch.lead(event))
     key, at = (lead.lead_id, message.purpose), times.at(message.at)
     known = batch.facts.consents.get(key)
     if known is None or known[4] <= at:
@@ -149,17 +164,21 @@ def _erased(batch: Batch, event: Incoming, _: intake_pb2.PersonalDataErased) -> 
         kept = Lead(lead_id, v=known.v, live=known.live, arrived_at=known.arrived_at, created_at=known.created_at)
         batch.leads[lead_id] = kept
         batch.touched[lead_id] = None
+        batch.told[lead_id] = None
+        batch.judged[lead_id] = None
 
 
 def _scored(batch: Batch, event: Incoming, message: Any) -> None:
-    lead = _stamped(batch, event)
-    _judge(lead, message.qualification, _BY_QUALIFICATION)
+    lead = _stamped(batch, event, batch.lead(event))
+    _judge(batch, lead, message.qualification, _BY_QUALIFICATION)
     if "lead" in message.DESCRIPTOR.fields_by_name and message.HasField("lead"):
-        _know(lead, message.lead, _BY_QUALIFICATION)
+        _know(batch, lead, message.lead, _BY_QUALIFICATION)
     if isinstance(message, qualification_pb2.LeadSalesReady | qualification_pb2.LeadSalesQualified):
         lead.bant = message.bant.SerializeToString()
+        batch.judged[lead.lead_id] = None
     elif isinstance(message, qualification_pb2.HotLeadDetected):
         lead.hot_at = event.time
+        batch.judged[lead.lead_id] = None
         if message.stamp.live:
             batch.notices.append((event.subject, "hot", ""))
 
@@ -175,10 +194,10 @@ def _assignment(batch: Batch, event: Incoming, cycle: int, rep_id: str, at: date
 
 
 def _routed(batch: Batch, event: Incoming, message: routing_pb2.LeadRouted) -> None:
-    lead = _stamped(batch, event)
-    _know(lead, message.lead, _BY_ROUTING)
+    lead = _stamped(batch, event, batch.lead(event))
+    _know(batch, lead, message.lead, _BY_ROUTING)
     if message.HasField("qualification"):
-        _judge(lead, message.qualification, _BY_ROUTING)
+        _judge(batch, lead, message.qualification, _BY_ROUTING)
     assigned_at = times.at(message.assigned_at)
     row = _assignment(batch, event, message.cycle, message.rep_id, assigned_at)
     row.rep_id, row.assigned_at = message.rep_id, assigned_at
@@ -193,8 +212,8 @@ def _routed(batch: Batch, event: Incoming, message: routing_pb2.LeadRouted) -> N
 
 
 def _waits(batch: Batch, event: Incoming, message: routing_pb2.LeadWaiting) -> None:
-    lead = _stamped(batch, event)
-    _know(lead, message.lead, _BY_ROUTING)
+    lead = _stamped(batch, event, batch.lead(event))
+    _know(batch, lead, message.lead, _BY_ROUTING)
 
 
 def _accepted(batch: Batch, event: Incoming, message: routing_pb2.AssignmentAccepted) -> None:
@@ -226,7 +245,7 @@ def _know_rep(batch: Batch, rep: common_pb2.Rep) -> None:
 
 
 def _clock(batch: Batch, event: Incoming, message: Any) -> None:
-    _stamped(batch, event)
+    _stamped(batch, event, batch.lead(event))
     clock = message.clock
     key = (event.original_subject, clock.clock, clock.cycle)
     value = clock.SerializeToString()
@@ -244,8 +263,9 @@ def _dealt(batch: Batch, event: Incoming, message: Any) -> None:
 
 
 def _happened(batch: Batch, event: Incoming, _: Any) -> None:
+    """Note what is a line of the journey, and changes no list."""
     if is_of_lead(event):
-        _stamped(batch, event)
+        _stamped(batch, event, batch.leads[event.original_subject])
 
 
 _NOTERS: Final[Mapping[str, Callable[[Batch, Incoming, Any], None]]] = {

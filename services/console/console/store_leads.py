@@ -104,6 +104,22 @@ _ASSIGNED_COLUMNS: Final = {
 }
 
 
+_TOLD: Final = (
+    "live",
+    "arrived_at",
+    "created_at",
+    "fields",
+    "fields_by",
+    "company",
+    "job_title",
+    "source",
+    "sealed",
+    "key_lead_id",
+    "to_open",
+)
+_JUDGED: Final = ("qualification", "qualified_by", "stage", "grade", "why_passed", "bant", "hot_at")
+
+
 def _upsert(table: str, columns: dict[str, str], keys: Sequence[str], *, newer: str = "") -> str:
     """Return INSERT of arrays that replaces what is there; `newer`: only what has a higher value of this column."""
     names = ", ".join(columns)
@@ -116,7 +132,12 @@ def _upsert(table: str, columns: dict[str, str], keys: Sequence[str], *, newer: 
     )
 
 
-_SAVE_LEADS: Final = _upsert("lead", _LEAD_COLUMNS, ["lead_id"])
+def _part(names: Sequence[str]) -> str:
+    return _upsert("lead", {name: _LEAD_COLUMNS[name] for name in ("lead_id", *names)}, ["lead_id"])
+
+
+_SAVE_TOLD: Final = _part(_TOLD)
+_SAVE_JUDGED: Final = _part(_JUDGED)
 _SAVE_ASSIGNED: Final = _upsert("assignment", _ASSIGNED_COLUMNS, ["lead_id", "cycle"])
 _SAVE_CLOCKS: Final = _upsert(
     "clock",
@@ -174,10 +195,23 @@ async def hidden(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, str]:
     return {row[0]: row[1] for row in rows}
 
 
-async def save(conn: Connection, leads: Sequence[Lead]) -> None:
-    """Write whole leads."""
-    if leads:
-        await conn.execute(_SAVE_LEADS, *([getattr(lead, name) for lead in leads] for name in _LEAD_COLUMNS))
+async def save(conn: Connection, told: Sequence[Lead], judged: Sequence[Lead]) -> None:
+    """Write what was told of leads, and how they were judged: each half where it changed."""
+    for statement, names, leads in ((_SAVE_TOLD, _TOLD, told), (_SAVE_JUDGED, _JUDGED, judged)):
+        if leads:
+            columns = ([getattr(lead, name) for lead in leads] for name in ("lead_id", *names))
+            await conn.execute(statement, *columns)
+
+
+async def raise_versions(conn: Connection, lead_ids: Sequence[UUID], v: int) -> None:
+    """Give what is shown of leads a new version."""
+    if lead_ids:
+        await conn.execute(
+            "INSERT INTO lead (lead_id, v) SELECT unnest($1::uuid[]), $2"
+            " ON CONFLICT (lead_id) DO UPDATE SET v = greatest(lead.v, excluded.v)",
+            lead_ids,
+            v,
+        )
 
 
 async def save_assignments(conn: Connection, rows: Sequence[Assigned]) -> None:
@@ -223,7 +257,8 @@ async def erase(conn: Connection, lead_ids: Sequence[UUID]) -> None:
     await conn.execute("DELETE FROM opportunity WHERE lead_id = ANY($1::uuid[])", lead_ids)
     await conn.execute(
         "UPDATE lead SET fields = NULL, company = '', job_title = '', source = '', sealed = NULL, to_open = false,"
-        " opened = NULL, qualification = NULL, why_passed = '', bant = NULL WHERE lead_id = ANY($1::uuid[])",
+        " opened = NULL, qualification = NULL, qualified_by = '', why_passed = '', bant = NULL"
+        " WHERE lead_id = ANY($1::uuid[])",
         lead_ids,
     )
 
@@ -253,3 +288,4 @@ async def keep_opened(conn: Connection, opened: Sequence[tuple[UUID, bytes, Json
 
 
 assert tuple(_LEAD_COLUMNS) == tuple(one.name for one in fields(Lead))
+assert set(_LEAD_COLUMNS) == {"lead_id", "v", "opened", *_TOLD, *_JUDGED}

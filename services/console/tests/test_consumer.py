@@ -194,6 +194,7 @@ async def test_a_reader_who_comes_back_gets_each_change_once_and_only_their_own(
     position = str((await inbox(actor)).seq)
     await actor.publish("sla", [clock(lead, at, "running") for lead in leads])
     await actor.publish("sla", [clock(lead, at, "breached", version=2) for lead in leads])
+    await actor.settled()
     await actor.publish("routing", [released(leads[0], at, "dana", 1, "declined"), routed(leads[0], at, "cem", 2)])
     await actor.settled()
     async with stream(dana, "/live?page=inbox", position) as tab:
