@@ -149,7 +149,7 @@ def framed(
 
 
 def render_inbox(request: Request, person: views.Person, page: views.InboxPage, counts: Mapping[str, int]) -> str:
-    """Render the inbox, or the part that the script asks for: the list, or the panel with the phone's action bar."""
+    """Render the inbox, or what the script asks for: the list, the filters, or the panel with the phone's actions."""
     panel = page.panel
     told, more, more_sum = phrases.points(panel.score if panel is not None else None)
     values: dict[str, Any] = {
@@ -166,7 +166,9 @@ def render_inbox(request: Request, person: views.Person, page: views.InboxPage, 
     }
     if not is_fragment(request):
         return framed("inbox.html", request, person, page.now, counts, section="inbox", **values)
-    parts = ["list.html"] if "list" in request.headers.get("hx-target", "") else ["panel.html", "deed.html"]
+    parts = {"list": ["list.html"], "filters": ["filters.html"]}.get(
+        request.headers.get("hx-target", ""), ["panel.html", "deed.html"]
+    )
     return "".join(rendering.render(part, person, page.now, **values) for part in parts)
 
 

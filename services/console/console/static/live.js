@@ -61,6 +61,7 @@
     byteAt = Date.now();
     if (!lost.hidden) { bar(""); out = false; }
     lights(true, "Live");
+    live.dataset.heard = "yes";
   }
 
   const on = (name, act) => live.addEventListener(name, (event) => { heard(); act(event.detail.data); });
@@ -113,9 +114,8 @@
     for (const [name, number] of Object.entries(said)) {
       const beside = byId(`count-${name}`);
       if (beside) { beside.textContent = number.toLocaleString("en"); beside.hidden = !number; }
-      const tab = document.querySelector(`[data-count="${name}"]`);
-      if (tab) tab.textContent = number.toLocaleString("en");
     }
+    handoff.filters();
   }
 
   // Six connections are all that a browser has for one address: four of them may be streams.

@@ -204,6 +204,13 @@
     }, 50);
   }
 
+  // The filters' numbers follow the list, not faster than they are read.
+  let numbers = 0;
+
+  function filters() {
+    if (!numbers && byId("filters")) numbers = setTimeout(() => { numbers = 0; fetchPart(location.href, "filters").catch(() => {}); }, 1000);
+  }
+
   let leadAsked = 0;
 
   // A lead's page reads itself again when anything of it changed; what is typed stays.
@@ -221,7 +228,7 @@
     }, 60);
   }
 
-  Object.assign(handoff, { parse, later, putRow, leave, resync, fetchLead, select, chosen, rows, step, newest });
+  Object.assign(handoff, { parse, later, putRow, leave, resync, filters, fetchLead, select, chosen, rows, step, newest });
   document.addEventListener("DOMContentLoaded", () => {
     if (list()) rove();
     byId("pill")?.addEventListener("click", newest);
