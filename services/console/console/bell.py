@@ -14,6 +14,7 @@ CHANNEL: Final = "console_changes"
 REST_S: Final = 0.01
 POLL_S: Final = 0.25
 RECONNECT_S: Final = 1.0
+PATIENCE_S: Final = 5.0
 
 log = structlog.get_logger()
 
@@ -74,7 +75,8 @@ class Bell:
             await conn.add_listener(CHANNEL, listen)
             told = 0
             while True:
-                self._hear(await store_changes.last(conn))
+                async with asyncio.timeout(PATIENCE_S):
+                    self._hear(await store_changes.last(conn))
                 if self._committed.is_set():
                     self._committed.clear()
                     if self._seq > told:

@@ -5,7 +5,7 @@ last state of each lead once; who was away for too long is told to read the page
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
@@ -15,7 +15,7 @@ import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
-from backbone import ids, times
+from backbone import database, ids, times
 from backbone.database import Connection, Database
 from backbone.problem import Problem
 from console import domain, journey, signing_in, store_changes, store_lead, store_pages
@@ -29,6 +29,7 @@ LONGEST_WAIT_S: Final = 0.5
 MOST_LEADS: Final = 50
 """More leads at once than these, and the page is read again instead."""
 MOST_CHANGES: Final = 1000
+READ_AT_ONCE: Final = 4
 
 RenderRow = Callable[[InboxRow, Person], str]
 RenderEntry = Callable[[Entry, Person], str]
@@ -51,6 +52,9 @@ class Stream:
     person: Person
     seq: int
     """Everything up to here was sent."""
+    gate: asyncio.Semaphore
+    """How many streams read at once: pages need connections too."""
+    begun: bool = False
     dirty: bool = True
     """The sidebar's numbers may be others."""
     resting: Availability | None = None
@@ -58,7 +62,10 @@ class Stream:
     async def changes(self) -> list[str]:
         """Return what is new, as messages in the order of their positions."""
         upto = self.bell.seq
-        async with self.db.reading() as conn:
+        if self.begun and upto <= self.seq:
+            return []
+        self.begun = True
+        async with self.gate, self.db.reading() as conn:
             if await store_changes.is_too_old(conn, self.seq):
                 self.seq = await store_changes.last(conn)
                 return [message("resync", {}, self.seq)]
@@ -83,7 +90,7 @@ class Stream:
 
     async def tick(self) -> list[str]:
         """Return what is told regularly, and what only time has changed."""
-        async with self.db.reading() as conn:
+        async with self.gate, self.db.reading() as conn:
             made = [message("time", {"now": times.text(await times.now(conn))}, self.seq)]
             if self.person.rep_id is not None:
                 load = await store_pages.load(conn, self.person.rep_id)
@@ -95,7 +102,7 @@ class Stream:
     async def counts(self) -> str:
         """Return the numbers beside the sidebar's entries."""
         self.dirty = False
-        async with self.db.reading() as conn:
+        async with self.gate, self.db.reading() as conn:
             return message("counts", await store_pages.counts(conn, self.person))
 
 
@@ -112,7 +119,9 @@ class InboxStream(Stream):
         last: dict[UUID, Any] = {row["lead_id"]: row for row in rows if row["kind"] in ("lead", "gone")}
         clocks = {(row["lead_id"], row["data"]["clock"]): row for row in rows if row["kind"] == "clock"}
         found = {row.lead_id: row for row in await store_pages.rows(conn, self.person.rep_id, last)} if last else {}
-        made = [(row["seq"], self._lead(row, found.get(lead_id))) for lead_id, row in last.items()]
+        gone = any(row["kind"] == "gone" for row in last.values())
+        names = await store_lead.rep_names(conn) if gone else {}
+        made = [(row["seq"], self._lead(row, found.get(lead_id), names)) for lead_id, row in last.items()]
         made += [(row["seq"], _clock(row)) for row in clocks.values()]
         made += [(row["seq"], _notice(row, found.get(row["lead_id"]))) for row in rows if row["kind"] == "notice"]
         loads = [row["seq"] for row in rows if row["kind"] == "load"]
@@ -120,12 +129,13 @@ class InboxStream(Stream):
             made.append((loads[-1], message("load", load_data(await store_pages.load(conn, self.person.rep_id)))))
         return [(seq, f"id: {seq}\n{text}") for seq, text in made]
 
-    def _lead(self, change: Any, row: InboxRow | None) -> str:
+    def _lead(self, change: Any, row: InboxRow | None, names: Mapping[str, str]) -> str:
         if row is not None and domain.matches(row, self.filters):
             return message("lead.put", self.render_row(row, self.person))
         data = change["data"] if change["kind"] == "gone" and row is None else {}
-        reason = "filtered" if row is not None else data.get("reason", "closed")
-        return message("lead.gone", {"lead_id": str(change["lead_id"]), "reason": reason, "rep_id": data.get("rep_id")})
+        rep_id = data.get("rep_id")
+        said = {"lead_id": str(change["lead_id"]), "rep_id": rep_id, "rep_name": names.get(rep_id or "", rep_id)}
+        return message("lead.gone", {**said, "reason": "filtered" if row is not None else data.get("reason", "closed")})
 
 
 @dataclass(slots=True)
@@ -193,9 +203,22 @@ def load_data(load: Load) -> dict[str, Any]:
 async def _run(
     stream: Stream, doors: signing_in.Doors, request: Request, stopping: asyncio.Event
 ) -> AsyncIterator[str]:
-    """Send until the reader leaves, signs out, or the process stops."""
-    clock = asyncio.get_running_loop().time
+    """Send until the reader leaves, signs out, or the process stops. Whoever loses us comes back with their place."""
     yield message("hello", {"now": times.text(datetime.now(UTC)), "session": str(ids.new())}, stream.seq)
+    try:
+        async for text in _told(stream, doors, request, stopping):
+            yield text
+    except Problem:
+        return
+    except Exception as error:
+        if not database.is_transient(error):
+            raise
+
+
+async def _told(
+    stream: Stream, doors: signing_in.Doors, request: Request, stopping: asyncio.Event
+) -> AsyncIterator[str]:
+    clock = asyncio.get_running_loop().time
     ticks_at, counted_at = clock() + TICK_S, float("-inf")
     while not stopping.is_set():
         for text in await stream.changes():
@@ -205,10 +228,7 @@ async def _run(
             yield await stream.counts()
         if clock() >= ticks_at:
             ticks_at = clock() + TICK_S
-            try:
-                stream.person = await doors.person(request)
-            except Problem:
-                return
+            stream.person = await doors.person(request)
             for text in await stream.tick():
                 yield text
         await stream.bell.wait(stream.seq, LONGEST_WAIT_S)
@@ -225,6 +245,7 @@ def router(
     """Return the route of the stream."""
     api = APIRouter(tags=["live"])
     reader = Annotated[Person, Depends(doors.allow())]
+    gate = asyncio.Semaphore(READ_AT_ONCE)
 
     @api.get("/live")
     async def live(
@@ -249,10 +270,10 @@ def router(
         seq = _position(request.headers.get("last-event-id") or after, newest)
         stream: Stream
         if page == "lead" and lead is not None:
-            stream = LeadStream(db, bell, person, seq, lead_id=lead, render_entry=render_entry)
+            stream = LeadStream(db, bell, person, seq, gate, lead_id=lead, render_entry=render_entry)
         else:
             filters = Filters(show=due or "due", grade=grade, source=source, clock=clock, q=q)
-            stream = InboxStream(db, bell, person, seq, filters=filters, render_row=render_row)
+            stream = InboxStream(db, bell, person, seq, gate, filters=filters, render_row=render_row)
         return StreamingResponse(
             _run(stream, doors, request, stopping),
             media_type="text/event-stream",

@@ -248,8 +248,10 @@ def _clock(batch: Batch, event: Incoming, message: Any) -> None:
     _stamped(batch, event, batch.lead(event))
     clock = message.clock
     key = (event.original_subject, clock.clock, clock.cycle)
+    missed = clock.state == "breached" and not clock.HasField("met_at")
+    waits = missed or clock.state == "running"
     value = clock.SerializeToString()
-    batch.facts.clocks[key] = (*key, clock.state, times.at(clock.due_at), value)
+    batch.facts.clocks[key] = (*key, waits, missed, clock.state == "cancelled", value)
     batch.clocks.append((event.subject, clock))
     if event.type == "SlaBreached":
         batch.notices.append((event.subject, "breach", clock.kind))

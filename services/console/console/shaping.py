@@ -1,18 +1,15 @@
 """Rows of the database as the values that pages get: pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
-from importlib import resources
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from google.protobuf.json_format import MessageToDict
 
 from backbone import calendars, times
-from console import domain
+from console import domain, zones
 from console.views import (
     Attribution,
     Availability,
@@ -235,7 +232,7 @@ def identity(
         employees=fields.employees if fields.HasField("employees") else None,
         revenue=fields.revenue if fields.HasField("revenue") else None,
         country=fields.country,
-        their_zone=zone_of(fields.country),
+        their_zone=zones.zone_of(fields.country),
         attributes={**told, **((opened or {}).get("attributes") or {})},
         sources=tuple(
             Source(
@@ -315,27 +312,3 @@ def _decimal(text: str) -> Decimal | None:
         return Decimal(text) if text else None
     except InvalidOperation:
         return None
-
-
-@lru_cache(maxsize=1)
-def _zones() -> Mapping[str, list[str]]:
-    table: dict[str, list[str]] = {}
-    for line in resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text("utf-8").splitlines():
-        if line and not line.startswith("#"):
-            country, _, zone, *_ = line.split("\t")
-            table.setdefault(country, []).append(zone)
-    return table
-
-
-@lru_cache(maxsize=512)
-def zone_of(country: str) -> str | None:
-    """Return a country's zone where the whole of it goes by the same clock, all year; None elsewhere."""
-    zones = _zones().get(country, [])
-    if not zones:
-        return None
-    now = datetime.now(ZoneInfo("UTC"))
-    clocks = {
-        tuple((now + timedelta(days=days)).astimezone(ZoneInfo(zone)).utcoffset() for days in (0, 90, 180, 270))
-        for zone in zones
-    }
-    return zones[0] if len(clocks) == 1 else None

@@ -145,7 +145,7 @@ def _is_hot(hot_at: datetime | None, now: datetime) -> bool:
 
 
 def _neighbours(listed: Sequence[InboxRow], lead_id: UUID) -> tuple[UUID | None, UUID | None, int, int]:
-    ids = [row.lead_id for row in listed if domain.is_due(row) or row.lead_id == lead_id]
+    ids = [row.lead_id for row in listed]
     if lead_id not in ids:
         return None, None, 0, 0
     place = ids.index(lead_id)
@@ -169,13 +169,13 @@ def _assignment(held: Any) -> Assignment:
 
 async def _clocks(conn: Connection, lead_id: UUID, now: datetime) -> tuple[Any, ...]:
     """Return the clocks of the newest cycle and of the arrival; of earlier cycles those that were not cancelled."""
-    records = await conn.fetch("SELECT value, cycle, state FROM clock WHERE lead_id = $1", lead_id)
+    records = await conn.fetch("SELECT value, cycle, cancelled FROM clock WHERE lead_id = $1", lead_id)
     newest = max((one["cycle"] for one in records), default=0)
     resting: dict[str, Availability] = {}
     made = [
         shaping.clock(one["value"], now, resting)
         for one in records
-        if one["cycle"] in (0, newest) or one["state"] != "cancelled"
+        if one["cycle"] in (0, newest) or not one["cancelled"]
     ]
     return tuple(sorted(made, key=lambda one: (-one.cycle if one.cycle else -newest, one.due_at)))
 

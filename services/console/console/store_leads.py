@@ -141,7 +141,15 @@ _SAVE_JUDGED: Final = _part(_JUDGED)
 _SAVE_ASSIGNED: Final = _upsert("assignment", _ASSIGNED_COLUMNS, ["lead_id", "cycle"])
 _SAVE_CLOCKS: Final = _upsert(
     "clock",
-    {"lead_id": "uuid", "clock": "text", "cycle": "int", "state": "text", "due_at": "timestamptz", "value": "bytea"},
+    {
+        "lead_id": "uuid",
+        "clock": "text",
+        "cycle": "int",
+        "waits": "boolean",
+        "missed": "boolean",
+        "cancelled": "boolean",
+        "value": "bytea",
+    },
     ["lead_id", "cycle", "clock"],
 )
 _SAVE_CONSENTS: Final = _upsert(

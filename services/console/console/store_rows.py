@@ -28,6 +28,16 @@ LEFT JOIN LATERAL (
 ) AS t ON true
 WHERE a.rep_id = $1 AND a.released_at IS NULL AND ($2::uuid[] IS NULL OR a.lead_id = ANY($2))
 """
+_DUE: Final = """
+SELECT a.lead_id, bool_or(c.missed) AS missed
+FROM assignment a
+JOIN subject s ON s.subject_id = a.lead_id AND s.merged_into IS NULL AND s.erased_at IS NULL
+JOIN lead l ON l.lead_id = a.lead_id AND l.live
+JOIN clock c ON c.lead_id = a.lead_id AND c.cycle IN (0, a.cycle) AND c.waits
+WHERE a.rep_id = $1 AND a.released_at IS NULL
+GROUP BY a.lead_id
+"""
+"""Leads with a clock that waits for somebody; whether one of them was missed."""
 
 
 async def rows(conn: Connection, rep_id: str, lead_ids: Iterable[UUID] | None = None) -> list[InboxRow]:
@@ -68,6 +78,10 @@ async def counts(conn: Connection, person: Person) -> dict[str, int]:
     """Return the numbers beside the sidebar's entries: what is due, and `inbox_missed` of them missed."""
     if person.rep_id is None:
         return {}
-    everything = await rows(conn, person.rep_id)
-    missed = sum(row.group == "missed" for row in everything)
-    return {"inbox": sum(domain.is_due(row) for row in everything), "inbox_missed": missed}
+    waiting = await conn.fetch(_DUE, person.rep_id)
+    return {"inbox": len(waiting), "inbox_missed": sum(one["missed"] for one in waiting)}
+
+
+async def due(conn: Connection, rep_id: str) -> list[InboxRow]:
+    """Return the rows of which a clock waits for somebody, in the order in which they are shown."""
+    return await rows(conn, rep_id, [one["lead_id"] for one in await conn.fetch(_DUE, rep_id)])

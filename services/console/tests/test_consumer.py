@@ -162,9 +162,11 @@ async def test_an_assignment_may_come_before_its_lead_and_its_clocks_before_both
         await actor.publish("intake", [captured(lead, at, company="Fintrove Ltd"), captured(history, at, live=False)])
         await tab.until("lead.put", "Fintrove Ltd")
     await actor.publish("routing", [routed(history, at, live=False)])
+    await actor.publish("qualification", [scored(lead, at)])
     await actor.publish("sla", [clock(lead, at, "breached", version=2)])
     await actor.settled()
     page = await inbox(actor)
+    assert page.rows[0].company == "Fintrove Ltd"
     assert [(group.key, [one.lead_id for one in group.rows]) for group in page.groups] == [
         ("missed", [lead]),
         ("open", [history]),
@@ -200,7 +202,7 @@ async def test_a_reader_who_comes_back_gets_each_change_once_and_only_their_own(
     async with stream(dana, "/live?page=inbox", position) as tab:
         gone = json.loads(await tab.until("lead.gone"))
         await tab.until("counts")
-    assert (gone["lead_id"], gone["reason"], gone["rep_id"]) == (str(leads[0]), "declined", "cem")
+    assert gone == {"lead_id": str(leads[0]), "reason": "declined", "rep_id": "cem", "rep_name": "Cem"}
     puts = tab.of("lead.put")
     assert len(puts) == 4
     assert all(sum(str(lead) in put for put in puts) == 1 for lead in leads[1:])

@@ -62,8 +62,9 @@ CREATE TABLE clock (
     lead_id uuid NOT NULL,
     clock text NOT NULL,
     cycle int NOT NULL,
-    state text NOT NULL,
-    due_at timestamptz NOT NULL,
+    waits boolean NOT NULL,
+    missed boolean NOT NULL,
+    cancelled boolean NOT NULL,
     value bytea NOT NULL,
     PRIMARY KEY (lead_id, cycle, clock)
 ) WITH (fillfactor = 70);
