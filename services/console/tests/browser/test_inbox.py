@@ -2,6 +2,7 @@
 
 import json
 from typing import Any, Final
+from uuid import UUID
 
 from playwright.async_api import Page, expect
 
@@ -53,14 +54,17 @@ async def test_a_lead_is_in_the_open_inbox_within_a_second_and_a_call_logged_by_
     assert 0 < await weight(page) < MOST_BYTES
     await expect(page.get_by_role("heading", name="Your first lead will appear here by itself")).to_be_visible()
 
+    first_id = await house.post_lead("Henrik Lindqvist")
+    await page.locator(f"#lead-{first_id}").wait_for()
     lead_id = await house.post_lead()
     row = page.locator(f"#lead-{lead_id}")
     await row.wait_for(timeout=A_SECOND_MS)
     await expect(row).to_contain_text("Amara Nwosu")
-    await expect(page.locator("#count-inbox")).to_have_text("1")
+    await expect(page.locator("#count-inbox")).to_have_text("2")
 
-    # Accepting stops no clock, a touch does: j, a, l, Enter, Enter.
-    await page.keyboard.press("j")
+    # Accepting stops no clock, a touch does. `n` goes to the newest; then a, l, Enter, Enter.
+    await page.keyboard.press("n")
+    await expect(page.locator("#panel h2.name")).to_have_text("Amara Nwosu")
     await expect(page.locator("#panel").get_by_role("button", name="Accept")).to_be_visible()
     await page.keyboard.press("a")
     await expect(page.locator("#panel").get_by_role("button", name="Accept")).to_have_count(0)
@@ -89,7 +93,6 @@ async def test_both_themes_of_inbox_and_lead_are_clean_for_axe_on_a_desk_and_in_
         await house.is_live(page)
         assert await faults(page) == []
         await page.goto(f"/leads/{lead_id}")
-        await expect(page.get_by_role("heading", name="Journey")).to_be_attached()
         await expect(page.locator("#journey-list")).to_contain_text("Routed to you")
         assert await faults(page) == []
         wide = await page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
@@ -121,3 +124,51 @@ async def test_a_clock_runs_out_and_is_missed_by_the_servers_time_though_the_com
     await expect(clock.locator(".text")).to_have_text("+1s")
     await expect(page.locator("section[data-group=missed] h2")).to_contain_text("30-minute window ends")
     assert await page.evaluate("document.querySelector('#shout').textContent") != ""
+
+
+async def test_what_is_typed_stays_while_the_lead_changes(house: House) -> None:
+    lead_id = await house.post_lead("Sofie Janssens")
+    page = await house.page(viewport={"width": 1440, "height": 900})
+    await house.sign_in(page)
+    await page.locator(f"#lead-{lead_id}").wait_for()
+    await page.goto(f"/leads/{lead_id}")
+    await house.is_live(page)
+    note = page.get_by_label("Note, optional")
+    await note.fill("asked for a call on")
+    body = {"lead_id": lead_id, "kind": "webinar_attended"}
+    assert (await house.services["intake"].http.post("/v1/engagements", json=body)).status_code == 202
+    # The line comes by the stream, then the page reads itself again.
+    await expect(page.locator("#journey-list")).to_contain_text("Webinar attended")
+    await expect(page.locator('[data-journey="all"]')).to_contain_text("events")
+    await page.keyboard.type(" Friday")
+    await expect(note).to_have_value("asked for a call on Friday")
+    await expect(note).to_be_focused()
+
+
+async def test_a_refusal_is_said_in_place_and_the_row_is_as_it_was(house: House) -> None:
+    lead_id = await house.post_lead("Yuki Sato")
+    page = await house.page(viewport={"width": 1440, "height": 900})
+    # This tab hears nothing, so that it shows what is no longer so.
+    await page.route("**/live?*", lambda route: route.abort())
+    await house.sign_in(page)
+
+    async def listed() -> None:
+        await page.reload()
+        assert await page.locator(f"#lead-{lead_id}").count() == 1
+
+    await eventually(listed)
+    routing = house.services["routing"].http
+    closed = await routing.post(f"/v1/assignments/{lead_id}/close", json={"outcome": "unreachable"})
+    assert closed.status_code == 200, closed.text
+
+    async def known() -> None:
+        async with house.services["console"].database.reading() as conn:
+            query = "SELECT released_at IS NOT NULL FROM assignment WHERE lead_id = $1"
+            assert await conn.fetchval(query, UUID(lead_id))
+
+    await eventually(known)
+    row = page.locator(f"#lead-{lead_id}")
+    await row.locator(".row").click()
+    await page.keyboard.press("a")
+    await expect(row.get_by_role("alert")).to_contain_text("Not accepted. Nobody has this lead now.")
+    assert await row.get_attribute("data-busy") is None
