@@ -227,6 +227,25 @@ async def test_a_reader_who_comes_back_gets_each_change_once_and_only_their_own(
         assert not await store_changes.is_too_old(conn, await store_changes.last(conn))
 
 
+async def test_any_replica_tells_anybody_and_one_that_stops_ends_its_streams(console: StartConsole) -> None:
+    first = await console()
+    second = await console(database_url=first.settings.database_url)
+    lead, at = ids.new(), await now(first)
+    here, there = (actor.as_role("rep", rep="dana") for actor in (first, second))
+    path = "/live?page=inbox&due=all"
+    async with stream(here, path) as ending, stream(there, path) as staying:
+        await ending.until("hello")
+        await staying.until("hello")
+        await first.publish("routing", [routed(lead, at)])
+        await ending.until("lead.put", str(lead))
+        await staying.until("lead.put", str(lead))
+        await first.stop()
+        async with asyncio.timeout(PATIENCE_S):
+            assert [line async for line in ending.lines if line.startswith("event: resync")] == []
+        await second.publish("routing", [released(lead, at, "dana", 1, "returned")])
+        assert json.loads(await staying.until("lead.gone"))["reason"] == "returned"
+
+
 async def test_the_name_follows_and_an_erasure_takes_it_away(start: Stage, console: StartConsole) -> None:
     intake = await start("intake")
     actor, at = await console(intake_url=intake.address), await now(intake)
