@@ -95,7 +95,7 @@
       form.querySelector("textarea")?.blur();
     }
     if (verb === "accept") {
-      document.querySelectorAll(`form[data-act="accept"][data-lead="${form.dataset.lead}"] button`).forEach((one) => { one.hidden = true; });
+      document.querySelectorAll(`form[data-act="accept"][data-lead="${form.dataset.lead}"] button`).forEach((one) => { one.setAttribute("aria-disabled", "true"); });
       tell("Accepted. The clock runs on until a touch is logged");
     }
     if (verb === "decline" || verb === "return" || verb === "close") {
@@ -138,6 +138,11 @@
     const form = event.target;
     if (!form.dataset.act) return;
     event.preventDefault();
+    // The bar at the bottom of a phone names nobody: it acts on the row that is selected, once it is that row's.
+    if (form.closest("#deed") && handoff.chosen() && handoff.chosen().dataset.lead !== form.dataset.lead) {
+      const now = () => document.querySelector(`#deed form[data-act="${form.dataset.act}"][data-lead="${handoff.chosen()?.dataset.lead}"]`);
+      return void handoff.loading()?.then(() => now()?.requestSubmit());
+    }
     if (form.querySelector("button")?.getAttribute("aria-disabled") !== "true") act(form);
   });
 

@@ -7,6 +7,7 @@
   let going = 0;
 
   function press(key) {
+    if (!handoff.panelIsOf(handoff.chosen())) { handoff.tell("This lead is not in your inbox any more. Nothing was done"); handoff.resync(); return true; }
     const shown = [...document.querySelectorAll(`[data-key="${key}"]`)].filter((one) => !one.hidden && one.getAttribute("aria-disabled") !== "true");
     shown[0]?.click();
     return shown.length > 0;
@@ -61,6 +62,20 @@
     Enter: () => { const row = handoff.chosen?.()?.querySelector(".row"); if (row) location.assign(row.dataset.open); },
   };
 
+  const MOVES = new Set(["j", "k", "n", "ArrowDown", "ArrowUp", "Escape"]);
+  let kept = [];
+
+  // Keys that came too early are pressed again, in their order, where the focus is by then.
+  function wait(loading, key) {
+    kept.push(key);
+    if (kept.length > 1) return;
+    loading.then(() => {
+      const keys = kept;
+      kept = [];
+      for (const one of keys) document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: one, bubbles: true, cancelable: true }));
+    });
+  }
+
   document.addEventListener("keydown", (event) => {
     const { key, target } = event;
     if ((event.metaKey || event.ctrlKey) && key.toLowerCase() === "k") {
@@ -74,6 +89,8 @@
     if (typing(target) || (key === "Enter" && target.closest("a, button, summary") && !target.matches(".row"))) return;
     if (key.startsWith("Arrow") && !target.closest("#list") && target !== document.body) return;
     if (!on && key.length === 1) return;
+    const loading = handoff.loading?.();
+    if (loading && !MOVES.has(key)) { event.preventDefault(); return wait(loading, key); }
     const act = going > Date.now() ? () => go(key.toLowerCase()) : key === "g" ? () => { going = Date.now() + SECOND; } : PLAIN[key];
     if (key !== "g") going = 0;
     if (act ? act() !== false : key.length === 1 && keyed(key.toLowerCase())) event.preventDefault();

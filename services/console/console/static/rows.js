@@ -39,16 +39,21 @@
   }
 
   // --- selection -----------------------------------------------------------------------------------------------
-  let asking = null;
+  let asking = null, loading = null;
 
+  // The panel of what is selected. Until it is there, keys wait: they act on what is read, never on what was read.
   function panel(delay) {
     clearTimeout(asking?.timer);
     asking?.abort.abort();
-    const li = chosen(), abort = new AbortController();
-    const address = new URL(location);
+    const li = chosen(), abort = new AbortController(), address = new URL(location);
     if (li) address.searchParams.set("lead", li.dataset.lead); else address.searchParams.delete("lead");
-    asking = { abort, timer: setTimeout(() => fetchPart(address, "panel", abort.signal).catch(() => {}), delay) };
+    const mine = asking = { abort };
+    const done = () => { if (asking === mine) { const told = loading; loading = null; told?.done(); } };
+    if (!loading) { let told; loading = { promise: new Promise((tell) => { told = tell; }), done: () => told() }; }
+    mine.timer = setTimeout(() => fetchPart(address, "panel", abort.signal).catch(() => {}).then(done), delay);
   }
+
+  const panelIsOf = (li) => !byId("panel") || byId("panel").dataset.lead === (li ? li.dataset.lead : "");
 
   function select(li, { focus = false } = {}) {
     if (!li) return;
@@ -228,7 +233,7 @@
     }, 60);
   }
 
-  Object.assign(handoff, { parse, later, putRow, leave, resync, filters, fetchLead, select, chosen, rows, step, newest });
+  Object.assign(handoff, { parse, later, putRow, leave, resync, filters, panelIsOf, loading: () => loading?.promise, fetchLead, select, chosen, rows, step, newest });
   document.addEventListener("DOMContentLoaded", () => {
     if (list()) rove();
     byId("pill")?.addEventListener("click", newest);
