@@ -158,14 +158,15 @@ def group_note(group: str, rows: Sequence[InboxRow]) -> tuple[str, datetime | No
         return ("next window ends" if later else ""), min(later, default=None)
     if group in ("first", "thirty"):
         windows = {one.clock.within_seconds for one in rows if one.clock is not None}
-        return (f"within {_window(windows.pop())} of assignment" if len(windows) == 1 else ""), None
+        return (f"within {window(windows.pop())} of assignment" if len(windows) == 1 else ""), None
     if group == "touches":
         needs = {one.clock.label for one in rows if one.clock is not None}
         return (needs.pop() if len(needs) == 1 else ""), None
     return ("no-shows, status, handoffs" if group == "other" else ""), None
 
 
-def _window(seconds: float) -> str:
+def window(seconds: float) -> str:
+    """Return a window in words: `5 minutes`, `1 day`."""
     for size, word in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= size and seconds % size == 0:
             count = int(seconds // size)

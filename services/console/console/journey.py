@@ -83,7 +83,7 @@ def expected(clocks: Iterable[Clock]) -> list[Entry]:
             at=one.due_at,
             kind="due",
             title=f"{one.label} due",
-            note=f"window of {domain.duration(one.within_seconds)}",
+            note=f"within {domain.window(one.within_seconds)}",
             milestone=True,
             expected=True,
         )
@@ -190,6 +190,11 @@ def _label(message: Any) -> str:
     return domain.label(message.clock.kind, dict(message.clock.touches_needed))
 
 
+def _window(message: Any) -> str:
+    window = times.at(message.clock.due_at) - times.at(message.clock.started_at)
+    return f"within {domain.window(window.total_seconds())}"
+
+
 def _met(message: Any, _: Reader) -> Said:
     clock = message.clock
     if not clock.HasField("met_at"):
@@ -197,16 +202,15 @@ def _met(message: Any, _: Reader) -> Said:
     met_at, due_at = times.at(clock.met_at), times.at(clock.due_at)
     if clock.state == "breached":
         late = domain.duration((met_at - due_at).total_seconds())
-        return "clock_met", f"{_label(message)}, late", f"late {late}", True
+        return "clock_met", f"{_label(message)}, late", _words(f"late {late}", _window(message)), True
     took = domain.duration(max(0.0, (met_at - times.at(clock.started_at)).total_seconds()))
-    return "clock_met", f"{_label(message)} met", f"in {took}", True
+    return "clock_met", f"{_label(message)} met", _words(f"in {took}", _window(message)), True
 
 
 def _alerted(kind: str, word: str) -> Callable[[Any, Reader], Said]:
     def say(message: Any, reader: Reader) -> Said:
-        window = times.at(message.clock.due_at) - times.at(message.clock.started_at)
-        note = f"window of {domain.duration(window.total_seconds())}"
-        return kind, f"{_label(message)}: {word}", _words(note, reader.name(message.clock.rep_id)), True
+        whose = reader.name(message.clock.rep_id) if message.clock.rep_id else ""
+        return kind, f"{_label(message)}: {word}", _words(_window(message), whose), True
 
     return say
 

@@ -1,7 +1,7 @@
 """Rows of the database as the values that pages get: pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from uuid import UUID
@@ -28,6 +28,7 @@ from console.views import (
 )
 from handoff.events.v1 import common_pb2, forecast_pb2, sla_pb2
 
+_A_WEEK: Final = timedelta(days=7)
 _CALLS: Final = frozenset({"call", "calls", "phone", "telephone"})
 
 
@@ -45,7 +46,8 @@ def availability(rep: common_pb2.Rep, now: datetime) -> Availability:
         return Availability(available=True)
     until = calendars.open_until(hours, now)
     if until is not None:
-        return Availability(available=True, until=until)
+        # Who never closes has no end of the day.
+        return Availability(available=True, until=until if until - now < _A_WEEK else None)
     return Availability(available=False, reason="off_hours", until=calendars.next_opening(hours, now))
 
 

@@ -1,6 +1,7 @@
 """One lead as a page shows it: with everybody who was merged into it, and everything that was said of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -189,7 +190,18 @@ async def _decisions(conn: Connection, members: Sequence[UUID], names: Mapping[s
     said = [(one["at"], journey.message_of(one["kind"], one["value"])) for one in records]
     reps = {considered.rep_id for _, message in said for considered in message.considered}
     loads = await _loads(conn, reps)
-    return [shaping.decision(at, message, names, loads) for at, message in said]
+    made = [shaping.decision(at, message, names, loads) for at, message in said]
+    return [replace(one, waited_seconds=_waited(one, made[place + 1 :])) for place, one in enumerate(made)]
+
+
+def _waited(one: Decision, earlier: Sequence[Decision]) -> float | None:
+    """Return how long the lead had waited when it was given to somebody, None when it did not."""
+    since = None
+    for other in earlier:
+        if one.rep_id is None or other.outcome != "waiting":
+            break
+        since = other.at
+    return (one.at - since).total_seconds() if since is not None else None
 
 
 async def _loads(conn: Connection, rep_ids: set[str]) -> dict[str, tuple[int, int]]:

@@ -212,8 +212,8 @@ async def test_a_reader_who_comes_back_gets_each_change_once_and_only_their_own(
     async with stream(dana, "/live?page=inbox", str(max(places))) as again:
         await again.until("counts")
     assert again.of("lead.put") == []
-    assert (await dana.get(f"/live?page=lead&lead={leads[0]}")).status_code == 403
     assert (await dana.get(f"/leads/{leads[0]}")).status_code == 403
+    assert (await dana.get(f"/live?page=lead&lead={leads[0]}")).status_code == 403
     assert (await cem.get(f"/leads/{leads[0]}")).status_code == 200
     async with actor.database.transaction() as conn:
         await conn.execute("UPDATE change SET at = at - interval '6 minutes'")
