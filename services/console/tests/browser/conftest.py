@@ -1,5 +1,6 @@
 """A browser before a whole house: every service in the test's process, one rep signed in, real servers behind."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
@@ -15,6 +16,7 @@ from backbone.testing.servers import Servers
 from backbone.testing.stage import Actor, Signer, Stage
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
+CLOSE_S: Final = 20.0
 PASSWORD: Final = "a long enough password"
 MODULES: Final = Path(__file__).parents[2] / "node_modules"
 DEFINITION: Final = """
@@ -44,10 +46,11 @@ async def browser() -> AsyncIterator[Browser]:
     path = find_chromium()
     if path is None:
         pytest.skip("no Chromium here: install Debian's package chromium, or name one in HANDOFF_CHROMIUM")
-    async with async_playwright() as playwright:
-        opened = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        await opened.close()
+    playwright = await async_playwright().start()
+    opened = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    yield opened
+    await asyncio.wait_for(opened.close(), CLOSE_S)
+    await asyncio.wait_for(playwright.stop(), CLOSE_S)
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class House:
     async def close_pages(self) -> None:
         """Close what was opened."""
         while self.contexts:
-            await self.contexts.pop().close()
+            await asyncio.wait_for(self.contexts.pop().close(), CLOSE_S)
 
     async def sign_in(self, page: Page, path: str = "/inbox") -> None:
         """Sign the rep in at the form, on the way to a page."""
@@ -124,7 +127,7 @@ async def house(
     await _furnish(made)
     yield made
     await made.close_pages()
-    await start.close()
+    await asyncio.wait_for(start.close(), 2 * CLOSE_S)
 
 
 async def _furnish(house: House) -> None:

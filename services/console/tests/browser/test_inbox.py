@@ -17,7 +17,8 @@ SHIFTS: Final = """
 window.shifts = [];
 new PerformanceObserver((list) => {
   for (const one of list.getEntries()) {
-    if (!one.hadRecentInput) window.shifts.push(one.sources.map(({ node }) => (node?.outerHTML ?? node?.parentElement?.outerHTML)?.slice(0, 160)));
+    const what = one.sources.map(({ node }) => (node?.outerHTML ?? node?.parentElement?.outerHTML)?.slice(0, 160));
+    if (!one.hadRecentInput) window.shifts.push(what);
   }
 }).observe({ type: "layout-shift", buffered: true });
 """
