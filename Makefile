@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 UV := $(VENV)/bootstrap/bin/uv
 MEMBERS := proto backbone deploy/local cli $(wildcard services/*)
 STAMP := $(VENV)/installed
+CONSOLE := services/console
+ASSETS := $(CONSOLE)/console/static/vendor/icons.json
 PROTOS := $(wildcard proto/handoff/events/v1/*.proto)
 PROTOC = cd proto && ../$(BIN)/python -m grpc_tools.protoc -I . --plugin=protoc-gen-mypy=../$(BIN)/protoc-gen-mypy
 
@@ -15,7 +17,7 @@ PROTOC = cd proto && ../$(BIN)/python -m grpc_tools.protoc -I . --plugin=protoc-
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
 
-install: $(STAMP) ## Install everything that the other commands need, into .venv
+install: $(STAMP) $(ASSETS) ## Install everything that the other commands need, into .venv
 
 $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Handoff needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 install"; exit 1; }
@@ -23,6 +25,10 @@ $(STAMP): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS))
 	@test -x $(UV) || { echo "Installing uv"; $(PYTHON) -m venv $(VENV)/bootstrap && $(VENV)/bootstrap/bin/python -m pip --quiet --disable-pip-version-check install uv; }
 	@$(PYTHON) deploy/install.py $(UV) $(BIN)/python requirements.lock $(MEMBERS)
 	@touch $(STAMP)
+
+$(ASSETS): $(CONSOLE)/package-lock.json $(CONSOLE)/build_assets.py | $(STAMP)
+	@echo "Fetching the console's front-end files"
+	@$(BIN)/python $(CONSOLE)/build_assets.py --for-tests
 
 run: install ## Start everything on this machine, with a demo company; Ctrl-C ends it
 	@exec $(BIN)/handoff up --demo
@@ -60,4 +66,4 @@ down: ## End the containers
 	@docker compose down
 
 clean: ## Delete what was installed and generated, but no stack's data
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(CONSOLE)/node_modules $(dir $(ASSETS)) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

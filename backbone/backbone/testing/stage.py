@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import httpx
 import jwt
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
@@ -39,14 +41,22 @@ class Signer:
 
     def jwk(self) -> dict[str, Any]:
         """Return the public half."""
-        x = base64.urlsafe_b64encode(self.key.public_key().public_bytes_raw()).rstrip(b"=").decode()
-        return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "tests", "use": "sig", "alg": security.ALGORITHM}
+        return security.public_jwk(self.key)
+
+    def pem(self, path: Path) -> str:
+        """Write the key where the console reads it, and return that path."""
+        kind = serialization.NoEncryption()
+        path.write_bytes(self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kind))
+        return str(path)
 
     def token(self, role: str, rep: str | None = None, sub: str | None = None) -> str:
         """Return a bearer token."""
         claims = {"sub": sub or f"test:{role}", "role": role, "iss": security.ISSUER, "exp": int(time.time()) + 3600}
         return jwt.encode(
-            {**claims, **({"rep": rep} if rep else {})}, self.key, security.ALGORITHM, headers={"kid": "tests"}
+            {**claims, **({"rep": rep} if rep else {})},
+            self.key,
+            security.ALGORITHM,
+            headers={"kid": security.key_id(self.key)},
         )
 
 

@@ -1,26 +1,61 @@
-"""What the console learns from others: personal data that is to be deleted."""
+"""What the console learns, from all topics: leads as pages show them, and for whom that is a change.
+
+Everything is kept under the lead that it was said of; who was merged into whom is looked up when it is read, so that an
+unmerge leaves both sides whole. Topics have no common order: an assignment may come before the lead that it is of.
+"""
 
 from collections.abc import Sequence
 
+from backbone import outbox
 from backbone.consumer import Incoming
 from backbone.database import Connection
-from backbone.outbox import Event, Outbox
-from handoff.events.v1 import common_pb2, intake_pb2
+from console import changing, events, noting, store_changes, store_leads
+from console.noting import Batch
+from console.store_changes import Change
+from handoff.events.v1 import intake_pb2
+
+TOPICS = ("intake", "qualification", "routing", "sla", "forecast", "notifications")
+KINDS = noting.KINDS
 
 
 class Handler:
     """Applies batches."""
 
-    def __init__(self, outbox: Outbox) -> None:
-        self._outbox = outbox
+    def __init__(self, out: outbox.Outbox) -> None:
+        self._outbox = out
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
-        """Answer erasures; the console holds nothing else of a person yet."""
-        answers = []
+        """Note what the events say, then say whose pages it changes."""
+        leads = noting.leads_of(incoming)
+        batch = Batch(leads=await store_leads.load(conn, leads), assigned=await store_leads.assignments(conn, leads))
+        before = changing.holders(batch.assigned.values())
+        gone = [lead_id for event in incoming for lead_id in noting.erased_by(event)]
+        if gone:
+            await store_leads.erase(conn, gone)
         for event in incoming:
-            if isinstance(event.message, intake_pb2.PersonalDataErased):
-                message = common_pb2.PersonalDataDeleted(
-                    stamp=event.message.stamp, erasure_id=event.message.erasure_id, service="console"
-                )
-                answers.append(Event(subject=event.subject, message=message))
-        await self._outbox.add(conn, answers)
+            noting.note(batch, event)
+        await store_leads.save_assignments(conn, [batch.assigned[key] for key in batch.reassigned])
+        await store_leads.add(conn, batch.facts)
+        hidden = await store_leads.hidden(conn, leads)
+        await _write(conn, batch, changing.changes(batch, before, hidden))
+        await self._outbox.add(
+            conn,
+            [
+                events.deleted(event.message, event.subject)
+                for event in incoming
+                if isinstance(event.message, intake_pb2.PersonalDataErased)
+            ],
+        )
+
+
+async def _write(conn: Connection, batch: Batch, changes: Sequence[Change]) -> None:
+    """Write leads, journeys and changes; positions are taken last, so that they are in the order of commits."""
+    entries = batch.facts.entries
+    leads = batch.leads
+    await store_leads.save(conn, [leads[one] for one in batch.told], [leads[one] for one in batch.judged])
+    count = len(entries) + len(changes)
+    first = await store_changes.take(conn, count) if count else 0
+    if changes:
+        await store_leads.raise_versions(conn, list(batch.touched), first + count - 1)
+    await store_leads.add_entries(conn, entries, first)
+    await store_changes.add(conn, changes, first + len(entries))

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from backbone import ids
 from backbone.outbox import Event
-from handoff.events.v1 import common_pb2, console_pb2
+from handoff.events.v1 import common_pb2, console_pb2, intake_pb2
 
 SETTINGS_SUBJECT: Final = ids.derived("settings", "reporting")
 
@@ -22,3 +23,9 @@ def settings_changed(said: dict[str, Any], at: datetime) -> Event:
     message.stamp.occurred_at.FromDatetime(at)
     message.stamp.recorded_at.FromDatetime(at)
     return Event(subject=SETTINGS_SUBJECT, message=message, occurred_at=at)
+
+
+def deleted(message: intake_pb2.PersonalDataErased, subject: UUID) -> Event:
+    """Return PersonalDataDeleted, the answer to an erasure."""
+    answer = common_pb2.PersonalDataDeleted(stamp=message.stamp, erasure_id=message.erasure_id, service="console")
+    return Event(subject=subject, message=answer)

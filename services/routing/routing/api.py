@@ -23,20 +23,26 @@ Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
 Words = Annotated[str | None, Field(max_length=500)]
 
 
-class Reason(fields.Body):
+class Meant(fields.Body):
+    """Which assignment is meant: an act that names a cycle is refused when the lead has moved on to another."""
+
+    cycle: Annotated[int | None, Field(ge=1, le=2**31 - 1)] = None
+
+
+class Reason(Meant):
     """Why, as a code."""
 
     reason: Words = None
 
 
-class Reassign(fields.Body):
+class Reassign(Meant):
     """To whom, and why."""
 
     rep_id: fields.Id
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Close(fields.Body):
+class Close(Meant):
     """How it ended."""
 
     outcome: Literal["converted", "recycled", "disqualified", "unreachable"] | None = None
@@ -65,6 +71,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         caller: security.Caller,
         lead_id: UUID,
         act: Act,
+        body: Meant | None = None,
         *,
         unassigned: Callable[[Desk, Row], None] | None = None,
     ) -> Response:
@@ -75,6 +82,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             if assignment is not None:
                 if not caller.owns(assignment.rep_id):
                     raise Problem(403, "Not your lead", "A rep acts on own assignments only.")
+                if body is not None and body.cycle not in (None, assignment.cycle):
+                    raise Problem(409, "Moved on", "The lead was assigned anew meanwhile. Read it again, then act.")
                 act(desk, row, assignment)
             elif unassigned is not None and survivor in desk.waiting:
                 unassigned(desk, row)
@@ -109,17 +118,17 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 desk.changed.add(row.lead_id)
                 desk.outgoing.append(events.accepted(row, assignment, desk.now))
 
-        return await change(request, caller, lead_id, act)
+        return await change(request, caller, lead_id, act, body)
 
     @api.post("/v1/assignments/{lead_id}/decline")
     async def decline(request: Request, caller: Rep, lead_id: UUID, body: Reason | None = None) -> Response:
         """Refuse the lead before accepting; it is routed again, not to the same rep."""
-        return await change(request, caller, lead_id, _again("declined", body))
+        return await change(request, caller, lead_id, _again("declined", body), body)
 
     @api.post("/v1/assignments/{lead_id}/return")
     async def give_back(request: Request, caller: Rep, lead_id: UUID, body: Reason | None = None) -> Response:
         """Give the lead back after accepting; it is routed again, not to the same rep."""
-        return await change(request, caller, lead_id, _again("returned", body))
+        return await change(request, caller, lead_id, _again("returned", body), body)
 
     @api.post("/v1/assignments/{lead_id}/close")
     async def close(request: Request, caller: Rep, lead_id: UUID, body: Close | None = None) -> Response:
@@ -136,7 +145,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 without_outcome=said.outcome is None,
             )
 
-        return await change(request, caller, lead_id, act)
+        return await change(request, caller, lead_id, act, body)
 
     @api.post("/v1/assignments/{lead_id}/reassign")
     async def reassign(request: Request, caller: Manager, lead_id: UUID, body: Reassign) -> Response:
@@ -155,7 +164,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 raise Problem(409, "The same rep", "The lead is with this rep already.")
             give(desk, row)
 
-        return await change(request, caller, lead_id, act, unassigned=give)
+        return await change(request, caller, lead_id, act, body, unassigned=give)
 
     @api.patch("/v1/assignments/{lead_id}")
     async def update(request: Request, caller: Rep, lead_id: UUID, body: Update) -> Response:

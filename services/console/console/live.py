@@ -1,0 +1,290 @@
+"""One stream a tab: what changed for its reader, from the database after a wake-up, so that any replica serves anybody.
+
+A position is a place in the order of commits. What stands after it is read anew, so a reader who comes back gets the
+last state of each lead once; who was away for too long is told to read the page again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import StreamingResponse
+
+from backbone import database, ids, times
+from backbone.database import Connection, Database
+from backbone.problem import Problem
+from console import domain, journey, signing_in, store_changes, store_lead, store_pages
+from console.bell import Bell
+from console.journey import Reader
+from console.views import Availability, Entry, Filters, InboxRow, Load, Person, Show
+
+TICK_S: Final = 15.0
+COUNTS_EVERY_S: Final = 1.0
+LONGEST_WAIT_S: Final = 0.5
+MOST_LEADS: Final = 50
+"""More leads at once than these, and the page is read again instead."""
+MOST_CHANGES: Final = 1000
+READ_AT_ONCE: Final = 4
+
+RenderRow = Callable[[InboxRow, Person], str]
+RenderEntry = Callable[[Entry, Person], str]
+
+
+def message(event: str, data: Any, seq: int | None = None) -> str:
+    """Return one server-sent event; data that is no text goes as JSON."""
+    text = data if isinstance(data, str) else msgspec.json.encode(data).decode()
+    lines = "".join(f"data: {line}\n" for line in text.splitlines() or [""])
+    place = f"id: {seq}\n" if seq is not None else ""
+    return f"{place}event: {event}\n{lines}\n"
+
+
+@dataclass(slots=True)
+class Stream:
+    """What one tab is told."""
+
+    db: Database
+    bell: Bell
+    person: Person
+    seq: int
+    """Everything up to here was sent."""
+    gate: asyncio.Semaphore
+    """How many streams read at once: pages need connections too."""
+    begun: bool = False
+    dirty: bool = True
+    """The sidebar's numbers may be others."""
+    resting: Availability | None = None
+
+    async def changes(self) -> list[str]:
+        """Return what is new, as messages in the order of their positions."""
+        upto = self.bell.seq
+        if self.begun and upto <= self.seq:
+            return []
+        self.begun = True
+        async with self.gate, self.db.reading() as conn:
+            if await store_changes.is_too_old(conn, self.seq):
+                self.seq = await store_changes.last(conn)
+                return [message("resync", {}, self.seq)]
+            rows = await self.read(conn)
+            if len(rows) > MOST_CHANGES or len({row["lead_id"] for row in rows}) > MOST_LEADS:
+                self.seq = await store_changes.last(conn)
+                return [message("resync", {}, self.seq)]
+            made = await self.tell(conn, rows) if rows else []
+        self.dirty = self.dirty or bool(rows)
+        self.seq = max(upto, self.seq, *(row["seq"] for row in rows), *(seq for seq, _ in made))
+        return [text for _, text in sorted(made, key=lambda one: one[0])]
+
+    async def read(self, conn: Connection) -> list[Any]:
+        """Return the changes after the position that concern this page."""
+        if self.person.rep_id is None:
+            return []
+        return await store_changes.of_rep(conn, self.person.rep_id, self.seq, MOST_CHANGES + 1)
+
+    async def tell(self, conn: Connection, rows: list[Any]) -> list[tuple[int, str]]:
+        """Return (position, message) of each."""
+        raise NotImplementedError
+
+    async def tick(self) -> list[str]:
+        """Return what is told regularly, and what only time has changed."""
+        async with self.gate, self.db.reading() as conn:
+            made = [message("time", {"now": times.text(await times.now(conn))}, self.seq)]
+            if self.person.rep_id is not None:
+                load = await store_pages.load(conn, self.person.rep_id)
+                if self.resting is not None and load.availability.available != self.resting.available:
+                    made += [message("load", load_data(load)), message("resync", {})]
+                self.resting = load.availability
+        return [": here\n\n", *made]
+
+    async def counts(self) -> str:
+        """Return the numbers beside the sidebar's entries."""
+        self.dirty = False
+        async with self.gate, self.db.reading() as conn:
+            return message("counts", await store_pages.counts(conn, self.person))
+
+
+@dataclass(slots=True)
+class InboxStream(Stream):
+    """The inbox: rows come, change and go."""
+
+    filters: Filters = field(default_factory=Filters)
+    render_row: RenderRow = lambda row, person: ""
+
+    async def tell(self, conn: Connection, rows: list[Any]) -> list[tuple[int, str]]:
+        """Return each lead's last state, every clock's change, notices, and the load."""
+        assert self.person.rep_id is not None
+        last: dict[UUID, Any] = {row["lead_id"]: row for row in rows if row["kind"] in ("lead", "gone")}
+        clocks = {(row["lead_id"], row["data"]["clock"]): row for row in rows if row["kind"] == "clock"}
+        found = {row.lead_id: row for row in await store_pages.rows(conn, self.person.rep_id, last)} if last else {}
+        gone = any(row["kind"] == "gone" for row in last.values())
+        names = await store_lead.rep_names(conn) if gone else {}
+        made = [(row["seq"], self._lead(row, found.get(lead_id), names)) for lead_id, row in last.items()]
+        made += [(row["seq"], _clock(row)) for row in clocks.values()]
+        made += [(row["seq"], _notice(row, found.get(row["lead_id"]))) for row in rows if row["kind"] == "notice"]
+        loads = [row["seq"] for row in rows if row["kind"] == "load"]
+        if loads:
+            made.append((loads[-1], message("load", load_data(await store_pages.load(conn, self.person.rep_id)))))
+        return [(seq, f"id: {seq}\n{text}") for seq, text in made]
+
+    def _lead(self, change: Any, row: InboxRow | None, names: Mapping[str, str]) -> str:
+        if row is not None and domain.matches(row, self.filters):
+            return message("lead.put", self.render_row(row, self.person))
+        data = change["data"] if change["kind"] == "gone" and row is None else {}
+        rep_id = data.get("rep_id")
+        said = {"lead_id": str(change["lead_id"]), "rep_id": rep_id, "rep_name": names.get(rep_id or "", rep_id)}
+        return message("lead.gone", {**said, "reason": "filtered" if row is not None else data.get("reason", "closed")})
+
+
+@dataclass(slots=True)
+class LeadStream(Stream):
+    """A lead's page: its journey grows, its clocks change."""
+
+    lead_id: UUID = field(default_factory=ids.new)
+    render_entry: RenderEntry = lambda entry, person: ""
+
+    async def read(self, conn: Connection) -> list[Any]:
+        """Return the changes of the lead and of who was merged into it."""
+        members = await store_lead.family(conn, self.lead_id)
+        changes = await store_changes.of_leads(conn, members, self.seq, MOST_CHANGES + 1)
+        fresh = await store_lead.newest(conn, members)
+        return [*changes, *([{"seq": fresh, "kind": "entry", "lead_id": self.lead_id}] if fresh > self.seq else [])]
+
+    async def tell(self, conn: Connection, rows: list[Any]) -> list[tuple[int, str]]:
+        """Return the journey's new lines, clocks, and that the rest of the page is old."""
+        upto = rows[-1]["seq"]
+        held = await store_lead.holder(conn, self.lead_id)
+        if not self.person.sees(held["rep_id"] if held is not None else None):
+            data = {"lead_id": str(self.lead_id), "reason": "reassigned", "rep_id": held["rep_id"] if held else None}
+            return [(upto, message("lead.gone", data, upto))]
+        reader = Reader(rep_id=self.person.rep_id, names=await store_lead.rep_names(conn))
+        lines = await store_lead.entries(conn, await store_lead.family(conn, self.lead_id), 0, reader)
+        places = {line.entry_id: seq for seq, line in lines}
+        made = [
+            (places[line.entry_id], message("lead.event", self.render_entry(line, self.person), places[line.entry_id]))
+            for line in journey.in_order(line for _, line in lines)
+            if places[line.entry_id] > self.seq
+        ]
+        clocks = {(row["lead_id"], row["data"]["clock"]): row for row in rows if row["kind"] == "clock"}
+        made += [(row["seq"], f"id: {row['seq']}\n{_clock(row)}") for row in clocks.values()]
+        made.append((max(row["seq"] for row in rows), message("lead.changed", {"lead_id": str(self.lead_id)})))
+        return made
+
+
+def _clock(row: Any) -> str:
+    return message("clock", {"lead_id": str(row["lead_id"]), **row["data"]})
+
+
+def _notice(row: Any, lead: InboxRow | None) -> str:
+    who = (lead.name or lead.company if lead is not None else "") or "A lead"
+    if row["data"]["what"] == "hot":
+        level, text = "hot", f"{who} is hot"
+    else:
+        level, text = "breach", f"{domain.label(row['data']['clock'], {})} missed: {who}"
+    return message("notice", {"lead_id": str(row["lead_id"]), "level": level, "text": text})
+
+
+def load_data(load: Load) -> dict[str, Any]:
+    """Return a load as the stream tells it."""
+    until = load.availability.until
+    return {
+        "open": load.open,
+        "cap": load.cap,
+        "at_cap": load.at_cap,
+        "over_cap": load.over_cap,
+        "available": load.availability.available,
+        "reason": load.availability.reason,
+        "until": times.text(until) if until is not None else None,
+    }
+
+
+async def _run(
+    stream: Stream, doors: signing_in.Doors, request: Request, stopping: asyncio.Event
+) -> AsyncIterator[str]:
+    """Send until the reader leaves, signs out, or the process stops. Whoever loses us comes back with their place."""
+    yield message("hello", {"now": times.text(datetime.now(UTC)), "session": str(ids.new())}, stream.seq)
+    try:
+        async for text in _told(stream, doors, request, stopping):
+            yield text
+    except Problem:
+        return
+    except Exception as error:
+        if not database.is_transient(error):
+            raise
+
+
+async def _told(
+    stream: Stream, doors: signing_in.Doors, request: Request, stopping: asyncio.Event
+) -> AsyncIterator[str]:
+    clock = asyncio.get_running_loop().time
+    ticks_at, counted_at = clock() + TICK_S, float("-inf")
+    while not stopping.is_set():
+        for text in await stream.changes():
+            yield text
+        if stream.dirty and clock() - counted_at >= COUNTS_EVERY_S:
+            counted_at = clock()
+            yield await stream.counts()
+        if clock() >= ticks_at:
+            ticks_at = clock() + TICK_S
+            stream.person = await doors.person(request)
+            for text in await stream.tick():
+                yield text
+        await stream.bell.wait(stream.seq, LONGEST_WAIT_S)
+
+
+def router(
+    db: Database,
+    doors: signing_in.Doors,
+    bell: Bell,
+    stopping: asyncio.Event,
+    render_row: RenderRow,
+    render_entry: RenderEntry,
+) -> APIRouter:
+    """Return the route of the stream."""
+    api = APIRouter(tags=["live"])
+    reader = Annotated[Person, Depends(doors.allow())]
+    gate = asyncio.Semaphore(READ_AT_ONCE)
+
+    @api.get("/live")
+    async def live(
+        request: Request,
+        person: reader,
+        page: Literal["inbox", "lead"] = "inbox",
+        after: Annotated[str, Query(max_length=40)] = "",
+        due: Annotated[Show | Literal[""], Query()] = "",
+        grade: Annotated[str, Query(max_length=10)] = "",
+        source: Annotated[str, Query(max_length=200)] = "",
+        clock: Annotated[str, Query(max_length=100)] = "",
+        q: Annotated[str, Query(max_length=200)] = "",
+        lead: UUID | None = None,
+    ) -> StreamingResponse:
+        """Stream what changes on a page (server-sent events; `Last-Event-ID` replays what was missed)."""
+        async with db.reading() as conn:
+            newest = await store_changes.last(conn)
+            if page == "lead":
+                if lead is None or not await store_lead.is_known(conn, lead):
+                    raise Problem(404, "No such lead", "Search for it, or open it from the inbox.")
+                store_lead.check(person, await store_lead.holder(conn, lead))
+        seq = _position(request.headers.get("last-event-id") or after, newest)
+        stream: Stream
+        if page == "lead" and lead is not None:
+            stream = LeadStream(db, bell, person, seq, gate, lead_id=lead, render_entry=render_entry)
+        else:
+            filters = Filters(show=due or "due", grade=grade, source=source, clock=clock, q=q)
+            stream = InboxStream(db, bell, person, seq, gate, filters=filters, render_row=render_row)
+        return StreamingResponse(
+            _run(stream, doors, request, stopping),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    return api
+
+
+def _position(text: str, newest: int) -> int:
+    """Return where to go on. A position that is none of ours is one beyond all: the page is read again."""
+    if not text:
+        return newest
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 2**62

@@ -1,0 +1,314 @@
+"""What each event says of a lead: pure changes of rows and facts in memory."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from backbone import times
+from backbone.consumer import Incoming
+from console.store_leads import Assigned, Facts, Lead
+from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, routing_pb2
+
+# By whom a lead's fields are known: intake's snapshot is newer than the copy in a decision, whichever comes first.
+_BY_INTAKE: Final = "intake"
+_BY_QUALIFICATION: Final = "qualification"
+_BY_ROUTING: Final = "routing"
+_RANKS: Final = {"": 0, _BY_ROUTING: 1, _BY_QUALIFICATION: 2, _BY_INTAKE: 3}
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the events of a batch change."""
+
+    leads: dict[UUID, Lead]
+    assigned: dict[tuple[UUID, int], Assigned]
+    facts: Facts = field(default_factory=Facts)
+    touched: dict[UUID, None] = field(default_factory=dict)
+    """Leads of which something shown is new."""
+    told: dict[UUID, None] = field(default_factory=dict)
+    """Leads that are others than they were known."""
+    judged: dict[UUID, None] = field(default_factory=dict)
+    """Leads whose qualification is another."""
+    reassigned: dict[tuple[UUID, int], None] = field(default_factory=dict)
+    clocks: list[tuple[UUID, Any]] = field(default_factory=list)
+    """(survivor, clock) as each event says."""
+    notices: list[tuple[UUID, str, str]] = field(default_factory=list)
+    """(survivor, what, clock's kind)"""
+    changed_reps: dict[str, None] = field(default_factory=dict)
+
+    def lead(self, event: Incoming) -> Lead:
+        """Return the row of the lead that the event was said of, and remember that it and its survivor changed."""
+        told_of = event.original_subject
+        self.touched[told_of] = None
+        if event.subject is not told_of:
+            self.touched[event.subject] = None
+        return self.leads[told_of]
+
+
+def is_of_lead(event: Incoming) -> bool:
+    """Say whether an event is about a lead."""
+    return bool(event.message.stamp.lead_id)  # type: ignore[attr-defined]
+
+
+def leads_of(incoming: Iterable[Incoming]) -> set[UUID]:
+    """Return every lead that the events are about: as they were told, and who it is by now."""
+    found: set[UUID] = set()
+    for event in incoming:
+        message = event.message
+        if is_of_lead(event):
+            found.add(event.original_subject)
+            if event.subject is not event.original_subject:
+                found.add(event.subject)
+        if isinstance(message, intake_pb2.LeadMerged):
+            found |= {UUID(message.survivor_id), UUID(message.merged_id)}
+        elif isinstance(message, intake_pb2.LeadUnmerged):
+            found |= {UUID(message.survivor_id), UUID(message.unmerged_id)}
+        elif isinstance(message, intake_pb2.PersonalDataErased):
+            found |= set(erased_by(event))
+    return found
+
+
+def erased_by(event: Incoming) -> list[UUID]:
+    """Return the leads that the event erases."""
+    message = event.message
+    if not isinstance(message, intake_pb2.PersonalDataErased):
+        return []
+    return [UUID(lead_id) for lead_id in (message.stamp.lead_id, *message.merged_lead_ids)]
+
+
+def note(batch: Batch, event: Incoming) -> None:
+    """Change the batch's rows by what the event says. Of a lead that is erased only its end is noted."""
+    told = _NOTERS.get(event.type)
+    if told is None or (event.erased and event.type not in _OF_ERASED):
+        return
+    told(batch, event, event.message)
+    if event.type in _IN_JOURNEY and is_of_lead(event) and (not event.erased or event.type == "PersonalDataErased"):
+        value = event.message.SerializeToString()
+        batch.facts.entries.append((event.id, event.original_subject, event.time, event.type, value))
+
+
+def _stamped(batch: Batch, event: Incoming, lead: Lead) -> Lead:
+    stamp = event.message.stamp  # type: ignore[attr-defined]
+    if stamp.live and not lead.live:
+        lead.live = True
+        batch.told[lead.lead_id] = None
+    if stamp.HasField("arrived_at") and (lead.arrived_at is None or event.topic == _BY_INTAKE):
+        lead.arrived_at = times.at(stamp.arrived_at)
+        batch.told[lead.lead_id] = None
+    return lead
+
+
+def _know(batch: Batch, lead: Lead, fields: common_pb2.LeadFields, by: str) -> None:
+    """Take a snapshot of the lead's fields, unless a better one is there."""
+    if _RANKS[by] < _RANKS[lead.fields_by]:
+        return
+    value = fields.SerializeToString()
+    if value == lead.fields and by == lead.fields_by:
+        return
+    lead.fields, lead.fields_by = value, by
+    lead.company, lead.job_title = fields.company or fields.account_domain, fields.job_title
+    lead.source = fields.source or fields.last_touch.source
+    if fields.HasField("created_at"):
+        lead.created_at = times.at(fields.created_at)
+    batch.told[lead.lead_id] = None
+
+
+def _judge(batch: Batch, lead: Lead, said: common_pb2.Qualification, by: str) -> None:
+    if lead.qualified_by == _BY_QUALIFICATION and by != _BY_QUALIFICATION:
+        return
+    value = said.SerializeToString()
+    if value == lead.qualification and by == lead.qualified_by:
+        return
+    lead.qualification, lead.qualified_by = value, by
+    lead.stage, lead.grade, lead.why_passed = said.stage, said.grade, said.why_passed
+    batch.judged[lead.lead_id] = None
+
+
+def _captured(batch: Batch, event: Incoming, message: Any) -> None:
+    lead = _stamped(batch, event, batch.lead(event))
+    _know(batch, lead, message.lead, _BY_INTAKE)
+    if message.sealed and message.sealed != lead.sealed:
+        lead.sealed, lead.to_open = message.sealed, True
+        lead.key_lead_id = UUID(message.key_lead_id) if message.key_lead_id else lead.lead_id
+        batch.told[lead.lead_id] = None
+
+
+def _merged(batch: Batch, event: Incoming, message: intake_pb2.LeadMerged) -> None:
+    survivor = UUID(message.survivor_id)
+    batch.touched[UUID(message.merged_id)] = None
+    batch.touched[survivor] = None
+    if event.original_subject == survivor:
+        _captured(batch, event, message)
+
+
+def _touched(batch: Batch, event: Incoming, message: intake_pb2.TouchRecorded) -> None:
+    _stamped(batch, event, batch.lead(event))
+    of = UUID(message.original_lead_id) if message.original_lead_id else event.original_subject
+    at = times.at(message.stamp.occurred_at)
+    batch.facts.touches.append((UUID(message.touch_id), of, message.rep_id, message.kind, at))
+
+
+def _consented(batch: Batch, event: Incoming, message: intake_pb2.ConsentChanged) -> None:
+    lead = _stamped(batch, event, batch.lead(event))
+    key, at = (lead.lead_id, message.purpose), times.at(message.at)
+    known = batch.facts.consents.get(key)
+    if known is None or known[4] <= at:
+        batch.facts.consents[key] = (*key, message.basis, message.granted, at, message.text_version)
+
+
+def _erased(batch: Batch, event: Incoming, _: intake_pb2.PersonalDataErased) -> None:
+    for lead_id in erased_by(event):
+        known = batch.leads[lead_id]
+        kept = Lead(lead_id, v=known.v, live=known.live, arrived_at=known.arrived_at, created_at=known.created_at)
+        batch.leads[lead_id] = kept
+        batch.touched[lead_id] = None
+        batch.told[lead_id] = None
+        batch.judged[lead_id] = None
+
+
+def _scored(batch: Batch, event: Incoming, message: Any) -> None:
+    lead = _stamped(batch, event, batch.lead(event))
+    _judge(batch, lead, message.qualification, _BY_QUALIFICATION)
+    if "lead" in message.DESCRIPTOR.fields_by_name and message.HasField("lead"):
+        _know(batch, lead, message.lead, _BY_QUALIFICATION)
+    if isinstance(message, qualification_pb2.LeadSalesReady | qualification_pb2.LeadSalesQualified):
+        lead.bant = message.bant.SerializeToString()
+        batch.judged[lead.lead_id] = None
+    elif isinstance(message, qualification_pb2.HotLeadDetected):
+        lead.hot_at = event.time
+        batch.judged[lead.lead_id] = None
+        if message.stamp.live:
+            batch.notices.append((event.subject, "hot", ""))
+
+
+def _assignment(batch: Batch, event: Incoming, cycle: int, rep_id: str, at: datetime) -> Assigned:
+    key = (event.original_subject, cycle)
+    batch.reassigned[key] = None
+    batch.lead(event)
+    known = batch.assigned.get(key)
+    if known is None:
+        known = batch.assigned[key] = Assigned(event.original_subject, cycle, rep_id, at)
+    return known
+
+
+def _routed(batch: Batch, event: Incoming, message: routing_pb2.LeadRouted) -> None:
+    lead = _stamped(batch, event, batch.lead(event))
+    _know(batch, lead, message.lead, _BY_ROUTING)
+    if message.HasField("qualification"):
+        _judge(batch, lead, message.qualification, _BY_ROUTING)
+    assigned_at = times.at(message.assigned_at)
+    row = _assignment(batch, event, message.cycle, message.rep_id, assigned_at)
+    row.rep_id, row.assigned_at = message.rep_id, assigned_at
+    if message.accepted and row.accepted_at is None:
+        row.accepted_at = assigned_at
+    for key, other in batch.assigned.items():
+        if key[0] == row.lead_id and key[1] < row.cycle and other.released_at is None:
+            other.released_at, other.outcome = assigned_at, "reassigned"
+            batch.reassigned[key] = None
+    if message.HasField("rep"):
+        _know_rep(batch, message.rep)
+
+
+def _waits(batch: Batch, event: Incoming, message: routing_pb2.LeadWaiting) -> None:
+    lead = _stamped(batch, event, batch.lead(event))
+    _know(batch, lead, message.lead, _BY_ROUTING)
+
+
+def _accepted(batch: Batch, event: Incoming, message: routing_pb2.AssignmentAccepted) -> None:
+    at = times.at(message.accepted_at)
+    _assignment(batch, event, message.cycle, message.rep_id, at).accepted_at = at
+
+
+def _updated(batch: Batch, event: Incoming, message: routing_pb2.AssignmentUpdated) -> None:
+    row = _assignment(batch, event, message.cycle, message.rep_id, times.at(message.updated_at))
+    row.status, row.next_step = message.status, message.next_step
+    row.next_at = times.at(message.next_at) if message.HasField("next_at") else None
+
+
+def _released(batch: Batch, event: Incoming, message: routing_pb2.AssignmentReleased) -> None:
+    at = times.at(message.released_at)
+    row = _assignment(batch, event, message.cycle, message.rep_id, at)
+    row.released_at, row.outcome = at, message.outcome
+
+
+def _rep_changed(batch: Batch, event: Incoming, message: routing_pb2.RepChanged) -> None:
+    _know_rep(batch, message.rep)
+    batch.changed_reps[message.rep.rep_id] = None
+
+
+def _know_rep(batch: Batch, rep: common_pb2.Rep) -> None:
+    known = batch.facts.reps.get(rep.rep_id)
+    if known is None or known[1] <= rep.version:
+        batch.facts.reps[rep.rep_id] = (rep.rep_id, rep.version, rep.name, rep.SerializeToString())
+
+
+def _clock(batch: Batch, event: Incoming, message: Any) -> None:
+    _stamped(batch, event, batch.lead(event))
+    clock = message.clock
+    key = (event.original_subject, clock.clock, clock.cycle)
+    missed = clock.state == "breached" and not clock.HasField("met_at")
+    waits = missed or clock.state == "running"
+    value = clock.SerializeToString()
+    batch.facts.clocks[key] = (*key, waits, missed, clock.state == "cancelled", value)
+    batch.clocks.append((event.subject, clock))
+    if event.type == "SlaBreached":
+        batch.notices.append((event.subject, "breach", clock.kind))
+
+
+def _dealt(batch: Batch, event: Incoming, message: Any) -> None:
+    deal = message.opportunity
+    lead_id = event.original_subject if is_of_lead(event) else None
+    value = deal.SerializeToString()
+    batch.facts.opportunities[deal.opportunity_id] = (deal.opportunity_id, lead_id, deal.account, value)
+
+
+def _happened(batch: Batch, event: Incoming, _: Any) -> None:
+    """Note what is a line of the journey, and changes no list."""
+    if is_of_lead(event):
+        _stamped(batch, event, batch.leads[event.original_subject])
+
+
+_NOTERS: Final[Mapping[str, Callable[[Batch, Incoming, Any], None]]] = {
+    "LeadCaptured": _captured,
+    "LeadUpdated": _captured,
+    "LeadMerged": _merged,
+    "LeadUnmerged": _captured,
+    "EngagementRecorded": _happened,
+    "TouchRecorded": _touched,
+    "ConsentChanged": _consented,
+    "PersonalDataErased": _erased,
+    "LeadScored": _scored,
+    "LeadQualified": _scored,
+    "LeadSalesReady": _scored,
+    "LeadSalesQualified": _scored,
+    "LeadHandedBack": _scored,
+    "LeadDemoted": _scored,
+    "LeadRecycled": _scored,
+    "LeadDisqualified": _scored,
+    "HotLeadDetected": _scored,
+    "LeadRouted": _routed,
+    "LeadWaiting": _waits,
+    "AssignmentAccepted": _accepted,
+    "AssignmentUpdated": _updated,
+    "AssignmentReleased": _released,
+    "RepChanged": _rep_changed,
+    "ClockStarted": _clock,
+    "ClockMet": _clock,
+    "ClockCancelled": _clock,
+    "SlaWarned": _clock,
+    "SlaBreached": _clock,
+    "BreachRetracted": _clock,
+    "SlaEscalated": _clock,
+    "OpportunityOpened": _dealt,
+    "OpportunityMoved": _dealt,
+    "OpportunityWon": _dealt,
+    "OpportunityLost": _dealt,
+    "NotificationDelivered": _happened,
+    "NotificationFailed": _happened,
+}
+KINDS: Final = tuple(_NOTERS)
+"""The event types that the console reads."""
+_OF_ERASED: Final = frozenset({"PersonalDataErased", "AssignmentReleased", "ClockCancelled", "RepChanged"})
+_IN_JOURNEY: Final = frozenset(_NOTERS) - {"RepChanged", "ClockStarted", "ClockCancelled"}
