@@ -2,14 +2,29 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
+from typing import Any, Final
 
 import pytest
 
 from backbone.database import Database, connect
-from backbone.testing.servers import PACKAGES, Servers, servers
+from backbone.testing.servers import PACKAGES, Servers, servers, started
 from backbone.testing.stage import Signer, Stage
 
-__all__ = ["chance", "database", "pytest_addoption", "pytest_report_header", "servers", "signer", "start"]
+__all__ = [
+    "chance",
+    "database",
+    "pytest_addoption",
+    "pytest_configure_node",
+    "pytest_report_header",
+    "pytest_sessionfinish",
+    "servers",
+    "signer",
+    "start",
+]
+
+_SHARED: Final = pytest.StashKey[ExitStack]()
+_ADDRESSES: Final = pytest.StashKey[Servers]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -27,6 +42,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Say with which seed to have the same run again."""
     return f"seed of the fault tests: {config.getoption('--seed')}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Start the two servers once for all worker processes of a run, and tell each where they are (pytest-xdist)."""
+    stash = node.config.stash
+    if _SHARED not in stash:
+        stash[_SHARED] = ExitStack()
+        node.config.stash[_ADDRESSES] = stash[_SHARED].enter_context(started())
+    running = stash[_ADDRESSES]
+    node.workerinput.update(kafka=running.kafka, postgres=running.postgres)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the servers that the workers shared."""
+    if _SHARED in session.config.stash:
+        session.config.stash[_SHARED].close()
 
 
 @pytest.fixture

@@ -142,7 +142,11 @@ SERVICE_KEY: Final = "hk_" + "0" * 40
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[Servers]:
-    """The two servers, once per run."""
+def servers(request: pytest.FixtureRequest) -> Iterator[Servers]:
+    """The two servers, once per run; a worker process is told where they are."""
+    told = getattr(request.config, "workerinput", None)
+    if told is not None:
+        yield Servers(kafka=told["kafka"], postgres=told["postgres"])
+        return
     with started() as running:
         yield running

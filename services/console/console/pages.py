@@ -174,11 +174,10 @@ def render_inbox(request: Request, person: views.Person, page: views.InboxPage, 
 
 def render_lead(request: Request, person: views.Person, page: views.LeadPage, counts: Mapping[str, int]) -> str:
     """Render a lead's page."""
-    instants: list[datetime | None] = [None, *(entry.at for entry in page.journey)]
     values = {
         "lead": page,
         "panel": page,
-        "journey": list(zip(page.journey, instants, strict=False)),
+        "journey": phrases.steps(page.journey),
         "happened": sum(not entry.expected for entry in page.journey),
         "all_events": request.query_params.get("events") == "all",
         "decision_said": phrases.decision(page.decision, person),

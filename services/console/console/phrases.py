@@ -137,6 +137,21 @@ def empty(page: views.InboxPage, person: views.Person) -> dict[str, str]:
     return {"title": "No clock is running", "text": text, "link": "/inbox?due=all", "does": "Show all open"}
 
 
+def steps(journey: Sequence[views.Entry]) -> list[tuple[views.Entry, datetime | None, float | None]]:
+    """Return each line with the instant that its time may be shortened by, and the gap to the milestone before.
+
+    Milestones are shown alone or among all lines; within the second of the milestone before is within it either way.
+    """
+    made: list[tuple[views.Entry, datetime | None, float | None]] = []
+    last: datetime | None = None
+    stone: datetime | None = None
+    for entry in journey:
+        gap = (entry.at - stone).total_seconds() if stone is not None else None
+        made.append((entry, stone if entry.milestone else last, gap))
+        last, stone = entry.at, entry.at if entry.milestone else stone
+    return made
+
+
 def purpose(code: str) -> str:
     """Return what a consent is for, in words."""
     return {"call": "calls", "calls": "calls", "phone": "calls", "email": "e-mail"}.get(code, code.replace("_", " "))

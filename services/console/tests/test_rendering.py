@@ -180,6 +180,13 @@ def test_the_journey_names_a_second_once() -> None:
     assert [text in html for text in (">14:28:28.104<", ">.131<", ">14:28:31.020<", ">.052<")] == [True] * 4
 
 
+def test_a_milestone_is_timed_by_the_milestone_before_whatever_lies_between() -> None:
+    first, third = samples.entry(1, 10.9, "captured", "Received"), samples.entry(3, 9.2, "routed", "Routed to you")
+    between = samples.entry(2, 9.6, "engagement", "Page viewed", milestone=False)
+    steps = phrases.steps((first, between, third))
+    assert [(before, since) for _, before, since in steps] == [(None, None), (first.at, 1.3), (first.at, 1.7)]
+
+
 @pytest.mark.parametrize(
     ("why", "title"),
     [

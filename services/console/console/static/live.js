@@ -91,7 +91,8 @@
     live.addEventListener("htmx:sse:after:connection", (event) => { connection = event.detail.connection; if (connection.status === 200) heard(); });
     live.addEventListener("htmx:sse:error", (event) => { lights(false, "Reconnecting"); if (event.detail.status === 401) signedOut(); });
     lost.querySelector("button").addEventListener("click", () => {
-      if (out) return location.assign(`/signin?next=${encodeURIComponent(location.pathname + location.search)}`);
+      // In a window of its own: what is typed here stays, and the stream comes back by itself.
+      if (out) return window.open("/signin?next=/settings/me", "_blank", "noopener");
       if (!byId("list")) return handoff.fetchLead();
       if (connection) { connection.delayCanceller?.(); connection.reader?.cancel().catch(() => {}); } else connect();
     });

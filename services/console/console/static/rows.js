@@ -123,7 +123,6 @@
       li.classList.remove("gone");
       delete li.dataset.busy;
       if (chosen() === li) panel(0);
-      if (before !== "missed" && li.dataset.group === "missed") handoff.shout(`Missed: ${row(li).dataset.name}`);
     } else {
       li = fresh;
     }
