@@ -46,6 +46,13 @@ def page(
     return Page(limit, tuple(after))
 
 
+def text(value: Any) -> str:
+    """Read a text of a cursor. TypeError for anything else."""
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
 def _no_cursor() -> Problem:
     fault = Pointer("query/cursor", "not a cursor of this list")
     return Problem(422, "Not a cursor", "Send `next_cursor` of the page before, unchanged.", errors=[fault])

@@ -36,7 +36,8 @@ class Pointer:
         """Return the member of `errors`."""
         place = {"line": self.line, "column": self.column}
         return {
-            "pointer": self.pointer,
+            # A key of the body may have half a character in it, which no answer can be written with.
+            "pointer": self.pointer.encode(errors="replace").decode(),
             "detail": self.detail,
             **{name: value for name, value in place.items() if value is not None},
         }
@@ -110,7 +111,7 @@ def _pointer(finding: Mapping[str, Any]) -> Pointer:
 def of_failure(error: Exception) -> Problem:
     """Turn a failure that nobody expected into an answer that gives nothing away."""
     if isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BAD_VALUES:
-        return Problem(422, "Not valid", "A text contains a character, or a number a size, that cannot be stored.")
+        return Problem(422, "Not valid", "A text, a number or a cursor is not of the kind that belongs here.")
     if database.is_transient(error):
         return unavailable()
     return Problem(500, "Our fault", "The request was not carried out. Send it again; if it fails again, tell us when.")

@@ -7,16 +7,14 @@ import asyncio
 import gc
 import signal
 import socket
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
 
 import structlog
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
-from prometheus_client import start_http_server
 from starlette.responses import JSONResponse, Response
 
 from backbone import (
@@ -31,6 +29,7 @@ from backbone import (
     relay,
     requests,
     security,
+    serving,
     telemetry,
 )
 from backbone.batches import Handler
@@ -43,6 +42,7 @@ DATABASE_PATIENCE_S: Final = 60.0
 MAX_BODY_BYTES: Final = 1024 * 1024
 SERVER_GRACE_S: Final = 3
 CONSUMER_GRACE_S: Final = 4.0
+CANCEL_AGAIN_S: Final = 1.0
 COLLECTOR_THRESHOLDS: Final = (20_000, 20, 50)
 """Python's own are (700, 10, 10): more than a tenth of the services' CPU went into looking for garbage."""
 
@@ -175,10 +175,10 @@ async def running(
         service.app.include_router(parked_api.router(service.database, groups))
         service.app.include_router(_probes(service))
         security.check_routes(service.app)
-        server = _Server(uvicorn.Config(service.app, **_uvicorn_settings()))
-        with _metrics(settings.metrics_port, settings.host):
+        server = serving.Server(uvicorn.Config(service.app, **serving.settings(SERVER_GRACE_S)))
+        with serving.metrics(settings.metrics_port, settings.host):
             async with asyncio.TaskGroup() as group:
-                serving = group.create_task(server.serve([listener]), name="server")
+                served = group.create_task(server.serve([listener]), name="server")
                 consuming = [
                     group.create_task(_to_the_end(one.run(), "consumer", stopping)) for one in service.consumers
                 ]
@@ -188,11 +188,10 @@ async def running(
                 finally:
                     stopping.set()
                     server.should_exit = True
-                    await asyncio.wait([serving], timeout=SERVER_GRACE_S + 1)
+                    await asyncio.wait([served], timeout=SERVER_GRACE_S + 1)
                     if consuming:
                         await asyncio.wait(consuming, timeout=CONSUMER_GRACE_S)
-                    for task in (serving, *consuming, *working):
-                        task.cancel()
+                    await _end([served, *consuming, *working])
     finally:
         for close in service.closers:
             await close()
@@ -261,38 +260,12 @@ async def _to_the_end(work: Awaitable[None], label: str, stopping: asyncio.Event
         raise Ended(label)
 
 
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the process's; uvicorn would raise them again before the workers have closed."""
-        yield
-
-
-def _uvicorn_settings() -> dict[str, Any]:
-    return {
-        "loop": "asyncio",
-        "log_config": None,
-        "access_log": False,
-        "timeout_graceful_shutdown": SERVER_GRACE_S,
-        "timeout_keep_alive": 75,
-        "backlog": 4096,
-        "lifespan": "off",
-        "server_header": False,
-    }
-
-
-@contextmanager
-def _metrics(port: int | None, host: str) -> Iterator[None]:
-    if port is None:
-        yield
-        return
-    server, thread = start_http_server(port, host)
-    assert isinstance(thread, threading.Thread)
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
+async def _end(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended. One time may be lost: `asyncio.wait_for` gives its result when both come at once."""
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=CANCEL_AGAIN_S)
 
 
 def _probes(service: Service[S]) -> APIRouter:

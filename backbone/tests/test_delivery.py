@@ -218,6 +218,27 @@ async def test_a_worker_that_ends_takes_the_process_with_it(start: Stage) -> Non
     assert ended.group_contains(process.Ended, match="mortal")
 
 
+async def test_a_worker_that_loses_a_cancellation_holds_up_no_stop(start: Stage) -> None:
+    lost = 0
+
+    async def deaf_once() -> None:
+        nonlocal lost
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost += 1
+                if lost > 1:
+                    raise
+
+    async def compose(service: process.Service[ServiceSettings]) -> None:
+        service.work("deaf once", deaf_once)
+
+    actor = await start.bare("routing", compose)
+    await asyncio.wait_for(actor.stop(), 30)
+    assert lost == 2
+
+
 async def _until(event: asyncio.Event) -> None:
     await event.wait()
 

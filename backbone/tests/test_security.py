@@ -60,8 +60,8 @@ def claims(**others: Any) -> dict[str, Any]:
     return {"sub": "s", "role": "rep", "rep": "ana", "iss": "handoff", "exp": int(time.time()) + 60, **others}
 
 
-def signed(signer: Signer, body: dict[str, Any], *, kid: str = "tests", key: Any = None, alg: str = "EdDSA") -> str:
-    return jwt.encode(body, key or signer.key, alg, headers={"kid": kid})
+def signed(signer: Signer, body: dict[str, Any], *, kid: str = "", key: Any = None, alg: str = "EdDSA") -> str:
+    return jwt.encode(body, key or signer.key, alg, headers={"kid": kid or signer.jwk()["kid"]})
 
 
 def _part(value: Any) -> str:
@@ -83,7 +83,7 @@ async def test_only_a_token_that_is_exactly_right_gets_in(start: Stage, signer: 
         "another issuer": signed(signer, claims(iss="somebody")),
         "another's signature": signed(signer, body, key=Ed25519PrivateKey.generate()),
         "a key that nobody knows": signed(signer, body, kid="unknown"),
-        "no signature": f"{_part({'alg': 'none', 'kid': 'tests'})}.{_part(body)}.",
+        "no signature": f"{_part({'alg': 'none', 'kid': signer.jwk()['kid']})}.{_part(body)}.",
         "the public key as a secret": signed(signer, body, key=base64.b64encode(public) * 2, alg="HS256"),
         "another's claims": ".".join((whole.split(".")[0], _part(claims(role="admin")), whole.split(".")[2])),
         "no token": "hello",

@@ -90,7 +90,7 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
     @api.get("")
     async def list_all(_: Reading, asked: pages.Asked) -> dict[str, Any]:
         """List connections, without secrets."""
-        (after,) = asked.since(str) or ("",)
+        (after,) = asked.since(pages.text) or ("",)
         async with db.reading() as conn:
             found = await connections.page(conn, vault, after=after, limit=asked.limit)
         more = pages.cursor(found[-1].connection_id) if len(found) == asked.limit else None

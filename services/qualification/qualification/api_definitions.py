@@ -59,7 +59,7 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
     @api.get("")
     async def list_all(_: Reading, asked: pages.Asked) -> dict[str, Any]:
         """List all versions."""
-        after = asked.since(str, int) or ("", 0)
+        after = asked.since(pages.text, int) or ("", 0)
         async with db.reading() as conn:
             rows = await store_definitions.page(conn, after=after, limit=asked.limit)
         more = pages.cursor(rows[-1]["name"], rows[-1]["version"]) if len(rows) == asked.limit else None

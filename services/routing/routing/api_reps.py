@@ -94,7 +94,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     @api.get("/v1/reps")
     async def list_reps(_: Reading, asked: pages.Asked) -> dict[str, Any]:
         """List reps by id."""
-        after = asked.since(str) or ("",)
+        after = asked.since(pages.text) or ("",)
         async with db.reading() as conn:
             rows = await conn.fetch(
                 "SELECT rep_id, document, paused FROM rep WHERE rep_id > $1 ORDER BY rep_id LIMIT $2",
