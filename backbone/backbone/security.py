@@ -30,8 +30,8 @@ ROLES: Final = ("admin", "manager", "rep", "sdr", "marketing", "integration", "s
 KEY_PREFIX: Final = "hk_"
 ISSUER: Final = "handoff"
 ALGORITHM: Final = "EdDSA"
-REFRESH_EVERY_S: Final = 4.0
-"""A revocation is in force within five seconds, the fetch included."""
+REFRESH_EVERY_S: Final = 3.0
+"""Together with the longest fetch five seconds: so long a revocation may take to be in force."""
 FETCH_TIMEOUT_S: Final = 2.0
 CALLED_FOR_REST_S: Final = 0.5
 CALLER_PATIENCE_S: Final = 3.0
@@ -241,7 +241,8 @@ class Access:
                 self._asked.clear()
                 self._begun += 1
                 try:
-                    fetched = await _fetch(client, service_key)
+                    async with asyncio.timeout(FETCH_TIMEOUT_S):
+                        fetched = await _fetch(client, service_key)
                     if fetched != known:
                         await database.run(lambda conn, keys=fetched: _store(conn, *keys))  # type: ignore[misc]
                         self.trust(*fetched)
