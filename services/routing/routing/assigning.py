@@ -111,14 +111,14 @@ def decide(lead: Lead, index: Index, policy: Policy | None, now: datetime) -> De
             if one.later is not None and one.later > now:
                 again.append(one.later)
                 continue
-            decision, why = _from_pool(lead, rule, one.pool, index, now)
+            chosen, why = _from_pool(lead, rule, one.pool, index, now)
             reasons = {**why, **reasons}
-            if decision.outcome is Outcome.ASSIGNED:
-                reasons[decision.rep_id or ""] = WhyNot.CHOSEN
-                return replace(decision, considered=_considered(reasons, decision.rep_id))
+            if chosen is not None:
+                reasons[chosen] = WhyNot.CHOSEN
+                return _assigned(rule, one.pool, chosen, _considered(reasons, chosen))
             targets.append(one.target)
             again += _back(why, index, now)
-            waits = waits or decision
+            waits = waits or replace(_waits(_why(why), rule.rule, one.pool.pool), strategy=str(one.pool.strategy))
         if waits is not None and (rule.to not in NAMED or rule.wait):
             return replace(
                 waits,
@@ -173,7 +173,8 @@ def _is_long_ago(lead: Lead, rule: Rule, now: datetime) -> bool:
     return now - lead.previous_at > timedelta(seconds=rule.within_seconds)
 
 
-def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> tuple[Decision, dict[str, WhyNot]]:
+def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> tuple[str | None, dict[str, WhyNot]]:
+    """Choose one of the pool and count it; return who it is, if anybody, and what was thought of each."""
     reasons: dict[str, WhyNot] = {}
     able: list[Rep] = []
     for rep_id in pool.members:
@@ -186,8 +187,7 @@ def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) 
         else:
             reasons[rep_id] = why_not
     if not able:
-        waits = _waits(_why(reasons), rule.rule, pool.pool)
-        return replace(waits, strategy=str(pool.strategy)), reasons
+        return None, reasons
     if pool.strategy is Strategy.LEAST_LOADED:
         chosen = min(able, key=lambda rep: (rep.open / rep.cap, turns.waited(rep)))
         other = WhyNot.MORE_LOAD
@@ -197,16 +197,19 @@ def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) 
     reasons |= {rep.rep_id: other for rep in able}
     reasons[chosen.rep_id] = WhyNot.CHOSEN
     index.give(chosen.rep_id, pool, now, touched=lead.touched)
-    decision = Decision(
+    return chosen.rep_id, reasons
+
+
+def _assigned(rule: Rule, pool: Pool, rep_id: str, considered: Sequence[Considered]) -> Decision:
+    return Decision(
         outcome=Outcome.ASSIGNED,
         rule=rule.rule,
         pool=pool.pool,
         strategy=str(pool.strategy),
-        rep_id=chosen.rep_id,
+        rep_id=rep_id,
         reason_code="",
-        considered=(),
+        considered=considered,
     )
-    return decision, reasons
 
 
 def _why_not(lead: Lead, rule: Rule, pool: Pool, rep: Rep) -> WhyNot | None:
@@ -263,8 +266,11 @@ def _waits(why: Why, rule: str, pool: str) -> Decision:
 
 
 def _considered(reasons: Mapping[str, WhyNot], chosen: str | None) -> Sequence[Considered]:
-    ordered = sorted(reasons, key=lambda rep_id: (rep_id != chosen, rep_id))
-    return [Considered(rep_id=rep_id, chosen=rep_id == chosen, reason=str(reasons[rep_id])) for rep_id in ordered]
+    ordered = sorted(reasons)
+    if chosen is not None:
+        ordered.remove(chosen)
+        ordered.insert(0, chosen)
+    return [Considered(rep_id, rep_id == chosen, reasons[rep_id].value) for rep_id in ordered]
 
 
 def everybody(decision: Decision, index: Index) -> Sequence[Considered]:
