@@ -43,6 +43,13 @@ class Index:
 
     reps: dict[str, Rep]
     log: list[Count] = field(default_factory=list)
+    _clocks: dict[str, float] = field(default_factory=dict)
+
+    def clock(self, pool: Pool) -> float:
+        """Return what the pool's clock shows, which only `give` moves on: looked up once, not for each lead."""
+        if pool.pool not in self._clocks:
+            self._clocks[pool.pool] = turns.clock(pool, self.reps)
+        return self._clocks[pool.pool]
 
     def give(self, rep_id: str, pool: Pool | None, now: datetime, *, touched: bool, counted_in: str = "") -> None:
         """Count an assignment; `counted_in` names the pool of one that nobody's turn gave."""
@@ -54,7 +61,9 @@ class Index:
         name = pool.pool if pool is not None else counted_in
         rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
         if pool is not None and pool.strategy is Strategy.WEIGHTED_ROUND_ROBIN:
-            rep.turns[name] = turns.take(pool, rep, self.reps)
+            turn = turns.take(pool, rep, self.reps, self.clock(pool))
+            rep.turns[name] = turn
+            self._clocks[name] = max(turn.clock, self._clocks[name])
         self._note(rep)
 
     def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
@@ -192,7 +201,7 @@ def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) 
         chosen = min(able, key=lambda rep: (rep.open / rep.cap, turns.waited(rep)))
         other = WhyNot.MORE_LOAD
     else:
-        chosen = turns.choose(pool, able, index.reps)
+        chosen = turns.choose(pool, able, index.clock(pool))
         other = WhyNot.NOT_THEIR_TURN
     reasons |= {rep.rep_id: other for rep in able}
     reasons[chosen.rep_id] = WhyNot.CHOSEN
@@ -270,7 +279,7 @@ def _considered(reasons: Mapping[str, WhyNot], chosen: str | None) -> Sequence[C
     if chosen is not None:
         ordered.remove(chosen)
         ordered.insert(0, chosen)
-    return [Considered(rep_id, rep_id == chosen, reasons[rep_id].value) for rep_id in ordered]
+    return [Considered(rep_id, rep_id == chosen, str(reasons[rep_id])) for rep_id in ordered]
 
 
 def everybody(decision: Decision, index: Index) -> Sequence[Considered]:

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from backbone import ids
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
@@ -201,7 +203,6 @@ class Desk:
         inputs: dict[str, Any] | None,
         ordinal: int,
     ) -> None:
-        considered = [one._asdict() for one in decision.considered[:MOST_CONSIDERED]]
         self.decisions.append(
             {
                 "decision_id": decision_id,
@@ -216,9 +217,9 @@ class Desk:
                 "strategy": decision.strategy,
                 "rep_id": decision.rep_id,
                 "policy_version": self._policy_version,
-                "considered": considered,
+                "considered": decision.considered[:MOST_CONSIDERED],
                 "ordinal": ordinal,
-                "inputs": inputs,
+                "inputs": msgspec.json.encode(inputs) if inputs is not None else None,
             }
         )
 

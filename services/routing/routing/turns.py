@@ -26,9 +26,9 @@ def clock(pool: Pool, reps: Mapping[str, Rep]) -> float:
     return shown
 
 
-def choose(pool: Pool, able: Sequence[Rep], reps: Mapping[str, Rep]) -> Rep:
-    """Return whose turn it is among those who can take the lead."""
-    now = _at(pool, able, reps)
+def choose(pool: Pool, able: Sequence[Rep], shown: float) -> Rep:
+    """Return whose turn it is among those who can take the lead, as the pool's clock shows `shown`."""
+    now = _at(pool, able, shown)
     begins = [(_begins(pool, rep, now), rep) for rep in able]
     begun = [
         (round(at + 1 / rep.weight, DIGITS), waited(rep), rep) for at, rep in begins if round(at - now, DIGITS) <= 0
@@ -36,9 +36,9 @@ def choose(pool: Pool, able: Sequence[Rep], reps: Mapping[str, Rep]) -> Rep:
     return min(begun, key=lambda one: one[:2])[2]
 
 
-def take(pool: Pool, rep: Rep, reps: Mapping[str, Rep]) -> Turn:
+def take(pool: Pool, rep: Rep, reps: Mapping[str, Rep], shown: float) -> Turn:
     """Return the rep's place after a turn."""
-    now = _at(pool, [rep], reps)
+    now = _at(pool, [rep], shown)
     at_work = sum(
         one.weight
         for rep_id in pool.members
@@ -52,9 +52,8 @@ def waited(rep: Rep) -> tuple[float, str]:
     return (rep.last_assigned_at.timestamp() if rep.last_assigned_at is not None else 0.0, rep.rep_id)
 
 
-def _at(pool: Pool, able: Sequence[Rep], reps: Mapping[str, Rep]) -> float:
+def _at(pool: Pool, able: Sequence[Rep], shown: float) -> float:
     """Return the clock, moved on where nobody's turn has begun yet."""
-    shown = clock(pool, reps)
     return max(shown, min(_begins(pool, rep, shown) for rep in able))
 
 
