@@ -1,5 +1,6 @@
 """Who waits, who has how much, why a decision was made, and the same decision made again."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from backbone import database, pages, security, subjects, times
 from backbone.database import Connection
 from backbone.problem import Problem
 from routing import replaying, store, store_group, store_queue
-from routing.domain import Rep
+from routing.domain import Considered, Rep
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
@@ -41,11 +42,11 @@ def router(db: database.Database) -> APIRouter:
             again = await replaying.again(conn, row)
         if again is None:
             # A person made it, or the lead was erased: there is nothing to compute it from.
-            return {"same": True, "rep_id": row["rep_id"], "considered": row["considered"]}
+            return {"same": True, "rep_id": row["rep_id"], "considered": _considered(_kept(row))}
         return {
             "same": again.decision.rep_id == row["rep_id"],
             "rep_id": again.decision.rep_id,
-            "considered": _considered(again),
+            "considered": _considered(again.considered),
         }
 
     @api.get("/v1/waiting")
@@ -87,12 +88,17 @@ async def _decision(conn: Connection, row: Any) -> dict[str, Any]:
         "at": times.text(row["at"]),
         **{name: row[name] for name in names},
         "reason_code": row["reason_code"] or None,
-        "considered": _considered(again) if again is not None else row["considered"],
+        "considered": _considered(again.considered if again is not None else _kept(row)),
     }
 
 
-def _considered(again: replaying.Again) -> list[dict[str, Any]]:
-    return [{"rep_id": one.rep_id, "chosen": one.chosen, "reason": one.reason} for one in again.considered]
+def _kept(row: Any) -> list[Considered]:
+    """Return what was kept of what was thought, for a decision that cannot be made again."""
+    return [Considered(*one) for one in row["considered"]]
+
+
+def _considered(reps: Iterable[Considered]) -> list[dict[str, Any]]:
+    return [one._asdict() for one in reps]
 
 
 def _waiting(row: Any) -> dict[str, Any]:

@@ -43,6 +43,13 @@ class Index:
 
     reps: dict[str, Rep]
     log: list[Count] = field(default_factory=list)
+    _clocks: dict[str, float] = field(default_factory=dict)
+
+    def clock(self, pool: Pool) -> float:
+        """Return what the pool's clock shows, which only `give` moves on: looked up once, not for each lead."""
+        if pool.pool not in self._clocks:
+            self._clocks[pool.pool] = turns.clock(pool, self.reps)
+        return self._clocks[pool.pool]
 
     def give(self, rep_id: str, pool: Pool | None, now: datetime, *, touched: bool, counted_in: str = "") -> None:
         """Count an assignment; `counted_in` names the pool of one that nobody's turn gave."""
@@ -54,7 +61,9 @@ class Index:
         name = pool.pool if pool is not None else counted_in
         rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
         if pool is not None and pool.strategy is Strategy.WEIGHTED_ROUND_ROBIN:
-            rep.turns[name] = turns.take(pool, rep, self.reps)
+            turn = turns.take(pool, rep, self.reps, self.clock(pool))
+            rep.turns[name] = turn
+            self._clocks[name] = max(turn.clock, self._clocks[name])
         self._note(rep)
 
     def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
@@ -111,14 +120,14 @@ def decide(lead: Lead, index: Index, policy: Policy | None, now: datetime) -> De
             if one.later is not None and one.later > now:
                 again.append(one.later)
                 continue
-            decision, why = _from_pool(lead, rule, one.pool, index, now)
+            chosen, why = _from_pool(lead, rule, one.pool, index, now)
             reasons = {**why, **reasons}
-            if decision.outcome is Outcome.ASSIGNED:
-                reasons[decision.rep_id or ""] = WhyNot.CHOSEN
-                return replace(decision, considered=_considered(reasons, decision.rep_id))
+            if chosen is not None:
+                reasons[chosen] = WhyNot.CHOSEN
+                return _assigned(rule, one.pool, chosen, _considered(reasons, chosen))
             targets.append(one.target)
             again += _back(why, index, now)
-            waits = waits or decision
+            waits = waits or replace(_waits(_why(why), rule.rule, one.pool.pool), strategy=str(one.pool.strategy))
         if waits is not None and (rule.to not in NAMED or rule.wait):
             return replace(
                 waits,
@@ -173,7 +182,8 @@ def _is_long_ago(lead: Lead, rule: Rule, now: datetime) -> bool:
     return now - lead.previous_at > timedelta(seconds=rule.within_seconds)
 
 
-def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> tuple[Decision, dict[str, WhyNot]]:
+def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> tuple[str | None, dict[str, WhyNot]]:
+    """Choose one of the pool and count it; return who it is, if anybody, and what was thought of each."""
     reasons: dict[str, WhyNot] = {}
     able: list[Rep] = []
     for rep_id in pool.members:
@@ -186,27 +196,29 @@ def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) 
         else:
             reasons[rep_id] = why_not
     if not able:
-        waits = _waits(_why(reasons), rule.rule, pool.pool)
-        return replace(waits, strategy=str(pool.strategy)), reasons
+        return None, reasons
     if pool.strategy is Strategy.LEAST_LOADED:
         chosen = min(able, key=lambda rep: (rep.open / rep.cap, turns.waited(rep)))
         other = WhyNot.MORE_LOAD
     else:
-        chosen = turns.choose(pool, able, index.reps)
+        chosen = turns.choose(pool, able, index.clock(pool))
         other = WhyNot.NOT_THEIR_TURN
     reasons |= {rep.rep_id: other for rep in able}
     reasons[chosen.rep_id] = WhyNot.CHOSEN
     index.give(chosen.rep_id, pool, now, touched=lead.touched)
-    decision = Decision(
+    return chosen.rep_id, reasons
+
+
+def _assigned(rule: Rule, pool: Pool, rep_id: str, considered: Sequence[Considered]) -> Decision:
+    return Decision(
         outcome=Outcome.ASSIGNED,
         rule=rule.rule,
         pool=pool.pool,
         strategy=str(pool.strategy),
-        rep_id=chosen.rep_id,
+        rep_id=rep_id,
         reason_code="",
-        considered=(),
+        considered=considered,
     )
-    return decision, reasons
 
 
 def _why_not(lead: Lead, rule: Rule, pool: Pool, rep: Rep) -> WhyNot | None:
@@ -263,8 +275,11 @@ def _waits(why: Why, rule: str, pool: str) -> Decision:
 
 
 def _considered(reasons: Mapping[str, WhyNot], chosen: str | None) -> Sequence[Considered]:
-    ordered = sorted(reasons, key=lambda rep_id: (rep_id != chosen, rep_id))
-    return [Considered(rep_id=rep_id, chosen=rep_id == chosen, reason=str(reasons[rep_id])) for rep_id in ordered]
+    ordered = sorted(reasons)
+    if chosen is not None:
+        ordered.remove(chosen)
+        ordered.insert(0, chosen)
+    return [Considered(rep_id, rep_id == chosen, str(reasons[rep_id])) for rep_id in ordered]
 
 
 def everybody(decision: Decision, index: Index) -> Sequence[Considered]:

@@ -1,6 +1,7 @@
 """What routing learns from intake, qualification, the SLA and forecast."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -18,6 +19,11 @@ from routing.store import Row
 from routing.store_group import Cache
 
 STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqualified", "customer": "converted"}
+
+_TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
+_QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
+_ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
+_DEALS: Final = (forecast_pb2.OpportunityWon, forecast_pb2.OpportunityLost)
 
 
 class Handler:
@@ -52,7 +58,7 @@ def _concerned(event: Incoming) -> set[UUID]:
 
 
 def _take_in(desk: Desk, row: Row, message: Message) -> None:
-    if isinstance(message, intake_pb2.LeadCaptured | intake_pb2.LeadUpdated):
+    if isinstance(message, _TELLING):
         was_live = row.live
         _learn(row, message.stamp, message.lead)
         _stand(desk, row, message.standing if message.HasField("standing") else None)
@@ -66,18 +72,16 @@ def _take_in(desk: Desk, row: Row, message: Message) -> None:
     elif isinstance(message, intake_pb2.LeadUnmerged):
         row.closed = False
         _learn(row, message.stamp, message.lead)
-    elif isinstance(message, qualification_pb2.LeadQualified | qualification_pb2.LeadSalesReady):
+    elif isinstance(message, _QUALIFYING):
         _qualified(desk, row, message)
     elif isinstance(message, qualification_pb2.LeadHandedBack):
         _handed_back(desk, row, message)
-    elif isinstance(
-        message, qualification_pb2.LeadDemoted | qualification_pb2.LeadRecycled | qualification_pb2.LeadDisqualified
-    ):
+    elif isinstance(message, _ENDING):
         _over(desk, row, message)
     elif isinstance(message, qualification_pb2.LeadSalesQualified):
         row.qualification = message.qualification
         row.stage = message.qualification.stage or row.stage
-    elif isinstance(message, forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost):
+    elif isinstance(message, _DEALS):
         _dealt(desk, row, message)
     elif isinstance(message, sla_pb2.SlaEscalated):
         _escalated(desk, row, message)

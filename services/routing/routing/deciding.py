@@ -36,9 +36,18 @@ async def settle(desk: Desk, conn: Connection) -> None:
 
 async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple[list[UUID], bool]:
     """Return who is next for the room there is, and whether more may wait for it."""
+    if desk.nobody_waited:
+        return [], False
     policy, index = desk.group.policy, desk.group.index
-    queues = await store_queue.queues(conn) if policy is not None else {}
-    free = {key: room for key, wanted in queues.items() if (room := queueing.room(wanted, index, policy))}  # type: ignore[arg-type]
+    queues = await store_queue.queues(conn)
+    desk.nobody_waited = not queues
+    if not queues:
+        return [], False
+    free = {
+        key: room
+        for key, wanted in queues.items()
+        if policy is not None and (room := queueing.room(wanted, index, policy))
+    }
     found = await store_queue.due(conn, desk.now, limit=DRAINED_AT_ONCE, but=seen)
     is_full = len(found) == DRAINED_AT_ONCE
     limit = min(DRAINED_AT_ONCE - len(found), sum(free.values()) + SPARE)
@@ -121,7 +130,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
 
 def _inputs(lead: Lead) -> dict[str, Any]:
     return {
-        "values": dict(lead.values),
+        "values": lead.values,
         "rank": lead.rank,
         "created_at": lead.created_at,
         "waiting_since": lead.waiting_since,

@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from backbone import ids
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
@@ -38,6 +40,8 @@ class Desk:
     no_longer_waiting: set[UUID] = field(default_factory=set)
     decisions: list[dict[str, Any]] = field(default_factory=list)
     outgoing: list[Event] = field(default_factory=list)
+    nobody_waited: bool = False
+    """When this transaction began, as far as it is known."""
     more_wait: bool = False
     """Leads wait that were not looked at in this transaction; the timer goes on with them."""
 
@@ -199,10 +203,6 @@ class Desk:
         inputs: dict[str, Any] | None,
         ordinal: int,
     ) -> None:
-        considered = [
-            {"rep_id": one.rep_id, "chosen": one.chosen, "reason": one.reason}
-            for one in decision.considered[:MOST_CONSIDERED]
-        ]
         self.decisions.append(
             {
                 "decision_id": decision_id,
@@ -217,9 +217,9 @@ class Desk:
                 "strategy": decision.strategy,
                 "rep_id": decision.rep_id,
                 "policy_version": self._policy_version,
-                "considered": {"reps": considered},
+                "considered": decision.considered[:MOST_CONSIDERED],
                 "ordinal": ordinal,
-                "inputs": inputs,
+                "inputs": msgspec.json.encode(inputs) if inputs is not None else None,
             }
         )
 
@@ -243,6 +243,7 @@ class Desk:
         if self.decisions:
             await store.add_decisions(conn, self.decisions)
         await outbox.add(conn, self.outgoing)
+        self.group.nobody_waits = self.nobody_waited and not self.now_waiting
         cache.keep(self.group)
         if self.more_wait:
             cache.more_wait.set()
@@ -257,8 +258,9 @@ async def open_desk(conn: Connection, cache: Cache, lead_ids: Iterable[UUID]) ->
         now=now,
         rows=await store.load(conn, wanted),
         assignments=await store.assignments(conn, wanted),
-        waiting=await store_queue.of(conn, wanted),
+        waiting=await store_queue.of(conn, wanted) if wanted and not group.nobody_waits else {},
         dirty=set(wanted),
+        nobody_waited=group.nobody_waits,
     )
 
 

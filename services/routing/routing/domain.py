@@ -150,8 +150,7 @@ class Lead:
     touched: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Considered:
+class Considered(NamedTuple):
     """What was thought of a rep."""
 
     rep_id: str

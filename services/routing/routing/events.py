@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from backbone import ids
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from backbone import ids, times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, routing_pb2
 from routing.domain import MOST_CONSIDERED, Considered, Decision
@@ -15,16 +18,29 @@ from routing.store_group import Known
 
 def stamp(row: Row, at: datetime) -> common_pb2.Stamp:
     """Return what stands first; what intake stamped is copied."""
-    made = common_pb2.Stamp(lead_id=str(row.lead_id), live=row.live)
-    made.occurred_at.FromDatetime(at)
-    made.recorded_at.FromDatetime(row.recorded_at or at)
-    if row.arrived_at is not None:
-        made.arrived_at.FromDatetime(row.arrived_at)
-    return made
+    return common_pb2.Stamp(
+        lead_id=str(row.lead_id),
+        live=row.live,
+        occurred_at=_instant(at),
+        recorded_at=_instant(row.recorded_at or at),
+        arrived_at=_instant(row.arrived_at) if row.arrived_at is not None else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def _instant(at: datetime) -> Timestamp:
+    """Return a message that others copy: what happens in one transaction happens at one instant."""
+    return times.stamp(at)
 
 
 def rep(rep_id: str, known: Known) -> common_pb2.Rep:
-    """Return a rep with all that other services decide with."""
+    """Return a rep with all that other services decide with; built once for as long as nothing of it changes."""
+    if known.message is None:
+        known.message = _rep(rep_id, known)
+    return known.message
+
+
+def _rep(rep_id: str, known: Known) -> common_pb2.Rep:
     document = known.document
     made = common_pb2.Rep(
         rep_id=rep_id,
@@ -55,8 +71,13 @@ def rep(rep_id: str, known: Known) -> common_pb2.Rep:
 
 
 def _considered(reps: Sequence[Considered]) -> list[routing_pb2.Considered]:
-    some = reps[:MOST_CONSIDERED]
-    return [routing_pb2.Considered(rep_id=one.rep_id, chosen=one.chosen, reason=one.reason) for one in some]
+    return [_one_considered(*one) for one in reps[:MOST_CONSIDERED]]
+
+
+# One lead after the other is thought of in the same words.
+@lru_cache(maxsize=4096)
+def _one_considered(rep_id: str, chosen: bool, reason: str) -> routing_pb2.Considered:
+    return routing_pb2.Considered(rep_id=rep_id, chosen=chosen, reason=reason)
 
 
 def routed(
@@ -93,8 +114,8 @@ def routed(
         sourced_by=row.sdr_id or "",
         open=open_now,
         starts_clocks=starts_clocks,
+        assigned_at=_instant(assignment.assigned_at),
     )
-    message.assigned_at.FromDatetime(assignment.assigned_at)
     return Event(subject=row.lead_id, message=message, occurred_at=assignment.assigned_at)
 
 

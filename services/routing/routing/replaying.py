@@ -6,6 +6,8 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from backbone.database import Connection
 from routing import assigning, policies, store_group
 from routing.assigning import Index
@@ -36,7 +38,7 @@ async def again(conn: Connection, row: Mapping[str, Any]) -> Again | None:
         return None
     index = await _index(conn, row["sequence"], row["ordinal"], row["at"])
     policy = await _policy(conn, row["policy_version"], index)
-    decision = assigning.decide(_lead(row["lead_id"], row["inputs"]), index, policy, row["at"])
+    decision = assigning.decide(_lead(row["lead_id"], msgspec.json.decode(row["inputs"])), index, policy, row["at"])
     return Again(decision, list(assigning.everybody(decision, index)))
 
 

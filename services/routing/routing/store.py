@@ -15,6 +15,10 @@ _LEAD = (
 )
 
 
+_LIST: Final = "\x1f"
+"""Between the ids of a list; no id has it."""
+
+
 @dataclass(slots=True)
 class Row:
     """A lead while a transaction works on it."""
@@ -76,10 +80,10 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         " touched, previous_rep, previous_at, sdr_id, declined, closed)"
         " SELECT v.lead_id, v.fields, v.qualification, v.live, v.stage, v.created_at, v.recorded_at, v.arrived_at,"
         " v.cycle, v.touched, v.previous_rep, v.previous_at, v.sdr_id,"
-        " ARRAY(SELECT jsonb_object_keys(v.declined)), v.closed"
+        " string_to_array(v.declined, chr(31)), v.closed"
         " FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[], $5::text[], $6::timestamptz[],"
         " $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[], $11::text[], $12::timestamptz[],"
-        " $13::text[], $14::jsonb[], $15::boolean[]) AS v(lead_id, fields, qualification, live, stage,"
+        " $13::text[], $14::text[], $15::boolean[]) AS v(lead_id, fields, qualification, live, stage,"
         " created_at, recorded_at, arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed)"
         " ON CONFLICT (lead_id) DO UPDATE SET fields = excluded.fields, qualification = excluded.qualification,"
         " live = excluded.live, stage = excluded.stage, created_at = excluded.created_at,"
@@ -99,7 +103,7 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.previous_rep for row in rows],
         [row.previous_at for row in rows],
         [row.sdr_id for row in rows],
-        [dict.fromkeys(sorted(row.declined), 1) for row in rows],
+        [_LIST.join(sorted(row.declined)) for row in rows],
         [row.closed for row in rows],
     )
 
@@ -138,22 +142,16 @@ async def delete_assignments(conn: Connection, lead_ids: Iterable[UUID]) -> None
     await conn.execute("DELETE FROM assignment WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
 
 
-_DECIDED: Final = ("rep_id", "policy_version", "considered", "ordinal", "inputs")
+_DECISION: Final = (
+    *("decision_id", "lead_id", "at", "sequence", "cycle", "outcome", "reason_code", "rule", "pool", "strategy"),
+    *("rep_id", "policy_version", "considered", "ordinal", "inputs"),
+)
 
 
 async def add_decisions(conn: Connection, decisions: Sequence[Mapping[str, Any]]) -> None:
     """Keep decisions."""
-    names = ("decision_id", "lead_id", "at", "sequence", "cycle", "outcome", "reason_code", "rule", "pool", "strategy")
-    await conn.execute(
-        "INSERT INTO decision (decision_id, lead_id, at, sequence, cycle, outcome, reason_code, rule, pool, strategy,"
-        " rep_id, policy_version, considered, ordinal, inputs)"
-        " SELECT d.decision_id, d.lead_id, d.at, d.sequence, d.cycle, d.outcome, d.reason_code, d.rule, d.pool,"
-        " d.strategy, d.rep_id, d.policy_version, d.considered->'reps', d.ordinal, d.inputs"
-        " FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::bigint[], $5::int[], $6::text[], $7::text[],"
-        " $8::text[], $9::text[], $10::text[], $11::text[], $12::int[], $13::jsonb[], $14::int[], $15::jsonb[])"
-        " AS d(decision_id, lead_id, at, sequence, cycle, outcome, reason_code, rule, pool, strategy, rep_id,"
-        " policy_version, considered, ordinal, inputs)",
-        *([one[name] for one in decisions] for name in (*names, *_DECIDED)),
+    await conn.copy_records_to_table(
+        "decision", columns=_DECISION, records=[tuple(map(one.__getitem__, _DECISION)) for one in decisions]
     )
 
 

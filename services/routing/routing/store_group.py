@@ -16,11 +16,19 @@ import asyncpg
 from backbone import calendars, ids
 from backbone.calendars import Calendar
 from backbone.database import Connection
+from handoff.events.v1 import common_pb2
 from routing import policies
-from routing.assigning import Index
+from routing.assigning import Count, Index
 from routing.domain import Policy, Rep, Turn, WhyNot
 
 GROUP: Final = 1
+
+
+_LOCK: Final = """
+WITH locked AS MATERIALIZED (SELECT sequence, stamp FROM routing_group WHERE group_id = $1 FOR UPDATE)
+SELECT sequence, stamp, clock_timestamp() AS now FROM locked
+"""
+"""The lock is waited for, and the time that counts is the one after the wait: hence the order of the two."""
 
 
 @dataclass(slots=True)
@@ -36,6 +44,8 @@ class Known:
     back_at: datetime | None = None
     holds_until: datetime | None = None
     """Until when `away` and `back_at` hold; None: they were never looked up."""
+    message: common_pb2.Rep | None = None
+    """As events tell of the rep, once one was told."""
 
 
 @dataclass(slots=True)
@@ -50,6 +60,8 @@ class Group:
     known: Mapping[str, Known]
     accounts: Mapping[str, Mapping[str, Any]]
     before: dict[str, tuple[int, int, dict[str, Turn], datetime | None]] = field(default_factory=dict)
+    nobody_waits: bool = False
+    """Known to be so of this state; else it has to be looked up."""
 
 
 class Cache:
@@ -62,10 +74,9 @@ class Cache:
 
     async def lock(self, conn: Connection) -> tuple[Group, datetime]:
         """Lock the group's row and return the group as of now, with the database's time."""
-        row = await conn.fetchrow("SELECT sequence, stamp FROM routing_group WHERE group_id = $1 FOR UPDATE", GROUP)
+        row = await conn.fetchrow(_LOCK, GROUP)
         assert row is not None
-        # The lock was waited for: the time that counts is the one after the wait.
-        now: datetime = await conn.fetchval("SELECT clock_timestamp()")
+        now: datetime = row["now"]
         group = self._group
         # While the transaction changes it, it is nobody else's; a rollback leaves nothing behind.
         self._group = None
@@ -209,19 +220,10 @@ async def _keep_counts(conn: Connection, group: Group) -> None:
     log = group.index.log
     if not log:
         return
-    await conn.execute(
-        "INSERT INTO rep_count (rep_id, sequence, ordinal, open, untouched, by_pool, turns, last_assigned_at)"
-        " SELECT v.rep_id, $8, v.ordinal, v.open, v.untouched, v.by_pool, v.turns, v.last_assigned_at"
-        " FROM unnest($1::text[], $2::int[], $3::int[], $4::int[], $5::jsonb[], $6::jsonb[], $7::timestamptz[])"
-        " AS v(rep_id, ordinal, open, untouched, by_pool, turns, last_assigned_at)",
-        [one.rep_id for one in log],
-        list(range(len(log))),
-        [one.open for one in log],
-        [one.untouched for one in log],
-        [one.by_pool for one in log],
-        [one.turns for one in log],
-        [one.last_assigned_at for one in log],
-        group.sequence + 1,
+    await conn.copy_records_to_table(
+        "rep_count",
+        columns=("sequence", "ordinal", *Count._fields),
+        records=[(group.sequence + 1, ordinal, *one) for ordinal, one in enumerate(log)],
     )
     log.clear()
 

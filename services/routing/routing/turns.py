@@ -17,20 +17,28 @@ DIGITS: Final = 6
 
 def clock(pool: Pool, reps: Mapping[str, Rep]) -> float:
     """Return what the pool's clock shows: it goes on with whoever served last, whoever left since."""
-    shown = (reps[rep_id].turns[pool.pool].clock for rep_id in pool.members if _has_served(pool, reps, rep_id))
-    return max(shown, default=0.0)
+    shown = 0.0
+    for rep_id in pool.members:
+        rep = reps.get(rep_id)
+        turn = rep.turns.get(pool.pool) if rep is not None else None
+        if turn is not None and turn.clock > shown:
+            shown = turn.clock
+    return shown
 
 
-def choose(pool: Pool, able: Sequence[Rep], reps: Mapping[str, Rep]) -> Rep:
-    """Return whose turn it is among those who can take the lead."""
-    now = _at(pool, able, reps)
-    begun = [rep for rep in able if round(_begins(pool, rep, now) - now, DIGITS) <= 0]
-    return min(begun, key=lambda rep: (round(_begins(pool, rep, now) + 1 / rep.weight, DIGITS), waited(rep)))
+def choose(pool: Pool, able: Sequence[Rep], shown: float) -> Rep:
+    """Return whose turn it is among those who can take the lead, as the pool's clock shows `shown`."""
+    now = _at(pool, able, shown)
+    begins = [(_begins(pool, rep, now), rep) for rep in able]
+    begun = [
+        (round(at + 1 / rep.weight, DIGITS), waited(rep), rep) for at, rep in begins if round(at - now, DIGITS) <= 0
+    ]
+    return min(begun, key=lambda one: one[:2])[2]
 
 
-def take(pool: Pool, rep: Rep, reps: Mapping[str, Rep]) -> Turn:
+def take(pool: Pool, rep: Rep, reps: Mapping[str, Rep], shown: float) -> Turn:
     """Return the rep's place after a turn."""
-    now = _at(pool, [rep], reps)
+    now = _at(pool, [rep], shown)
     at_work = sum(
         one.weight
         for rep_id in pool.members
@@ -44,18 +52,13 @@ def waited(rep: Rep) -> tuple[float, str]:
     return (rep.last_assigned_at.timestamp() if rep.last_assigned_at is not None else 0.0, rep.rep_id)
 
 
-def _at(pool: Pool, able: Sequence[Rep], reps: Mapping[str, Rep]) -> float:
+def _at(pool: Pool, able: Sequence[Rep], shown: float) -> float:
     """Return the clock, moved on where nobody's turn has begun yet."""
-    shown = clock(pool, reps)
     return max(shown, min(_begins(pool, rep, shown) for rep in able))
 
 
 def _begins(pool: Pool, rep: Rep, now: float) -> float:
     """Return when the rep's next turn begins: nobody who takes part all the time is ever more than one turn behind."""
     turn = rep.turns.get(pool.pool)
-    return max(turn.next if turn is not None else 0.0, now - 1 / rep.weight)
-
-
-def _has_served(pool: Pool, reps: Mapping[str, Rep], rep_id: str) -> bool:
-    rep = reps.get(rep_id)
-    return rep is not None and pool.pool in rep.turns
+    due, earliest = (turn.next if turn is not None else 0.0), now - 1 / rep.weight
+    return due if due > earliest else earliest

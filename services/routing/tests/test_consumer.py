@@ -222,6 +222,9 @@ async def test_an_erased_lead_frees_its_room_and_is_never_assigned_again(routing
     assert (await loads(routing), await waiting(routing)) == ({"ana": 0}, {})
     async with routing.database.reading() as conn:
         assert await conn.fetchval("SELECT count(*) FROM decision WHERE inputs IS NOT NULL") == 0
+    # It cannot be made again; what was thought of the reps is kept.
+    decided = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
+    assert decided[0]["considered"] == [{"rep_id": "ana", "chosen": True, "reason": "chosen"}]
 
 
 async def test_a_deal_that_is_handed_back_leaves_the_lead_with_its_sdr(routing: Actor) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from backbone import calendars, ids, times
@@ -13,6 +13,8 @@ from sla_monitor import domain
 from sla_monitor.domain import Assignment, Level, Policy, Spec, State, Terms, Touch, Verdict
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
+
+_ORDER: Final = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
 
 
 def start(
@@ -32,7 +34,7 @@ def start(
     due_at = _after(spec.within_seconds, started_at, hours)
     if due_at is None:
         return None
-    steps = _steps(policy, spec, started_at, due_at, hours)
+    steps, next_at = _steps(policy, spec, started_at, due_at, hours)
     terms = Terms(
         kind=spec.kind,
         source=spec.source,
@@ -56,14 +58,14 @@ def start(
         hours=spec.hours,
         rep_version=rep.version if spec.hours == REP else 0,
         steps=steps,
-        next_at=times.parse(steps[0]["at"]),
+        next_at=next_at,
     )
 
 
 def _steps(
     policy: Policy, spec: Spec, started_at: datetime, due_at: datetime, named: tuple[str, Calendar] | None
-) -> list[dict[str, Any]]:
-    """Return what happens when: warnings, the breach, what is escalated after it."""
+) -> tuple[list[dict[str, Any]], datetime]:
+    """Return what happens when (warnings, the breach, what is escalated after it), and when the first of it."""
     steps: list[tuple[datetime, Level, str, float]] = [
         (at, Level.WARNING, "rep", seconds)
         for seconds in spec.warn_seconds
@@ -74,12 +76,12 @@ def _steps(
         seconds = spec.within_seconds + one.after_seconds
         if one.kind == spec.kind and (at := _after(seconds, started_at, named)):
             steps.append((at, Level.ESCALATION, one.to, seconds))
-    order = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
-    steps.sort(key=lambda step: (step[0], order[step[1]]))
-    return [
+    steps.sort(key=lambda step: (step[0], _ORDER[step[1]]))
+    said = [
         {"at": times.text(at), "level": str(level), "to": to, "after_seconds": seconds}
         for at, level, to, seconds in steps
     ]
+    return said, steps[0][0]
 
 
 def recompute(clock: Clock, named: tuple[str, Calendar], version: int, now: datetime) -> bool:
@@ -164,7 +166,8 @@ def _miss(clock: Clock, verdict: Verdict) -> str | None:
         is_news = clock.met_at != verdict.met_at or clock.next_at is not None
         clock.met_at, clock.next_at = verdict.met_at, None
         return ("met" if verdict.met_at is not None else "progress") if is_news else None
-    if clock.state is not State.RUNNING or (len(clock.steps) == breach + 1 and clock.met_at == verdict.met_at):
+    is_known = (len(clock.steps), clock.step, clock.met_at) == (breach + 1, breach, verdict.met_at)
+    if clock.state is not State.RUNNING or is_known:
         return None
     clock.steps, clock.step, clock.met_at = clock.steps[: breach + 1], breach, verdict.met_at
     clock.next_at = step_at(clock, breach)

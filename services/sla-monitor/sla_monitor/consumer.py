@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -12,7 +13,7 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
-from sla_monitor import clocks, domain, events, store, store_clocks, store_policies
+from sla_monitor import clocks, domain, events, store, store_clocks
 from sla_monitor.domain import Assignment, Policy, Touch
 from sla_monitor.hours import Calendars
 from sla_monitor.store import Row
@@ -22,6 +23,7 @@ from sla_monitor.store_policies import Policies
 ARRIVAL_CYCLE = 0
 
 Key = tuple[UUID, str, int]
+Reps = dict[str, common_pb2.Rep]
 
 
 @dataclass(slots=True)
@@ -57,26 +59,28 @@ class Handler:
                 batch.reps.append(event.message.rep)
             elif not event.erased:
                 _note(batch, rows, event)
-        await _keep_facts(conn, batch)
-        outgoing = await self._set_clocks(conn, batch, rows, now)
+        reps = await _keep_facts(conn, batch)
+        outgoing = await self._set_clocks(conn, batch, rows, reps, now)
         await store.save(conn, list(rows.values()))
         for event in batch.erased:
             outgoing += await _erase(conn, rows, event, now)
         await self._outbox.add(conn, outgoing)
 
-    async def _set_clocks(self, conn: Connection, batch: Batch, rows: dict[UUID, Row], now: datetime) -> list[Event]:
+    async def _set_clocks(
+        self, conn: Connection, batch: Batch, rows: dict[UUID, Row], reps: Reps, now: datetime
+    ) -> list[Event]:
         leads = [lead_id for lead_id, row in rows.items() if row.live]
         if not leads:
             return []
         known = await store_clocks.clocks(conn, leads)
-        fresh = await self._start(conn, batch, rows, known, now)
+        fresh = await self._start(conn, batch, rows, reps, known, now)
         for clock in fresh:
             known.setdefault(clock.lead_id, []).append(clock)
         if not known:
             return []
         touches = await store.touches(conn, known)
         assignments = await store.assignments(conn, known)
-        changed: dict[int, Clock] = {id(clock): clock for clock in fresh}
+        changed: dict[int, Clock] = {}
         outgoing = [events.started(rows[clock.lead_id], clock, now) for clock in fresh]
         for lead_id, of_lead in known.items():
             for clock in of_lead:
@@ -91,38 +95,52 @@ class Handler:
                 if said is not None:
                     changed[id(clock)] = clock
                     outgoing += await _tell(conn, row, clock, said, assignment, now)
-        if changed:
-            await store_clocks.save_clocks(conn, list(changed.values()))
+        await store_clocks.add(conn, fresh)
+        for clock in fresh:
+            changed.pop(id(clock), None)
+        await store_clocks.change(conn, list(changed.values()))
         return outgoing
 
     async def _start(
-        self, conn: Connection, batch: Batch, rows: dict[UUID, Row], known: dict[UUID, list[Clock]], now: datetime
+        self,
+        conn: Connection,
+        batch: Batch,
+        rows: dict[UUID, Row],
+        reps: Reps,
+        known: dict[UUID, list[Clock]],
+        now: datetime,
     ) -> list[Clock]:
         arrived = [
             row for row in rows.values() if row.live and not (row.arrival or row.closed) and row.fields is not None
         ]
         if not batch.routed and not arrived:
             return []
-        policies = await self._policies.in_force(conn)
-        named = Calendars(await store_policies.calendars(conn), now.year)
-        reps = await store.reps(conn, {message.rep_id for _, message in batch.routed}) if batch.routed else {}
+        policies, named = await self._policies.in_force(conn, now)
         present = {(clock.lead_id, clock.clock, clock.cycle) for some in known.values() for clock in some}
         fresh: list[Clock] = []
         for lead_id, message in batch.routed:
             if not rows[lead_id].live or not message.starts_clocks:
                 continue
-            policy = domain.applicable(policies, conditions.lead_values(message.lead, message.qualification))
+            policy = _applicable(policies, message.lead, message.qualification)
             rep = reps.get(message.rep_id, message.rep)
             at = times.at(message.assigned_at)
             fresh += _start_all(lead_id, policy, "assignment", message.cycle, at, rep, named, present)
         for row in arrived:
-            row.arrival = True
+            row.arrival = row.changed = True
             if row.arrived_at is not None:
-                policy = domain.applicable(policies, conditions.lead_values(_fields(row)))
+                policy = _applicable(policies, _fields(row))
                 fresh += _start_all(
                     row.lead_id, policy, "arrival", ARRIVAL_CYCLE, row.arrived_at, common_pb2.Rep(), named, present
                 )
         return fresh
+
+
+def _applicable(
+    policies: Sequence[Policy], lead: common_pb2.LeadFields, qualification: common_pb2.Qualification | None = None
+) -> Policy | None:
+    if len(policies) == 1 and policies[0].for_all:
+        return policies[0]
+    return domain.applicable(policies, conditions.lead_values(lead, qualification))
 
 
 def _start_all(
@@ -147,12 +165,17 @@ def _start_all(
     return made
 
 
+_TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated, intake_pb2.LeadUnmerged)
+"""Events that carry the lead's fields."""
+
+
 def _note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
     message = event.message
     row = rows[event.subject]
-    if isinstance(message, intake_pb2.LeadCaptured | intake_pb2.LeadUpdated | intake_pb2.LeadUnmerged):
+    if isinstance(message, _TELLING):
         _learn(row, message.stamp, message.lead)
-        row.closed = row.closed and not isinstance(message, intake_pb2.LeadUnmerged)
+        if isinstance(message, intake_pb2.LeadUnmerged):
+            row.closed = False
     elif isinstance(message, intake_pb2.EngagementRecorded):
         _learn(row, message.stamp, None)
     elif isinstance(message, intake_pb2.LeadMerged):
@@ -160,7 +183,7 @@ def _note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         if survivor is not None:
             _learn(survivor, message.stamp, message.lead)
         if merged is not None:
-            merged.closed = True
+            merged.closed = merged.changed = True
     elif isinstance(message, intake_pb2.TouchRecorded):
         batch.touches.append((UUID(message.original_lead_id), _touch(message), times.at(message.stamp.recorded_at)))
     else:
@@ -171,13 +194,15 @@ def _note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
 def _note_routing(batch: Batch, row: Row, message: Message) -> None:
     lead_id = row.lead_id
     if isinstance(message, routing_pb2.LeadRouted):
-        row.live = row.live or message.stamp.live
-        given = Assignment(cycle=message.cycle, rep_id=message.rep_id, assigned_at=times.at(message.assigned_at))
+        if message.stamp.live and not row.live:
+            row.live = row.changed = True
+        assigned_at = times.at(message.assigned_at)
+        given = Assignment(cycle=message.cycle, rep_id=message.rep_id, assigned_at=assigned_at)
         batch.assignments.append((lead_id, given, message.rep.team))
         batch.routed.append((lead_id, message))
         batch.reps.append(message.rep)
         if message.accepted:
-            batch.accepted.append((lead_id, message.cycle, times.at(message.assigned_at)))
+            batch.accepted.append((lead_id, message.cycle, assigned_at))
     elif isinstance(message, routing_pb2.AssignmentAccepted):
         batch.accepted.append((lead_id, message.cycle, times.at(message.accepted_at)))
     elif isinstance(message, routing_pb2.AssignmentReleased):
@@ -189,6 +214,7 @@ def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | No
         row.created_at = times.at(fields.created_at)
         row.source = fields.first_touch.source or fields.source
         row.fields = fields.SerializeToString()
+    row.changed = True
     row.recorded_at = times.at(stamp.recorded_at)
     row.known_at = min(row.known_at or row.recorded_at, row.recorded_at)
     row.live = row.live or stamp.live
@@ -211,9 +237,11 @@ def _touch(message: intake_pb2.TouchRecorded) -> Touch:
     )
 
 
-async def _keep_facts(conn: Connection, batch: Batch) -> None:
+async def _keep_facts(conn: Connection, batch: Batch) -> Reps:
+    """Write what the batch says, and return the reps that it names as they are known now."""
+    reps: Reps = {}
     if batch.reps:
-        await store.note_reps(conn, [rep for rep in batch.reps if rep.rep_id])
+        reps = await store.note_reps(conn, [rep for rep in batch.reps if rep.rep_id])
     if batch.touches:
         await store.add_touches(conn, batch.touches)
     if batch.assignments:
@@ -222,6 +250,7 @@ async def _keep_facts(conn: Connection, batch: Batch) -> None:
         await store.note_accepted(conn, batch.accepted)
     if batch.released:
         await store.note_released(conn, batch.released)
+    return reps
 
 
 async def _tell(
@@ -254,7 +283,7 @@ async def _erase(conn: Connection, rows: dict[UUID, Row], event: Incoming, now: 
     open_clocks = [clock for some in (await store_clocks.clocks(conn, gone)).values() for clock in some]
     ended = [clock for clock in open_clocks if clocks.cancel(clock)]
     if ended:
-        await store_clocks.save_clocks(conn, ended)
+        await store_clocks.change(conn, ended)
         outgoing += [
             events.cancelled(rows[clock.lead_id], clock, "erased", now) for clock in ended if clock.lead_id in rows
         ]

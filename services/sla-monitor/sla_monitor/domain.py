@@ -93,6 +93,8 @@ class Policy:
     clocks: Sequence[Spec]
     counts: Counts
     escalations: Sequence[Escalation]
+    for_all: bool = False
+    """It applies to every lead, whatever the lead's fields say."""
 
     @property
     def reference(self) -> str:
@@ -145,11 +147,16 @@ class Verdict:
         return not self.in_time(due_at) and self.ended_at is not None and self.ended_at <= due_at
 
 
+_NOTHING: Final = Verdict()
+
+
 def verdict(terms: Terms, touches: Sequence[Touch], assignment: Assignment | None) -> Verdict:
     """Decide a clock from all facts about the lead, in whatever order they came."""
     ended_at = assignment.released_at if assignment is not None else None
     if terms.kind == "acceptance":
         return Verdict(met_at=assignment.accepted_at if assignment is not None else None, ended_at=ended_at)
+    if not touches and not terms.needs:
+        return Verdict(ended_at=ended_at) if ended_at is not None else _NOTHING
     counting = sorted(
         (touch for touch in touches if _counts(terms, touch) and (ended_at is None or touch.at <= ended_at)),
         key=lambda touch: (touch.at, touch.touch_id),

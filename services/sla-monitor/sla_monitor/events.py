@@ -1,9 +1,13 @@
 """What sla-monitor publishes."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from backbone import times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, sla_pb2
 from sla_monitor.domain import Level
@@ -13,17 +17,31 @@ from sla_monitor.store_clocks import Clock
 
 def stamp(row: Row, at: datetime) -> common_pb2.Stamp:
     """Return what stands first."""
-    made = common_pb2.Stamp(lead_id=str(row.lead_id), live=row.live)
-    made.occurred_at.FromDatetime(at)
-    made.recorded_at.FromDatetime(row.recorded_at or at)
-    if row.arrived_at is not None:
-        made.arrived_at.FromDatetime(row.arrived_at)
-    return made
+    return _stamp(row.lead_id, row.live, at, row.recorded_at or at, row.arrived_at)
+
+
+# A lead's clocks start together: what their events share is built once, and copied by the message that takes it.
+@lru_cache(maxsize=64)
+def _stamp(
+    lead_id: UUID, live: bool, at: datetime, recorded_at: datetime, arrived_at: datetime | None
+) -> common_pb2.Stamp:
+    return common_pb2.Stamp(
+        lead_id=str(lead_id),
+        live=live,
+        occurred_at=_instant(at),
+        recorded_at=_instant(recorded_at),
+        arrived_at=_instant(arrived_at) if arrived_at is not None else None,
+    )
+
+
+@lru_cache(maxsize=256)
+def _instant(at: datetime) -> Timestamp:
+    return times.stamp(at)
 
 
 def clock(one: Clock) -> sla_pb2.Clock:
     """Return a clock as it stands."""
-    made = sla_pb2.Clock(
+    return sla_pb2.Clock(
         clock=one.clock,
         kind=one.terms.kind,
         cycle=one.cycle,
@@ -32,19 +50,16 @@ def clock(one: Clock) -> sla_pb2.Clock:
         calendar=one.calendar,
         state=str(one.state),
         retracted=one.retracted,
-        touches_done=dict(one.done),
-        touches_needed=dict(one.terms.needs),
+        touches_done=one.done or None,
+        touches_needed=one.terms.needs or None,
         version=one.version,
         manager_id=one.manager_id,
         team=one.team,
+        started_at=_instant(one.terms.started_at),
+        due_at=times.stamp(one.terms.due_at),
+        met_at=_instant(one.met_at) if one.met_at is not None else None,
+        breached_at=_instant(one.breached_at) if one.breached_at is not None else None,
     )
-    made.started_at.FromDatetime(one.terms.started_at)
-    made.due_at.FromDatetime(one.terms.due_at)
-    if one.met_at is not None:
-        made.met_at.FromDatetime(one.met_at)
-    if one.breached_at is not None:
-        made.breached_at.FromDatetime(one.breached_at)
-    return made
 
 
 def _event(row: Row, message: Any, at: datetime) -> Event:

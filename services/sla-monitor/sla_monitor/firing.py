@@ -118,13 +118,13 @@ class Firing:
 
     async def _fire(self, conn: Connection) -> tuple[int, float]:
         now = await times.now(conn)
+        first = await conn.fetchval("SELECT min(next_at) FROM clock")
+        if first is None or first > now:
+            return 0, (first - now).total_seconds() if first is not None else LONGEST_SLEEP_S
         due = await conn.fetch(
-            "SELECT lead_id, next_at FROM clock WHERE next_at IS NOT NULL ORDER BY next_at LIMIT $1", FIRED_AT_ONCE
+            "SELECT lead_id FROM clock WHERE next_at <= $1 ORDER BY next_at LIMIT $2", now, FIRED_AT_ONCE
         )
-        wanted = {row["lead_id"] for row in due if row["next_at"] <= now}
-        if not wanted:
-            left = (due[0]["next_at"] - now).total_seconds() if due else LONGEST_SLEEP_S
-            return 0, left
+        wanted = {row["lead_id"] for row in due}
         # Whoever holds one of these leads is changing its clocks; they are looked at again at once.
         free = await subjects.try_lock(conn, wanted)
         if not free:

@@ -121,6 +121,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
         before_start=timedelta(seconds=documents.duration(said.get("before_start", "10s"))),
     )
     return Policy(
+        for_all=applies is True,
         name=name,
         version=version,
         order=data.get("order", 1),

@@ -55,6 +55,6 @@ async def _some(conn: Connection, outbox: Outbox) -> bool:
                 clock.rep_version = row["version"]
             changed.append(clock)
     if changed:
-        await store_clocks.save_clocks(conn, changed)
+        await store_clocks.change(conn, changed)
         await outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock in changed])
     return True

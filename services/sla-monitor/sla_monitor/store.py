@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import Final
 from uuid import UUID
 
 from backbone.database import Connection
@@ -27,6 +29,8 @@ class Row:
     """Clocks from arrival were started."""
     known_at: datetime | None = None
     """When the lead was first recorded, for reports as of an instant."""
+    changed: bool = False
+    """Something was learned of it that is to be written."""
 
 
 async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
@@ -38,7 +42,10 @@ async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
 
 
 async def save(conn: Connection, rows: Sequence[Row]) -> None:
-    """Write whole leads."""
+    """Write whole leads, those of them that changed."""
+    rows = [row for row in rows if row.changed]
+    if not rows:
+        return
     await conn.execute(
         "INSERT INTO lead (lead_id, live, created_at, recorded_at, arrived_at, source, closed, fields, arrival,"
         " known_at) SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[], $4::timestamptz[],"
@@ -154,10 +161,33 @@ async def holder(conn: Connection, lead_id: UUID) -> str | None:
     return rep_id
 
 
-async def note_reps(conn: Connection, reps: Iterable[common_pb2.Rep]) -> None:
-    """Keep reps with their hours, unless a later version is known; open clocks on these hours are computed anew."""
-    newest = {rep.rep_id: rep for rep in sorted(reps, key=lambda rep: rep.version)}
-    ordered = [newest[rep_id] for rep_id in sorted(newest)]
+async def note_reps(conn: Connection, said: Iterable[common_pb2.Rep]) -> dict[str, common_pb2.Rep]:
+    """Keep reps with their hours, unless a later version is known, and return them as known now.
+
+    Open clocks on changed hours are computed anew. The rows stay locked: a clock on hours that change at this moment is
+    seen by who computes them anew, or waits for the change.
+    """
+    newest = {rep.rep_id: rep for rep in sorted(said, key=lambda rep: rep.version)}
+    rows = await conn.fetch(_LOCK_REPS, list(newest))
+    known = {row["rep_id"]: _rep(row["rep"]) for row in rows}
+    ordered = [
+        rep for _, rep in sorted(newest.items()) if rep.rep_id not in known or known[rep.rep_id].version < rep.version
+    ]
+    if ordered:
+        await _write_reps(conn, ordered)
+        rows = await conn.fetch(_LOCK_REPS, list(newest))
+    return {row["rep_id"]: _rep(row["rep"]) for row in rows}
+
+
+_LOCK_REPS: Final = "SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[]) ORDER BY rep_id FOR NO KEY UPDATE"
+
+
+@lru_cache(maxsize=4096)
+def _rep(data: bytes) -> common_pb2.Rep:
+    return common_pb2.Rep.FromString(data)
+
+
+async def _write_reps(conn: Connection, ordered: Sequence[common_pb2.Rep]) -> None:
     await conn.execute(
         "INSERT INTO rep (rep_id, version, team, rep)"
         " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])"
@@ -168,12 +198,6 @@ async def note_reps(conn: Connection, reps: Iterable[common_pb2.Rep]) -> None:
         [rep.team for rep in ordered],
         [rep.SerializeToString() for rep in ordered],
     )
-
-
-async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
-    """Return reps as last known."""
-    rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", list(rep_ids))
-    return {row["rep_id"]: common_pb2.Rep.FromString(row["rep"]) for row in rows}
 
 
 async def forget(conn: Connection, lead_ids: Iterable[UUID]) -> None:

@@ -90,54 +90,86 @@ def clock_of(row: Any) -> Clock:
     )
 
 
-_SAVE_CLOCKS: Final = """
-INSERT INTO clock (lead_id, clock, cycle, kind, source, rep_id, team, manager_id, started_at, due_at, policy, calendar,
-                   counts, needs, done, spread_seconds, steps, state, met_at, breached_at, retracted, step, next_at,
-                   version, hours, rep_version)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                     $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[], $13::jsonb[], $14::jsonb[],
-                     $15::jsonb[], $16::float8[], $17::jsonb[], $18::text[], $19::timestamptz[], $20::timestamptz[],
-                     $21::boolean[], $22::int[], $23::timestamptz[], $24::bigint[], $25::text[],
-                     $26::bigint[])
-ON CONFLICT (lead_id, clock, cycle) DO UPDATE SET
-    rep_id = excluded.rep_id, state = excluded.state, met_at = excluded.met_at, breached_at = excluded.breached_at,
-    retracted = excluded.retracted, done = excluded.done, step = excluded.step, next_at = excluded.next_at,
-    version = excluded.version, due_at = excluded.due_at, steps = excluded.steps, calendar = excluded.calendar,
-    rep_version = excluded.rep_version
+_COLUMNS: Final = (
+    *("lead_id", "clock", "cycle", "kind", "source", "rep_id", "team", "manager_id", "started_at", "due_at", "policy"),
+    *("calendar", "counts", "needs", "done", "spread_seconds", "steps", "state", "met_at", "breached_at", "retracted"),
+    *("step", "next_at", "version", "hours", "rep_version"),
+)
+
+
+async def add(conn: Connection, given: Sequence[Clock]) -> None:
+    """Write clocks that are new: their lead is locked, so that nobody else has made them meanwhile."""
+    if given:
+        await conn.copy_records_to_table("clock", columns=_COLUMNS, records=[_record(one) for one in given])
+
+
+def _record(one: Clock) -> tuple[Any, ...]:
+    terms = one.terms
+    return (
+        one.lead_id,
+        one.clock,
+        one.cycle,
+        terms.kind,
+        terms.source,
+        terms.rep_id,
+        one.team,
+        one.manager_id,
+        terms.started_at,
+        terms.due_at,
+        one.policy,
+        one.calendar,
+        _counts(terms.counts),
+        terms.needs,
+        one.done,
+        terms.spread_seconds,
+        {"steps": one.steps},
+        one.state,
+        one.met_at,
+        one.breached_at,
+        one.retracted,
+        one.step,
+        one.next_at,
+        one.version,
+        one.hours,
+        one.rep_version,
+    )
+
+
+_CHANGE: Final = """
+UPDATE clock c SET state = v.state, met_at = v.met_at, breached_at = v.breached_at, retracted = v.retracted,
+                   done = v.done, step = v.step, next_at = v.next_at, version = v.version, due_at = v.due_at,
+                   steps = v.steps, calendar = v.calendar, rep_version = v.rep_version
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
+            $8::jsonb[], $9::int[], $10::timestamptz[], $11::bigint[], $12::timestamptz[], $13::jsonb[], $14::text[],
+            $15::bigint[])
+     AS v(lead_id, clock, cycle, state, met_at, breached_at, retracted, done, step, next_at, version, due_at, steps,
+          calendar, rep_version)
+WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle
 """
 
 
-async def save_clocks(conn: Connection, given: Sequence[Clock]) -> None:
-    """Write clocks."""
-    columns: list[list[Any]] = [
+async def change(conn: Connection, given: Sequence[Clock]) -> None:
+    """Write what facts, hours and the end of their lead change of clocks that are there."""
+    if not given:
+        return
+    await conn.execute(
+        _CHANGE,
         [one.lead_id for one in given],
         [one.clock for one in given],
         [one.cycle for one in given],
-        [one.terms.kind for one in given],
-        [one.terms.source for one in given],
-        [one.terms.rep_id for one in given],
-        [one.team for one in given],
-        [one.manager_id for one in given],
-        [one.terms.started_at for one in given],
-        [one.terms.due_at for one in given],
-        [one.policy for one in given],
-        [one.calendar for one in given],
-        [_counts(one.terms.counts) for one in given],
-        [dict(one.terms.needs) for one in given],
-        [dict(one.done) for one in given],
-        [one.terms.spread_seconds for one in given],
-        [{"steps": list(one.steps)} for one in given],
         [str(one.state) for one in given],
         [one.met_at for one in given],
         [one.breached_at for one in given],
         [one.retracted for one in given],
+        [dict(one.done) for one in given],
         [one.step for one in given],
         [one.next_at for one in given],
         [one.version for one in given],
-        [one.hours for one in given],
+        [one.terms.due_at for one in given],
+        [{"steps": list(one.steps)} for one in given],
+        [one.calendar for one in given],
         [one.rep_version for one in given],
-    ]
-    await conn.execute(_SAVE_CLOCKS, *columns)
+    )
 
 
 def _counts(counts: Counts) -> dict[str, Any]:

@@ -1,27 +1,42 @@
 """Policies in force with their signatures, and the calendars that they name."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from backbone.database import Connection
 from sla_monitor import policies
 from sla_monitor.domain import Policy
+from sla_monitor.hours import Calendars
 
 PARTIES: Final = ("marketing", "sales")
 
 
+_NEWEST: Final = """
+SELECT 'policy' AS what, name, max(version) AS version FROM policy GROUP BY name
+UNION ALL SELECT 'calendar', name, max(version) FROM calendar GROUP BY name
+ORDER BY what, name
+"""
+
+
 class Policies:
-    """Policies in force, compiled once a version."""
+    """Policies in force and the calendars that they name, each made once a version."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], Policy] = {}
         self._built_in = policies.built_in()
+        self._calendars = Calendars({}, 0)
+        self._calendars_are: tuple[Any, ...] = ()
 
-    async def in_force(self, conn: Connection) -> list[Policy]:
-        """Return the newest version of each name, or the built-in one while there is none."""
-        rows = await conn.fetch("SELECT DISTINCT ON (name) name, version FROM policy ORDER BY name, version DESC")
-        found = [await self._version(conn, row[0], row[1]) for row in rows]
-        return found or [self._built_in]
+    async def in_force(self, conn: Connection, now: datetime) -> tuple[list[Policy], Calendars]:
+        """Return the newest version of each name, or the built-in one while there is none; and the calendars."""
+        rows = await conn.fetch(_NEWEST)
+        found = [await self._version(conn, row["name"], row["version"]) for row in rows if row["what"] == "policy"]
+        wanted = (now.year, *((row["name"], row["version"]) for row in rows if row["what"] == "calendar"))
+        if wanted != self._calendars_are:
+            # The transaction may see a newer one by now; then it is the next batch that notes it.
+            self._calendars, self._calendars_are = Calendars(await calendars(conn), now.year), wanted
+        return found or [self._built_in], self._calendars
 
     async def _version(self, conn: Connection, name: str, version: int) -> Policy:
         if (name, version) not in self._known:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handoff.events.v1 import common_pb2
@@ -85,6 +85,7 @@ def test_touches_that_are_close_together_count_once() -> None:
     fires=st.booleans(),
     seed=st.integers(0, 1000),
 )
+@example(touched=[302], released=301, fires=False, seed=1)
 def test_facts_in_any_order_come_to_the_same_clock(
     touched: list[int], released: int | None, fires: bool, seed: int
 ) -> None:

@@ -30,7 +30,7 @@ def after(seconds: float) -> datetime:
 
 def lead(seconds: float = 0, *, source: str = "web", **fields: Any) -> Row:
     at = after(seconds)
-    return Row(ids.new(), created_at=at, recorded_at=at, known_at=at, source=source, **fields)
+    return Row(ids.new(), created_at=at, recorded_at=at, known_at=at, source=source, changed=True, **fields)
 
 
 def touch(of: UUID, seconds: float, **fields: Any) -> tuple[UUID, Touch, datetime]:
@@ -128,7 +128,7 @@ async def test_a_step_is_raised_by_one_alone(db: Database) -> None:
     )
     assert one is not None
     async with db.transaction() as conn:
-        await store_clocks.save_clocks(conn, [one])
+        await store_clocks.add(conn, [one])
         early = await store_clocks.raise_steps(conn, [(one, 0, 1)], after(299))
         assert early == set()
         assert len(await store_clocks.raise_steps(conn, [(one, 0, 1)], after(301))) == 1
