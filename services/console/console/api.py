@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from backbone import database, idempotency, ids, outbox, security, subjects, times, vault
-from backbone.problem import Problem
+from backbone.problem import Pointer, Problem
 from console import domain, events, store
 
 Admin = Annotated[security.Caller, Depends(security.allow("admin"))]
@@ -135,6 +135,9 @@ def router(
         """Set how reports count; every service learns of it."""
 
         async def act(conn: database.Connection) -> dict[str, Any]:
+            if not await store.knows_zone(conn, body.zone):
+                fault = Pointer("/zone", "an IANA zone such as Europe/Berlin")
+                raise Problem(422, "No such zone", "Send the name of a zone that reports can count in.", errors=[fault])
             await subjects.lock(conn, [events.SETTINGS_SUBJECT])
             version = await store.set_reporting(conn, body.zone, body.week_starts, body.base_currency)
             said = {**body.model_dump(), "version": version}

@@ -107,6 +107,16 @@ async def test_a_key_is_issued_once_and_kept_nowhere_in_clear(console: StartCons
     assert first.json()["key"] not in kept[0]
 
 
+async def test_reports_count_in_a_zone_that_there_is(console: StartConsole) -> None:
+    actor = await console()
+    for zone in ("localtime", "../etc/passwd", "Europe/Atlantis", ""):
+        refused = await actor.http.put("/v1/settings/reporting", json={"zone": zone})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/zone")
+    said = {"zone": "Asia/Kolkata", "week_starts": "sun", "base_currency": "EUR"}
+    assert (await actor.http.put("/v1/settings/reporting", json=said)).json() == {**said, "version": 1}
+    await actor.published(lambda seen: any(event.type == "SettingsChanged" for event in seen))
+
+
 POLICY = """
 pools: [{pool: sdr, reps: rep.role == "sdr", strategy: least_loaded}]
 rules: [{rule: everyone, to: sdr}]
