@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -116,7 +117,7 @@ async def claim(conn: Connection, caller: str, route: str, key: str, digest: byt
         raise still_running()
     if not hmac.compare_digest(row["body_hash"], digest):
         raise Problem(422, "Another body", "This Idempotency-Key was used with another body. Take a new key.")
-    return Answer(row["status"], row["body"], row["headers"])
+    return Answer(row["status"], json.loads(row["body"]), row["headers"])
 
 
 async def keep(conn: Connection, caller: str, route: str, key: str, given: Answer) -> None:
@@ -127,7 +128,7 @@ async def keep(conn: Connection, caller: str, route: str, key: str, given: Answe
         route,
         key,
         given.status,
-        jsonable_encoder(given.body),
+        json.dumps(jsonable_encoder(given.body)),
         given.headers,
     )
 

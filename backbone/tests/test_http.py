@@ -116,6 +116,7 @@ async def test_the_same_key_and_body_get_the_same_answer_and_one_effect(actor: A
     first = await actor.http.post("/v1/orders", json={"name": "a"}, headers=headers)
     second = await actor.http.post("/v1/orders", json={"name": "a"}, headers=headers)
     assert (first.status_code, first.json()) == (second.status_code, second.json()) == (201, {"name": "a", "count": 1})
+    assert first.content == second.content
 
 
 async def test_the_same_key_with_another_body_is_422(actor: Actor) -> None:

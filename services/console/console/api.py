@@ -1,7 +1,9 @@
 """Keys that everybody trusts, machine keys, and the company's settings."""
 
+import base64
+import hashlib
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -10,13 +12,14 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
-from backbone import database, idempotency, ids, outbox, security, subjects, times
-from backbone.problem import Problem
+from backbone import database, idempotency, ids, outbox, security, subjects, times, vault
+from backbone.problem import Pointer, Problem
 from console import domain, events, store
 
 Admin = Annotated[security.Caller, Depends(security.allow("admin"))]
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager", "integration"))]
 OtherService = Annotated[security.Caller, Depends(security.allow("service"))]
+_ANSWERS: Final = ids.derived("answers", "keys")
 
 
 class _Body(BaseModel):
@@ -55,6 +58,19 @@ def router(
     api = APIRouter(tags=["keys and settings"])
     jwks = [security.public_jwk(key)]
 
+    sealing = hashlib.sha256(b"handoff answers with keys" + key.private_bytes_raw()).digest()
+
+    def close(body: Any) -> str:
+        return base64.b64encode(vault.seal(sealing, _ANSWERS, body)).decode()
+
+    def reopen(kept: str) -> Any:
+        try:
+            return vault.open_sealed(sealing, _ANSWERS, base64.b64decode(kept))
+        except ValueError:
+            raise Problem(
+                409, "Not shown again", "The console's signing key has changed since. Revoke that key, issue another."
+            ) from None
+
     async def hashes(conn: database.Connection) -> list[dict[str, str]]:
         issued = [{"hash": row["key_hash"], "name": row["name"], "role": row["role"]} for row in await store.keys(conn)]
         return [{"hash": value, "name": name, "role": "service"} for name, value in sorted(services.items())] + issued
@@ -84,7 +100,7 @@ def router(
             await store.add_key(conn, key_id, body.name, body.role, security.hash_key(made), caller.sub)
             return idempotency.Answer(201, {"id": str(key_id), "name": body.name, "role": body.role, "key": made})
 
-        answer = await idempotency.answer(db, request, caller, act)
+        answer = await idempotency.answer(db, request, caller, act, close=close, reopen=reopen)
         async with db.reading() as conn:
             await trust(conn)
         return answer
@@ -119,6 +135,9 @@ def router(
         """Set how reports count; every service learns of it."""
 
         async def act(conn: database.Connection) -> dict[str, Any]:
+            if not await store.knows_zone(conn, body.zone):
+                fault = Pointer("/zone", "an IANA zone such as Europe/Berlin")
+                raise Problem(422, "No such zone", "Send the name of a zone that reports can count in.", errors=[fault])
             await subjects.lock(conn, [events.SETTINGS_SUBJECT])
             version = await store.set_reporting(conn, body.zone, body.week_starts, body.base_currency)
             said = {**body.model_dump(), "version": version}

@@ -82,8 +82,10 @@ class Doors:
 
     async def _by_token(self, conn: Connection, bearer: str) -> Person | None:
         caller = await self.access.identify(bearer)
-        if caller is None or caller.role not in _PERSONS:
+        if caller is None:
             return None
+        if caller.role not in _PERSONS:
+            raise Problem(403, "For people", "These pages and actions are for people; machines call the services.")
         value = await store_accounts.rep(conn, caller.rep) if caller.rep else None
         return await _person(conn, caller.sub, caller.role, caller.rep, "", value, by_session=False)
 

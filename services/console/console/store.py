@@ -46,6 +46,12 @@ async def reporting(conn: Connection) -> dict[str, Any]:
     return dict(row) if row is not None else {"zone": "UTC", "week_starts": "mon", "base_currency": "USD", "version": 0}
 
 
+async def knows_zone(conn: Connection, zone: str) -> bool:
+    """Say whether databases can count in this zone; some names mean something to one machine alone."""
+    known: bool = await conn.fetchval("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)", zone)
+    return known
+
+
 async def set_reporting(conn: Connection, zone: str, week_starts: str, base_currency: str) -> int:
     """Set how reports count and return the version."""
     return int(

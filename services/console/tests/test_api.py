@@ -82,7 +82,7 @@ async def test_roles_open_their_own_doors_alone(console: StartConsole) -> None:
     assert (await marketing.get("/inbox", headers=page)).status_code == 403
     assert (await marketing.get("/inbox")).json()["title"] == "Not yours to see"
     assert (await actor.as_service().get("/inbox")).status_code == 401
-    assert (await actor.as_role("integration").get("/live")).status_code == 401
+    assert (await actor.as_role("integration").get("/live")).status_code == 403
     for method, path in (("GET", "/v1/accounts"), ("POST", "/v1/accounts"), ("PUT", "/v1/accounts/a@b.example")):
         assert (await rep.request(method, path, json={})).status_code == 403
     lead = "019a0000-0000-7000-8000-000000000000"
@@ -93,6 +93,28 @@ async def test_roles_open_their_own_doors_alone(console: StartConsole) -> None:
         "/v1/accounts", json={"email": "x", "name": "X", "role": "rep", "password": "short"}
     )
     assert {error["pointer"] for error in refused.json()["errors"]} == {"/email", "/password"}
+
+
+async def test_a_key_is_issued_once_and_kept_nowhere_in_clear(console: StartConsole) -> None:
+    actor = await console()
+    ask: Any = {"json": {"name": "warehouse", "role": "integration"}, "headers": {"Idempotency-Key": "once"}}
+    first, again = [await actor.http.post("/v1/keys", **ask) for _ in range(2)]
+    assert (first.status_code, again.json()) == (201, first.json())
+    assert len((await actor.http.get("/v1/keys")).json()["items"]) == 1
+    async with actor.database.reading() as conn:
+        kept = [str(dict(row)) for row in await conn.fetch("SELECT * FROM idempotency")]
+    assert len(kept) == 1
+    assert first.json()["key"] not in kept[0]
+
+
+async def test_reports_count_in_a_zone_that_there_is(console: StartConsole) -> None:
+    actor = await console()
+    for zone in ("localtime", "../etc/passwd", "Europe/Atlantis", ""):
+        refused = await actor.http.put("/v1/settings/reporting", json={"zone": zone})
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/zone")
+    said = {"zone": "Asia/Kolkata", "week_starts": "sun", "base_currency": "EUR"}
+    assert (await actor.http.put("/v1/settings/reporting", json=said)).json() == {**said, "version": 1}
+    await actor.published(lambda seen: any(event.type == "SettingsChanged" for event in seen))
 
 
 POLICY = """

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from backbone import database, outbox, pages, security
+from backbone import database, idempotency, outbox, pages, security
 from backbone.problem import Problem
 from lead_intake import connections, erasing, hygiene, joining, payloads, showing, store, store_identity
 from lead_intake.doors import json_response, read_body
@@ -97,16 +97,24 @@ def router(settings: Settings, db: database.Database, vault: Vault, out: outbox.
             return json_response((await showing.shown(conn, vault, [await _own(conn, lead_id, caller)]))[0], 200)
 
     @api.post("/v1/leads/{lead_id}/merge")
-    async def merge(_: Marketing, lead_id: UUID, body: OtherLead) -> dict[str, Any]:
+    async def merge(request: Request, caller: Marketing, lead_id: UUID, body: OtherLead) -> Response:
         """Merge another lead into this one."""
-        await db.run(lambda conn: joining.merge(conn, vault, out, lead_id, body.other_lead_id))
-        return {"lead_id": str(lead_id), "merged": str(body.other_lead_id)}
+
+        async def act(conn: database.Connection) -> idempotency.Answer:
+            await joining.merge(conn, vault, out, lead_id, body.other_lead_id)
+            return idempotency.Answer(200, {"lead_id": str(lead_id), "merged": str(body.other_lead_id)})
+
+        return await idempotency.answer(db, request, caller, act)
 
     @api.post("/v1/leads/{lead_id}/unmerge")
-    async def unmerge(_: Marketing, lead_id: UUID, body: OtherLead) -> dict[str, Any]:
+    async def unmerge(request: Request, caller: Marketing, lead_id: UUID, body: OtherLead) -> Response:
         """Undo a merge."""
-        await db.run(lambda conn: joining.unmerge(conn, vault, out, lead_id, body.other_lead_id))
-        return {"lead_id": str(lead_id), "unmerged": str(body.other_lead_id)}
+
+        async def act(conn: database.Connection) -> idempotency.Answer:
+            await joining.unmerge(conn, vault, out, lead_id, body.other_lead_id)
+            return idempotency.Answer(200, {"lead_id": str(lead_id), "unmerged": str(body.other_lead_id)})
+
+        return await idempotency.answer(db, request, caller, act)
 
     @api.delete("/v1/leads/{lead_id}/personal-data", status_code=202)
     async def erase(_: Admin, lead_id: UUID) -> dict[str, str]:

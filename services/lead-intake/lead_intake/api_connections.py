@@ -1,7 +1,7 @@
 """Connections: made, shown, changed, closed, and their secrets rotated."""
 
+import asyncio
 import base64
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -47,7 +47,7 @@ class ChangedConnection(_Body):
     settings: dict[str, Any] | None = None
 
 
-def router(settings: Settings, db: database.Database, vault: Vault, forget: Callable[[str], None]) -> APIRouter:
+def router(settings: Settings, db: database.Database, vault: Vault) -> APIRouter:
     """Return the routes of connections."""
     api = APIRouter(prefix="/v1/connections", tags=["connections"])
 
@@ -107,7 +107,7 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
 
     @api.patch("/{connection_id}")
     async def change(_: Marketing, connection_id: str, body: ChangedConnection) -> dict[str, Any]:
-        """Change a connection's name or settings."""
+        """Change a connection's name or settings, on every replica by the time of the answer."""
         async with db.transaction() as conn:
             found = await connections.find(conn, vault, connection_id)
             if found is None:
@@ -116,17 +116,17 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
                 connections.check(found.provider, body.settings)
             await connections.change(conn, connection_id, name=body.name, settings=body.settings)
             changed = await connections.find(conn, vault, connection_id)
-        forget(connection_id)
+        await asyncio.sleep(connections.REMEMBERED_S)
         assert changed is not None
         return shown(changed)
 
     @api.delete("/{connection_id}", status_code=204)
     async def delete(_: Marketing, connection_id: str) -> None:
-        """Close a connection."""
+        """Close a connection, on every replica by the time of the answer."""
         async with db.transaction() as conn:
             if not await connections.delete(conn, connection_id):
                 raise _no_connection()
-        forget(connection_id)
+        await asyncio.sleep(connections.REMEMBERED_S)
 
     @api.post("/{connection_id}/rotate-secret")
     async def rotate(request: Request, caller: Marketing, connection_id: str) -> Response:
@@ -141,7 +141,7 @@ def router(settings: Settings, db: database.Database, vault: Vault, forget: Call
             return idempotency.Answer(200, {"id": connection_id, "secret": secret})
 
         answer = await idempotency.answer(db, request, caller, act, close=close, reopen=reopen)
-        forget(connection_id)
+        await asyncio.sleep(connections.REMEMBERED_S)
         return answer
 
     return api

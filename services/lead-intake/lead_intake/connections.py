@@ -12,6 +12,8 @@ from lead_intake import hygiene, providers
 from lead_intake.providers.shapes import OWN_FIELDS
 from lead_intake.vaulting import Vault
 
+REMEMBERED_S: Final = 0.25
+"""How long a replica keeps a connection in memory: a change is answered after it, and is then in force on each."""
 ACTIVE_SECRETS: Final = 2
 """During a rotation the old one is good for a while."""
 SETTINGS: Final = frozenset({"default_source", "default_region", "mapping", "sealed_attributes"})

@@ -19,7 +19,16 @@ from backbone.problem import Problem
 from lead_intake import bodies, events, store, store_identity
 from lead_intake.vaulting import Vault
 
-SERVICES: Final = ("intake", "qualification", "routing", "sla", "forecast", "notifications", "console")
+SERVICES: Final = {
+    "intake": "lead-intake",
+    "qualification": "qualification",
+    "routing": "routing",
+    "sla": "sla-monitor",
+    "forecast": "forecast",
+    "notifications": "notifications",
+    "console": "console",
+}
+"""The topic on which a service says that it has deleted -> its name."""
 BACKUPS_KEPT: Final = timedelta(days=30)
 """How long backups of the keys may be kept; after it no copy of a destroyed key is left."""
 FINISH_EVERY_S: Final = 30.0
@@ -110,7 +119,7 @@ async def report(conn: Connection, erasure_id: UUID) -> dict[str, Any]:
         raise Problem(404, "No such erasure", "Send the erasure_id that the deletion was answered with.")
     answers = await conn.fetch("SELECT service FROM erasure_answer WHERE erasure_id = $1", erasure_id)
     done = {answer[0] for answer in answers}
-    states = {service: "done" if service in done else "pending" for service in SERVICES}
+    states = {name: "done" if topic in done else "pending" for topic, name in SERVICES.items()}
     return {
         "erasure_id": str(erasure_id),
         "lead_id": str(row["lead_id"]),

@@ -31,8 +31,6 @@ from lead_intake.reading import Reader
 from lead_intake.settings import Settings
 from lead_intake.vaulting import Vault
 
-REMEMBERED_S: Final = 1.0
-"""How long a connection's settings and secrets are kept in memory."""
 _SECRET_HEADERS: Final = frozenset(
     {"authorization", "cookie", "x-api-key", "proxy-authorization", "webhook-signature", "x-hubspot-signature"}
     | {"x-hubspot-signature-v3"}
@@ -130,6 +128,7 @@ class Hooks:
         known = self._known.get(connection_id)
         if known is not None and known[0] >= time.monotonic():
             return known[1]
+        asked_at = time.monotonic()
         try:
             async with self.db.reading() as conn:
                 found = await connections.find(conn, self.vault, connection_id)
@@ -142,12 +141,8 @@ class Hooks:
         if found is None:
             self._known.pop(connection_id, None)
             raise Problem(404, "No such connection", "Take the hook URL that POST /v1/connections answered with.")
-        self._known[connection_id] = (time.monotonic() + REMEMBERED_S, found)
+        self._known[connection_id] = (asked_at + connections.REMEMBERED_S, found)
         return found
-
-    def forget(self, connection_id: str) -> None:
-        """Read the connection anew at its next delivery."""
-        self._known.pop(connection_id, None)
 
     def asks(
         self, connection: Connection, delivery: Delivery, *, now: datetime, unreadable: str | None = None

@@ -157,7 +157,7 @@ async def test_erasure_leaves_nothing_readable_and_old_events_stay_erased(intake
     post = {"email": "a@b.example", "first_name": "Amara", "occurred_at": ago(hours=1)}
     lead_id = (await intake.http.post("/v1/leads", json=post)).json()["lead_id"]
     erasure = (await intake.http.delete(f"/v1/leads/{lead_id}/personal-data")).json()["erasure_id"]
-    assert (await intake.http.get(f"/v1/erasures/{erasure}")).json()["services"]["intake"] == "done"
+    assert (await intake.http.get(f"/v1/erasures/{erasure}")).json()["services"]["lead-intake"] == "done"
     shown = (await intake.http.get(f"/v1/leads/{lead_id}")).json()
     assert "amara" not in json.dumps(shown).lower()
     keys = await intake.as_service().post("/v1/vault/keys", json={"lead_ids": [lead_id]})
@@ -179,7 +179,9 @@ async def test_the_doors_are_described(intake: Actor) -> None:
 async def test_merge_by_hand_and_back(intake: Actor) -> None:
     a = (await intake.http.post("/v1/leads", json={"email": "a@b.example", "company": "B"})).json()["lead_id"]
     b = (await intake.http.post("/v1/leads", json={"email": "c@b.example", "job_title": "CTO"})).json()["lead_id"]
-    assert (await intake.http.post(f"/v1/leads/{a}/merge", json={"other_lead_id": b})).status_code == 200
+    ask: Any = {"json": {"other_lead_id": b}, "headers": {"Idempotency-Key": "once"}}
+    first, again = [await intake.http.post(f"/v1/leads/{a}/merge", **ask) for _ in range(2)]
+    assert (first.status_code, again.content) == (200, first.content)
     assert (await intake.http.get(f"/v1/leads/{a}")).json()["merged_from"] == [b]
     assert (await intake.http.post(f"/v1/leads/{a}/unmerge", json={"other_lead_id": b})).status_code == 200
     assert (await intake.http.get(f"/v1/leads/{b}")).json()["merged_into"] is None

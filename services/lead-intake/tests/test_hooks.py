@@ -138,6 +138,29 @@ async def test_forms_nest(intake: Actor) -> None:
     assert (lead["email"], lead["attributes"]) == ("a@b.example", {"utm": {"source": "ads"}})
 
 
+async def test_a_change_is_in_force_on_every_replica_when_it_is_answered(intake: Actor, start: Stage) -> None:
+    other = await start(
+        "intake", database_url=intake.settings.database_url, vault_database_url=intake.settings.vault_database_url
+    )
+    url = await connect(intake, "generic")
+    connection = url.removeprefix("http://intake.test").replace("hooks", "connections")
+    headers = {"X-API-Key": SECRET}
+
+    async def sent(number: int) -> str:
+        answer = await post(other, url, json.dumps({"mail": f"{number}@b.example"}).encode(), headers)
+        return str(answer.json()["events"][0]["outcome"])
+
+    assert await sent(1) == "held"
+    mapping = {"settings": {"mapping": {"email": "mail"}}}
+    assert (await intake.http.patch(connection, json=mapping)).status_code == 200
+    assert await sent(2) == "created"
+    for _ in range(2):
+        await intake.http.post(f"{connection}/rotate-secret")
+    assert (await post(other, url, b"{}", headers)).status_code == 401
+    assert (await intake.http.delete(connection)).status_code == 204
+    assert (await post(other, url, b"{}", headers)).status_code == 404
+
+
 async def test_an_old_secret_is_good_until_the_next_rotation(intake: Actor) -> None:
     url = await connect(intake, "mautic")
     rotate = url.removeprefix("http://intake.test").replace("hooks", "connections") + "/rotate-secret"

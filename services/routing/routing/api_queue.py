@@ -60,11 +60,13 @@ def router(db: database.Database) -> APIRouter:
         return pages.answer([_waiting(row) for row in rows], more)
 
     @api.get("/v1/load")
-    async def load(_: Manager) -> dict[str, Any]:
+    async def load(_: Manager, asked: pages.Asked) -> dict[str, Any]:
         """Show every rep's open load."""
+        (after,) = asked.since(pages.text) or ("",)
         async with db.reading() as conn:
-            found = await store_group.loads(conn, await times.now(conn))
-        return pages.answer([_load(rep) for rep, _known in found])
+            found = await store_group.loads(conn, await times.now(conn), after=after, limit=asked.limit)
+        more = pages.cursor(found[-1][0].rep_id) if len(found) == asked.limit else None
+        return pages.answer([_load(rep) for rep, _known in found], more)
 
     @api.get("/v1/reps/{rep_id}/load")
     async def load_of(caller: Reading, rep_id: str) -> dict[str, Any]:

@@ -264,9 +264,16 @@ async def keep_version(conn: Connection, group: Group, rep_id: str, known: Known
     )
 
 
-async def loads(conn: Connection, now: datetime, *, only: str | None = None) -> list[tuple[Rep, Known]]:
+async def loads(
+    conn: Connection, now: datetime, *, only: str | None = None, after: str = "", limit: int | None = None
+) -> list[tuple[Rep, Known]]:
     """Return reps with their counts and whether they are at work, as of the last commit; takes no lock."""
-    rows = await conn.fetch("SELECT * FROM rep WHERE $1::text IS NULL OR rep_id = $1 ORDER BY rep_id", only)
+    rows = await conn.fetch(
+        "SELECT * FROM rep WHERE ($1::text IS NULL OR rep_id = $1) AND rep_id > $2 ORDER BY rep_id LIMIT $3",
+        only,
+        after,
+        limit,
+    )
     off = await _time_off(conn, [row["rep_id"] for row in rows])
     found = []
     for row in rows:

@@ -80,7 +80,14 @@ async def waiting(routing: Actor) -> dict[str, str]:
 
 
 async def loads(routing: Actor) -> dict[str, int]:
-    return {item["rep_id"]: item["open"] for item in (await routing.http.get("/v1/load")).json()["items"]}
+    """Read every rep's load, page by page."""
+    found: dict[str, int] = {}
+    asked: dict[str, str] | None = {"limit": "1"}
+    while asked is not None:
+        page = (await routing.http.get("/v1/load", params=asked)).json()
+        found |= {item["rep_id"]: item["open"] for item in page["items"]}
+        asked = {"limit": "1", "cursor": page["next_cursor"]} if page["next_cursor"] else None
+    return found
 
 
 async def told(routing: Actor, lead: UUID, kinds: Sequence[str]) -> list[Any]:

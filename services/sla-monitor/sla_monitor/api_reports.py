@@ -52,9 +52,9 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
     @api.get("/v1/reports/attainment")
     async def attainment(request: Request, _: Reports, asked: Span) -> Response:
-        """Report how many promises were kept."""
+        """Report how many promises were kept, as known now."""
         async with db.reading() as conn:
-            as_of = asked.as_of or await times.now(conn)
+            as_of = await times.now(conn)
             complete_until = await _complete_until(conn, consumer)
             groups = await reports.attainment(conn, asked.start, asked.end, by=asked.by)
             return await _report(conn, request, groups, as_of, complete_until)

@@ -1,4 +1,4 @@
-"""What sla-monitor learns from intake, qualification and routing: facts first, then what they mean for clocks."""
+"""What sla-monitor learns from the topics that it reads: facts first, then what they mean for clocks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from backbone import conditions, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
-from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
-from sla_monitor import clocks, domain, events, store, store_clocks
+from handoff.events.v1 import common_pb2, console_pb2, intake_pb2, routing_pb2
+from sla_monitor import clocks, domain, events, reports, store, store_clocks
 from sla_monitor.domain import Assignment, Policy, Touch
 from sla_monitor.hours import Calendars
 from sla_monitor.store import Row
@@ -57,6 +57,8 @@ class Handler:
                 batch.erased.append(event)
             elif isinstance(event.message, routing_pb2.RepChanged):
                 batch.reps.append(event.message.rep)
+            elif isinstance(event.message, console_pb2.SettingsChanged):
+                await reports.count_in(conn, event.message.zone, event.message.week_starts)
             elif not event.erased:
                 _note(batch, rows, event)
         reps = await _keep_facts(conn, batch)

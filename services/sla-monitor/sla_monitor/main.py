@@ -16,6 +16,7 @@ KINDS = (
     "AssignmentAccepted",
     "AssignmentReleased",
     "RepChanged",
+    "SettingsChanged",
 )
 
 
@@ -23,7 +24,7 @@ async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer, the firing and the routes together."""
     handler = Handler(service.outbox, Policies())
     settings, db = service.settings, service.database
-    consumer = service.consume(["intake", "qualification", "routing"], handler.handle, kinds=KINDS)
+    consumer = service.consume(["intake", "qualification", "routing", "console"], handler.handle, kinds=KINDS)
     firing = Firing(
         db,
         service.outbox,

@@ -55,15 +55,25 @@ SELECT key, count(*) AS leads, count(from_arrival) AS touched,
        sum(touches)::float8 / count(*) AS touches_per_lead
 FROM measured GROUP BY key ORDER BY key
 """
+_LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
+# PostgreSQL's weeks begin on Monday, so those of others are moved there.
+_MOVED: Final = "(SELECT CASE week_starts WHEN 'sun' THEN 1 ELSE 0 END FROM setting) * interval '1 day'"
+_HOUR: Final = f"to_char({_LOCAL}, 'HH24')"
+_WEEK: Final = f"to_char(date_trunc('week', {_LOCAL} + {_MOVED}) - {_MOVED}, 'YYYY-MM-DD')"
 _KEY: Final = {
     "none": "'all'",
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     "rep": "coalesce(a.rep_id, f.rep_id, '')",
     "team": "coalesce(a.team, toucher.team, '')",
     "source": "c.source",
-    "hour": "to_char(c.created_at, 'HH24')",
-    "week": "to_char(date_trunc('week', c.created_at), 'YYYY-MM-DD')",
+    "hour": _HOUR.replace("INSTANT", "c.created_at"),
+    "week": _WEEK.replace("INSTANT", "c.created_at"),
 }
+
+
+async def count_in(conn: Connection, zone: str, week_starts: str) -> None:
+    """Count days, weeks and hours in this zone from now on."""
+    await conn.execute("UPDATE setting SET zone = $1, week_starts = $2", zone, week_starts or "mon")
 
 
 async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime) -> list[dict[str, Any]]:
@@ -115,8 +125,8 @@ _ATTAINMENT_KEY: Final = {
     "rep": "c.rep_id",
     "team": "c.team",
     "source": "l.source",
-    "hour": "to_char(c.started_at, 'HH24')",
-    "week": "to_char(date_trunc('week', c.started_at), 'YYYY-MM-DD')",
+    "hour": _HOUR.replace("INSTANT", "c.started_at"),
+    "week": _WEEK.replace("INSTANT", "c.started_at"),
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from backbone import database, ids, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+from handoff.events.v1 import common_pb2, console_pb2, intake_pb2, routing_pb2
 
 HOURS = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri", "sat", "sun"], start="00:00", end="24:00")]
 ARRIVAL = """
@@ -163,6 +163,21 @@ async def test_a_reps_changed_hours_move_open_deadlines_on_record(sla: Actor) ->
     await eventually(moved)
     events = await sla.published(lambda seen: sum(event.type == "ClockStarted" for event in seen) >= 3)
     assert "ana@2" in {event.message.clock.calendar for event in events if event.subject == lead}
+
+
+async def test_reports_count_in_the_zone_that_the_company_set(sla: Actor) -> None:
+    lead, at = ids.new(), datetime(2026, 11, 8, 23, 30, tzinfo=UTC)
+    await learn(sla, "intake", captured(lead, at, live=False))
+    span = {"from": "2026-11-01T00:00:00Z", "to": "2026-12-01T00:00:00Z"}
+
+    async def keys(by: str) -> list[str]:
+        answer = await sla.http.get("/v1/reports/speed", params={**span, "by": by})
+        return [group["key"] for group in answer.json()["groups"]]
+
+    assert (await keys("hour"), await keys("week")) == (["23"], ["2026-11-02"])
+    said = console_pb2.SettingsChanged(zone="Europe/Berlin", week_starts="sun", base_currency="EUR", version=1)
+    await learn(sla, "console", (ids.new(), said))
+    assert (await keys("hour"), await keys("week")) == (["00"], ["2026-11-08"])
 
 
 async def test_nothing_is_fired_before_the_backlog_is_read_nor_a_lead_taken_from_who_called(start: Stage) -> None:

@@ -92,6 +92,22 @@ async def test_speed_counts_the_first_touch_of_any_rep_and_the_assignees_own(db:
         assert set(await speed(conn, "week")) == {"2026-11-09"}
 
 
+async def test_hours_and_weeks_are_those_of_the_companys_zone(db: Database) -> None:
+    async with db.transaction() as conn:
+        # Sunday the 8th, 23:30 in UTC: Monday in Berlin.
+        await store.save(conn, [lead(-36.5 * 3600)])
+        said = {"start": START - timedelta(days=3), "end": START}
+        for zone, week_starts, hour, week in (
+            ("UTC", "mon", "23", "2026-11-02"),
+            ("UTC", "sun", "23", "2026-11-08"),
+            ("Europe/Berlin", "mon", "00", "2026-11-09"),
+            ("Europe/Berlin", "sun", "00", "2026-11-08"),
+        ):
+            await reports.count_in(conn, zone, week_starts)
+            assert set(await speed(conn, "hour", **said)) == {hour}
+            assert set(await speed(conn, "week", **said)) == {week}
+
+
 async def test_speed_knows_what_was_known_and_ends_before_its_end(db: Database) -> None:
     first, last = lead(), lead(86_400)
     async with db.transaction() as conn:
