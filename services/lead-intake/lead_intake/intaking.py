@@ -36,21 +36,26 @@ class Flusher:
         self._waiting: list[Ask] = []
         self._woken = asyncio.Event()
 
+    async def take_one(self, ask: Ask) -> Mapping[str, Any]:
+        """As `take`, for the one event that nearly all requests bring."""
+        self._queue([ask])
+        return await ask.answer
+
     async def take(self, asks: Sequence[Ask]) -> list[Mapping[str, Any]]:
         """Return the answers once everything is durable. Problem 503 while the queue is full or the database away."""
-        if len(self._waiting) + len(asks) > self._limit:
-            raise problem.unavailable("Too many requests wait. Send the same request again.")
-        self._waiting.extend(asks)
-        self._woken.set()
+        self._queue(asks)
         return list(await asyncio.gather(*(ask.answer for ask in asks)))
 
     async def try_take(self, asks: Sequence[Ask]) -> list[Mapping[str, Any] | BaseException]:
         """As `take`, with an error in its place."""
+        self._queue(asks)
+        return list(await asyncio.gather(*(ask.answer for ask in asks), return_exceptions=True))
+
+    def _queue(self, asks: Sequence[Ask]) -> None:
         if len(self._waiting) + len(asks) > self._limit:
             raise problem.unavailable("Too many requests wait. Send the same request again.")
         self._waiting.extend(asks)
         self._woken.set()
-        return list(await asyncio.gather(*(ask.answer for ask in asks), return_exceptions=True))
 
     async def run(self) -> None:
         """Flush for ever."""
