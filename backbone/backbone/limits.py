@@ -23,9 +23,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not declared.isdigit() or int(declared) > self.limit:
-            await too_large(self.limit).response()(scope, receive, send)
+        declared = next((value for name, value in scope["headers"] if name == b"content-length"), None)
+        if declared is not None:
+            if not declared.isdigit() or int(declared) > self.limit:
+                await too_large(self.limit).response()(scope, receive, send)
+            else:
+                # The server takes no more of a body than it was declared to have.
+                await self.app(scope, receive, send)
             return
         received = 0
 

@@ -117,34 +117,30 @@ def of_failure(error: Exception) -> Problem:
     return Problem(500, "Our fault", "The request was not carried out. Send it again; if it fails again, tell us when.")
 
 
+def of(error: Exception, method: str) -> Problem:
+    """Turn whatever a request ended with into the problem that its caller is told."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, RequestValidationError):
+        return of_validation(error)
+    if isinstance(error, HTTPException):
+        title = HTTPStatus(error.status_code).phrase
+        return Problem(error.status_code, title, _MENDING.get(error.status_code, title), headers=error.headers)
+    refusal = of_failure(error)
+    if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("a request failed", method=method, error=type(error).__name__)
+    return refusal
+
+
 def install(app: FastAPI) -> None:
     """Render every refusal and failure of `app` as a problem."""
 
-    async def known(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return error.response()
+    async def answer(request: Request, error: Exception) -> Response:
+        return of(error, request.method).response()
 
-    async def invalid(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return of_validation(error).response()
-
-    async def plain(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        title = HTTPStatus(error.status_code).phrase
-        refusal = Problem(error.status_code, title, _MENDING.get(error.status_code, title), headers=error.headers)
-        return refusal.response()
-
-    async def failed(request: Request, error: Exception) -> Response:
-        refusal = of_failure(error)
-        if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-            log.error("a request failed", method=request.method, error=type(error).__name__)
-        return refusal.response()
-
-    app.add_exception_handler(Problem, known)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, plain)
-    for failure in (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Exception):
-        app.add_exception_handler(failure, failed)
+    refusals = (Problem, RequestValidationError, HTTPException)
+    for kind in (*refusals, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Exception):
+        app.add_exception_handler(kind, answer)
 
 
 _MENDING: Final = {

@@ -16,9 +16,11 @@ import structlog
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from backbone import (
     database,
+    doors,
     idempotency,
     kafka,
     limits,
@@ -68,6 +70,7 @@ class Service(Generic[S]):
     consumers: list[Consumer] = field(default_factory=list)
     workers: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     closers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    doors: list[Route] = field(default_factory=list)
     _gates: list[Consumer] = field(default_factory=list)
 
     def consume(
@@ -98,6 +101,12 @@ class Service(Generic[S]):
         if gates_readiness:
             self._gates.append(consumer)
         return consumer
+
+    def open_doors(self, routes: Iterable[Route]) -> None:
+        """Add routes that are called so often that they are answered without FastAPI's layers."""
+        fresh = list(routes)
+        self.doors += fresh
+        self.app.router.routes.extend(fresh)
 
     def work(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run `loop` until it is cancelled. When it returns or raises, the process ends."""
@@ -175,7 +184,8 @@ async def running(
         service.app.include_router(parked_api.router(service.database, groups))
         service.app.include_router(_probes(service))
         security.check_routes(service.app)
-        server = serving.Server(uvicorn.Config(service.app, **serving.settings(SERVER_GRACE_S)))
+        front = doors.Doors(service.app, service.doors, limit=MAX_BODY_BYTES) if service.doors else service.app
+        server = serving.Server(uvicorn.Config(front, **serving.settings(SERVER_GRACE_S)))
         with serving.metrics(settings.metrics_port, settings.host):
             async with asyncio.TaskGroup() as group:
                 served = group.create_task(server.serve([listener]), name="server")

@@ -3,6 +3,7 @@
 from time import monotonic
 from typing import Any, Final
 
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backbone import telemetry
@@ -17,6 +18,7 @@ class Requests:
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self._paths: dict[Any, str] = {}
+        self._series: dict[tuple[str, str, int], Histogram] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, watching."""
@@ -32,7 +34,7 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                telemetry.REQUESTS.labels(method, self._route(scope), status).observe(monotonic() - began)
+                self._count(method, self._route(scope), status, monotonic() - began)
             await send(message)
 
         with telemetry.request(method, given.decode("latin-1")) as seen:
@@ -42,10 +44,16 @@ class Requests:
                 if not status:
                     # It is answered with 500 outside of here.
                     status = 500
-                    telemetry.REQUESTS.labels(method, self._route(scope), status).observe(monotonic() - began)
+                    self._count(method, self._route(scope), status, monotonic() - began)
                 raise
             finally:
                 seen(self._route(scope), status)
+
+    def _count(self, method: str, route: str, status: int, seconds: float) -> None:
+        series = self._series.get((method, route, status))
+        if series is None:
+            series = self._series[method, route, status] = telemetry.REQUESTS.labels(method, route, status)
+        series.observe(seconds)
 
     def _route(self, scope: Scope) -> str:
         """Return the route's template, never the path itself: that has ids in it, and there is no end of paths."""

@@ -230,7 +230,8 @@ def current_trace(subject: UUID) -> str:
 
 
 def _new_trace() -> str:
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    drawn = secrets.token_hex(24)
+    return f"00-{drawn[:32]}-{drawn[32:]}-01"
 
 
 def _traceparent(span: trace.Span) -> str | None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backbone import database, ids, outbox, process, security, subjects
+from backbone import database, ids, outbox, problem, process, security, subjects
 from backbone.settings import ServiceSettings
 from backbone.testing.ledger import Ledger
 from backbone.testing.stage import Stage
@@ -78,12 +79,24 @@ async def compose(service: process.Service[ServiceSettings]) -> None:
         return Response(status_code=202)
 
     plain.states_role = "public"  # type: ignore[attr-defined]
+
+    async def door(request: Request) -> Response:
+        if request.path_params["thing"] == "bad":
+            raise RuntimeError(SECRET)
+        return Response(await request.body(), status_code=202)
+
+    door.states_role = "public"  # type: ignore[attr-defined]
     service.app.router.routes.append(Route("/plain/{thing}", plain, methods=["POST"]))
+    service.open_doors([Route("/door/{thing}", door, methods=["POST"])])
 
 
 def requests(method: str, route: str, status: int) -> float:
     labels = {"method": method, "route": route, "status": str(status)}
     return REGISTRY.get_sample_value("handoff_request_seconds_count", labels) or 0
+
+
+async def unannounced(size: int) -> AsyncIterator[bytes]:
+    yield b"x" * size
 
 
 async def test_requests_are_counted_by_route_and_status(start: Stage) -> None:
@@ -93,6 +106,10 @@ async def test_requests_are_counted_by_route_and_status(start: Stage) -> None:
         ("POST", "/v1/things/{thing}", 500),
         ("POST", "/v1/things/{thing}", 401),
         ("POST", "/plain/{thing}", 202),
+        ("POST", "/door/{thing}", 202),
+        ("POST", "/door/{thing}", 500),
+        ("POST", "/door/{thing}", 413),
+        ("GET", "/door/{thing}", 405),
         ("GET", "none", 404),
         ("other", "none", 404),
     ]
@@ -101,6 +118,14 @@ async def test_requests_are_counted_by_route_and_status(start: Stage) -> None:
     await actor.http.post("/v1/things/bad")
     await actor.as_nobody().post("/v1/things/two")
     await actor.http.post("/plain/one")
+    assert (await actor.http.post("/door/one", content=b"body")).content == b"body"
+    refused = [
+        await actor.http.post("/door/bad"),
+        await actor.http.post("/door/one", content=unannounced(process.MAX_BODY_BYTES + 1)),
+        await actor.http.get("/door/one"),
+    ]
+    assert {answer.headers["content-type"] for answer in refused} == {problem.MEDIA_TYPE}
+    assert not any(SECRET in answer.text for answer in refused)
     await actor.http.get("/nothing/at/all")
     await actor.http.request("PURGE", "/nothing/at/all")
     assert [requests(*one) for one in wanted] == [count + 1 for count in before]

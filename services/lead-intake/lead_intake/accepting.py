@@ -12,11 +12,11 @@ from backbone.outbox import Event, Outbox
 from backbone.problem import Problem
 from handoff.events.v1 import intake_pb2
 from lead_intake import batch as batches
-from lead_intake import bodies, domain, events, payloads, repeating, store_events
+from lead_intake import bodies, domain, events, payloads, repeating, store_events, store_identity
 from lead_intake.asks import Ask, Fact
 from lead_intake.batch import Batch
 from lead_intake.domain import Lead, Outcome
-from lead_intake.identity import Join, Kind
+from lead_intake.identity import Identifier, Join, Kind
 from lead_intake.repeating import Answer, answer_of
 from lead_intake.vaulting import Vault
 
@@ -26,10 +26,10 @@ FactKey = tuple[str, str, str]
 async def accept(conn: Connection, keeper: Vault, outbox: Outbox, asks: Sequence[Ask]) -> list[Answer]:
     """Accept the events in order and return an answer for each."""
     repeated = await repeating.find(conn, asks)
-    identifiers = {one for ask in asks for one in ask.identifiers}
     named = {ask.lead_id for ask in asks if ask.lead_id is not None}
-    batch = await batches.begin(conn, keeper, identifiers, named)
-    known_facts = await store_events.find_facts(conn, [one for ask in asks if (one := _fact_key(ask)) is not None])
+    batch = await batches.begin(conn, keeper, _expected(asks), named)
+    fact_keys = [one for ask in asks if (one := _fact_key(ask)) is not None]
+    known_facts = await store_events.find_facts(conn, fact_keys) if fact_keys else {}
     answers: list[Answer] = []
     accepted: list[tuple[Ask, Mapping[str, Any]]] = []
     for ask in asks:
@@ -41,11 +41,22 @@ async def accept(conn: Connection, keeper: Vault, outbox: Outbox, asks: Sequence
                 repeated.remember(ask, answer)
         answers.append(answer)
     await _release_waiting(conn, keeper, batch)
+    await store_identity.save_identifiers(conn, batch.people)
     if accepted:
         with telemetry.following(_traces(batch, accepted)):
             await batches.write(conn, keeper, outbox, batch, at=max(ask.received_at for ask, _ in accepted))
         await store_events.add_events(conn, [_event_row(keeper, batch, ask, answer) for ask, answer in accepted])
     return answers
+
+
+def _expected(asks: Sequence[Ask]) -> dict[Identifier, UUID | None]:
+    """Return what is named, each with the lead that it makes if nobody has it yet."""
+    expected: dict[Identifier, UUID | None] = {}
+    for ask in asks:
+        ask.own_lead = ids.new() if ask.may_begin_a_lead else None
+        for one in ask.identifiers:
+            expected.setdefault(one, None if one.is_phone else ask.own_lead)
+    return expected
 
 
 def _traces(batch: Batch, accepted: Sequence[tuple[Ask, Mapping[str, Any]]]) -> list[tuple[UUID, str, str]]:
@@ -85,7 +96,8 @@ def _was_erased(batch: Batch, ask: Ask) -> bool:
 def _capture(batch: Batch, ask: Ask) -> Answer:
     capture = ask.capture
     assert capture is not None
-    place = batch.people.place(ask.identifiers, ids.new())
+    assert ask.own_lead is not None
+    place = batch.people.place(ask.identifiers, ask.own_lead)
     ask.origin = place.lead
     if place.is_new:
         batch.leads[place.lead] = domain.begin(place.lead, capture)
@@ -152,7 +164,7 @@ def _told(batch: Batch, *, ask: Ask, lead: Lead, outcome: Outcome, changed: Sequ
         events.lead_event(
             intake_pb2.LeadCaptured if outcome is Outcome.CREATED else intake_pb2.LeadUpdated,
             lead,
-            sealed=events.seal(batch.keys[lead.lead_id], lead),
+            sealed=batch.seal(lead),
             occurred_at=capture.occurred_at,
             received_at=ask.received_at,
             said={**ask.said, **({"verified": True} if capture.verified else {})},

@@ -54,6 +54,8 @@ class Ask:
     identifiers: Sequence[Identifier] = ()
     lead_id: UUID | None = None
     """The lead is known by its id."""
+    own_lead: UUID | None = None
+    """The lead that it makes where it belongs to none: another one each time that it is tried."""
     origin: UUID | None = None
     """The lead that it turned out to be of, which another one may stand for."""
     said: Mapping[str, Any] = field(default_factory=dict)
@@ -67,3 +69,8 @@ class Ask:
     trace: str = field(default_factory=telemetry.request_trace)
     """Of the request that it came with: another task commits it."""
     answer: "asyncio.Future[Mapping[str, Any]]" = field(default_factory=_future)
+
+    @property
+    def may_begin_a_lead(self) -> bool:
+        """Say whether it may be the first that is heard of somebody."""
+        return self.capture is not None and self.lead_id is None

@@ -40,6 +40,7 @@ class Batch:
     settled: list[dict[str, Any]] = field(default_factory=list)
     consents: list[tuple[UUID, Mapping[str, Any]]] = field(default_factory=list)
     announcements: list[Announce] = field(default_factory=list)
+    _sealed: dict[UUID, tuple[Lead, bytes]] = field(default_factory=dict)
 
     def shown(self, lead_id: UUID) -> Lead | None:
         """Return the lead that stands for this one, None when it is not known or erased."""
@@ -54,6 +55,13 @@ class Batch:
         self.leads[survivor] = change(self.leads[survivor])
         self.dirty[survivor] = None
         return self.leads[survivor]
+
+    def seal(self, lead: Lead) -> bytes:
+        """Return the sealed snapshot of a lead, sealed once for its event and its row."""
+        known = self._sealed.get(lead.lead_id)
+        if known is None or known[0] is not lead:
+            known = self._sealed[lead.lead_id] = (lead, events.seal(self.keys[lead.lead_id], lead))
+        return known[1]
 
     def apply(self, change: Join | Part, *, at: datetime) -> None:
         """Join two leads, or part them, as it was decided."""
@@ -86,8 +94,7 @@ class Batch:
 
     def told_merged(self, survivor: Lead, merged: UUID, *, at: datetime, why: str) -> list[Event]:
         """Return what everybody is told of a merge."""
-        sealed = events.seal(self.keys[survivor.lead_id], survivor)
-        return events.merged(survivor, merged, sealed=sealed, at=at, why=why)
+        return events.merged(survivor, merged, sealed=self.seal(survivor), at=at, why=why)
 
     def _told_parted(self, part: Part, sides: Sequence[Lead], at: datetime) -> list[Event]:
         """Part the two, then say anew who stands for the others: a reader may have known them through either."""
@@ -96,7 +103,7 @@ class Batch:
                 lead,
                 part.parted_from,
                 part.lead,
-                sealed=events.seal(self.keys[lead.lead_id], lead),
+                sealed=self.seal(lead),
                 at=at,
                 why="not one person any more",
             )
@@ -109,7 +116,9 @@ class Batch:
         return made
 
 
-async def begin(conn: Connection, keeper: Vault, identifiers: Collection[Identifier], named: Collection[UUID]) -> Batch:
+async def begin(
+    conn: Connection, keeper: Vault, identifiers: Mapping[Identifier, UUID | None], named: Collection[UUID]
+) -> Batch:
     """Lock identifiers, then leads, and read what is known of them."""
     people, erased = await store_identity.lock_identifiers(conn, identifiers) if identifiers else (People(), {})
     wanted = {*named, *people.owners.values()}
@@ -137,8 +146,6 @@ async def write(conn: Connection, keeper: Vault, outbox: Outbox, batch: Batch, *
     if batch.fresh:
         await subjects.lock(conn, batch.fresh)
     people = batch.people
-    if people.claimed or people.heard:
-        await store_identity.save_identifiers(conn, people)
     await _write_facts(conn, keeper, batch)
     if batch.consents:
         await store.add_consents(conn, batch.consents)
@@ -162,7 +169,7 @@ async def _write_leads(conn: Connection, batch: Batch, at: datetime) -> None:
     if dirty:
         own = {lead_id: batch.own[lead_id] for lead_id in batch.own if lead_id in batch.leads}
         seq = await streams.take(conn, "leads", len(dirty))
-        await store.save(conn, dirty, own, batch.keys, at=at, first_seq=seq)
+        await store.save(conn, dirty, list(map(batch.seal, dirty)), own, batch.keys, at=at, first_seq=seq)
 
 
 async def _write_facts(conn: Connection, keeper: Vault, batch: Batch) -> None:

@@ -4,7 +4,7 @@ import base64
 import zlib
 from typing import Any, Final
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from backbone import limits, process
 from backbone.problem import Problem
@@ -16,10 +16,15 @@ _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 async def read(request: Request) -> bytes:
     """Read the whole body as it was sent; a sender that hangs up gets nothing and leaves nothing."""
-    try:
-        return await request.body()
-    except ClientDisconnect:
-        raise Problem(400, "Incomplete", "The connection ended before the body did. Send it again.") from None
+    parts = []
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Problem(400, "Incomplete", "The connection ended before the body did. Send it again.")
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def unpacked(request: Request, sent: bytes) -> bytes:

@@ -64,7 +64,7 @@ async def _lock(conn: Connection, lead_id: UUID) -> tuple[UUID, list[UUID]]:
         raise Problem(404, "No such lead", "Send the id of a lead.")
     survivor: UUID = row["merged_into"] or lead_id
     gone = [survivor, *await store.merged_from(conn, survivor)]
-    await store_identity.lock_identifiers(conn, await store_identity.identifiers_of(conn, gone))
+    await store_identity.lock_identifiers(conn, dict.fromkeys(await store_identity.identifiers_of(conn, gone)))
     locked = await subjects.lock(conn, gone)
     now_survivor = locked[survivor].subject_id
     if now_survivor != survivor or set(await store.merged_from(conn, survivor)) | {survivor} != set(gone):

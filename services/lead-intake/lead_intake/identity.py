@@ -114,11 +114,19 @@ class People:
     """The members of those survivors that have others merged into them."""
     edges: set[Edge] = field(default_factory=set)
     claimed: list[Identifier] = field(default_factory=list)
+    expected: dict[Identifier, UUID] = field(default_factory=dict)
+    """Identifiers that nobody had, written already with the lead that was expected to have them."""
     heard: set[Identifier] = field(default_factory=set)
 
     def find(self, identifier: Identifier) -> UUID | None:
         """Return the lead that an e-mail or an external id belongs to, not its survivor."""
         return self.owners.get(identifier)
+
+    def misplaced(self) -> list[Identifier]:
+        """Return what belongs to another lead than is written, sorted; phones with what was heard of them."""
+        claimed = [one for one in self.claimed if self.expected.get(one) != self.owners[one]]
+        unclaimed = [one for one in self.expected if one not in self.owners]
+        return sorted({*claimed, *unclaimed, *self.heard})
 
     def survivor(self, lead: UUID) -> UUID:
         """Return the lead that stands for this one."""

@@ -38,7 +38,7 @@ async def unmerge(conn: Connection, keeper: Vault, outbox: Outbox, survivor_id: 
 async def _begin(conn: Connection, keeper: Vault, survivor_id: UUID, other_id: UUID) -> Batch:
     if survivor_id == other_id:
         raise Problem(409, "The same lead", "A lead can be neither merged with itself nor parted from itself.")
-    batch = await batches.begin(conn, keeper, (), (survivor_id, other_id))
+    batch = await batches.begin(conn, keeper, {}, (survivor_id, other_id))
     if batch.gone:
         raise Problem(409, "Erased", "One of the two was erased; nothing is left to merge.")
     if any(batch.shown(lead_id) is None for lead_id in (survivor_id, other_id)):

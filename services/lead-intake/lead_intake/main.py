@@ -24,7 +24,7 @@ async def compose(service: process.Service[Settings]) -> None:
     await vault.prepare()
     flusher = Flusher(service.database, vault, service.outbox, limit=settings.queue_limit)
     hooks = Hooks(settings, service.database, vault, flusher)
-    service.app.router.routes.extend([*doors.routes(settings, vault, flusher), hooks.route()])
+    service.open_doors([*doors.routes(settings, vault, flusher), hooks.route()])
     service.app.include_router(api_connections.router(settings, service.database, vault))
     service.app.include_router(api_events.router(service.database, vault, hooks))
     service.app.include_router(api.router(settings, service.database, vault, service.outbox, flusher))

@@ -168,6 +168,8 @@ def check(post: msgspec.Struct, place: str = "") -> None:
     faults = []
     for name in post.__struct_fields__:
         value = getattr(post, name)
+        if value is None or value is False:
+            continue
         if isinstance(value, str):
             if fault := _fault_of_text(name, value):
                 faults.append(Pointer(f"{place}/{name}", fault))

@@ -78,18 +78,22 @@ ON CONFLICT (lead_id) DO UPDATE SET
 async def save(
     conn: Connection,
     leads: Sequence[Lead],
+    sealed: Sequence[bytes],
     own: Mapping[UUID, Lead],
     keys: Mapping[UUID, bytes],
     *,
     at: datetime,
     first_seq: int,
 ) -> None:
-    """Write whole leads; `own` has what those know by themselves that stand for others. `first_seq`: their place."""
+    """Write whole leads, each with its sealed snapshot.
+
+    `own` has what those know by themselves that stand for others, `first_seq` is the first one's place.
+    """
     await conn.execute(
         _SAVE,
         [lead.lead_id for lead in leads],
         [_body(lead) for lead in leads],
-        [events.seal(keys[lead.lead_id], lead) for lead in leads],
+        sealed,
         [
             vault.seal(keys[lead.lead_id], lead.lead_id, own[lead.lead_id]) if lead.lead_id in own else None
             for lead in leads

@@ -1,6 +1,6 @@
 """Who is who, as it is kept: identifiers with their leads, the holders of phones, the edges between leads."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -9,25 +9,39 @@ from lead_intake.identity import Edge, Identifier, People, Phone, Why
 
 
 async def lock_identifiers(
-    conn: Connection, identifiers: Iterable[Identifier]
+    conn: Connection, identifiers: Mapping[Identifier, UUID | None]
 ) -> tuple[People, dict[Identifier, datetime]]:
-    """Create-or-lock the rows in sorted order; returns whose they are, and which were a lead's that was erased."""
-    ordered = sorted(set(identifiers))
-    kinds, digests = [one.kind for one in ordered], [one.digest for one in ordered]
-    await conn.execute(
-        "INSERT INTO identifier (kind, digest) SELECT * FROM unnest($1::text[], $2::bytea[]) ON CONFLICT DO NOTHING",
-        kinds,
-        digests,
+    """Create-or-lock the rows in sorted order; returns whose they are, and which were a lead's that was erased.
+
+    What is new is written with the lead that is expected to have it, so that nearly all rows are written once.
+    """
+    ordered = sorted(identifiers)
+    made = await conn.fetch(
+        "INSERT INTO identifier (kind, digest, lead_id) SELECT * FROM unnest($1::text[], $2::bytea[], $3::uuid[])"
+        " ON CONFLICT DO NOTHING RETURNING kind, digest",
+        [one.kind for one in ordered],
+        [one.digest for one in ordered],
+        [identifiers[one] for one in ordered],
     )
+    people = People()
+    # What this transaction has made nobody else can hold, and nothing is known of it.
+    fresh = {Identifier(kind, digest) for kind, digest in made}
+    people.expected = {one: lead for one in fresh if (lead := identifiers[one]) is not None}
+    people.phones = {one: Phone() for one in fresh if one.is_phone}
+    present = [one for one in ordered if one not in fresh]
+    erased = await _lock_present(conn, present, people) if present else {}
+    return people, erased
+
+
+async def _lock_present(conn: Connection, present: Sequence[Identifier], people: People) -> dict[Identifier, datetime]:
     # A statement of its own: it has to see what the transactions wrote that it waited for.
     rows = await conn.fetch(
         "SELECT kind, digest, lead_id, emails, holders, erased_at FROM identifier"
         " WHERE (kind, digest) IN (SELECT * FROM unnest($1::text[], $2::bytea[]))"
         " ORDER BY kind, digest FOR NO KEY UPDATE",
-        kinds,
-        digests,
+        [one.kind for one in present],
+        [one.digest for one in present],
     )
-    people = People()
     erased: dict[Identifier, datetime] = {}
     for kind, digest, lead_id, emails, holders, erased_at in rows:
         one = Identifier(kind, digest)
@@ -37,12 +51,14 @@ async def lock_identifiers(
             people.owners[one] = lead_id
         if erased_at is not None:
             erased[one] = erased_at
-    return people, erased
+    return erased
 
 
 async def save_identifiers(conn: Connection, people: People) -> None:
-    """Write which lead each new identifier belongs to, and who came with which phone."""
-    touched = sorted({*people.claimed, *people.heard})
+    """Write which lead each new identifier belongs to, where it is not written yet, and who came with which phone."""
+    touched = people.misplaced()
+    if not touched:
+        return
     phones = [people.phones[one] if one.is_phone else Phone() for one in touched]
     await conn.execute(
         "UPDATE identifier i SET lead_id = v.lead_id, emails = v.phone->'emails', holders = CASE WHEN v.kind = 'phone'"

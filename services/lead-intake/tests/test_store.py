@@ -31,16 +31,30 @@ async def add_lead(conn: Connection, lead_id: UUID) -> None:
 async def test_identifiers_come_back_as_they_were_saved(db: Database) -> None:
     one, other = ids.new(), ids.new()
     async with db.transaction() as conn:
-        people, _ = await store_identity.lock_identifiers(conn, [EMAIL, PHONE])
+        people, _ = await store_identity.lock_identifiers(conn, dict.fromkeys([EMAIL, PHONE]))
         people.place([EMAIL, PHONE], one)
         people.claim([PHONE], other)
         await store_identity.save_identifiers(conn, people)
     async with db.transaction() as conn:
-        people, erased = await store_identity.lock_identifiers(conn, [PHONE, EMAIL, PHONE])
+        people, erased = await store_identity.lock_identifiers(conn, dict.fromkeys([PHONE, EMAIL, PHONE]))
     assert people.owners == {EMAIL: one}
     assert people.phones[PHONE].holders == [one, other]
     assert people.phones[PHONE].emails == {b"e"}
     assert erased == {}
+
+
+async def test_who_was_expected_to_have_an_identifier_has_it_only_where_it_turned_out_so(db: Database) -> None:
+    lead, other = ids.new(), ids.new()
+    named = [Identifier(Kind.EMAIL, bytes([number])) for number in range(4)]
+    async with db.transaction() as conn:
+        people, _ = await store_identity.lock_identifiers(conn, dict.fromkeys(named[:3], lead))
+        assert not people.owners
+        people.claim(named[:1], lead)
+        people.claim(named[1:2], other)
+        await store_identity.save_identifiers(conn, people)
+    async with db.transaction() as conn:
+        people, _ = await store_identity.lock_identifiers(conn, dict.fromkeys(named, other))
+        assert people.owners == {named[0]: lead, named[1]: other}
 
 
 async def test_who_names_the_same_identifier_waits_for_the_other(db: Database) -> None:
@@ -49,7 +63,7 @@ async def test_who_names_the_same_identifier_waits_for_the_other(db: Database) -
     async def take(name: str, others_turn: asyncio.Event, mine: asyncio.Event) -> None:
         async with db.transaction() as conn:
             await mine.wait()
-            people, _ = await store_identity.lock_identifiers(conn, [EMAIL])
+            people, _ = await store_identity.lock_identifiers(conn, dict.fromkeys([EMAIL]))
             order.append(f"{name} sees {len(people.owners)}")
             others_turn.set()
             people.place([EMAIL], ids.new())
@@ -66,7 +80,7 @@ async def test_erasing_one_holder_of_a_phone_leaves_the_other(db: Database) -> N
     async with db.transaction() as conn:
         for lead_id in (gone, stays):
             await add_lead(conn, lead_id)
-        people, _ = await store_identity.lock_identifiers(conn, [EMAIL, PHONE])
+        people, _ = await store_identity.lock_identifiers(conn, dict.fromkeys([EMAIL, PHONE]))
         people.place([EMAIL, PHONE], gone)
         people.claim([PHONE], stays)
         await store_identity.save_identifiers(conn, people)
@@ -74,10 +88,10 @@ async def test_erasing_one_holder_of_a_phone_leaves_the_other(db: Database) -> N
         await store_identity.erase(conn, [gone])
         assert await store_identity.find(conn, [PHONE]) == [stays]
         assert await store_identity.find(conn, [EMAIL]) == []
-        _, erased = await store_identity.lock_identifiers(conn, [EMAIL, PHONE])
+        _, erased = await store_identity.lock_identifiers(conn, dict.fromkeys([EMAIL, PHONE]))
         assert set(erased) == {EMAIL}
         await store_identity.erase(conn, [stays])
-        _, erased = await store_identity.lock_identifiers(conn, [EMAIL, PHONE])
+        _, erased = await store_identity.lock_identifiers(conn, dict.fromkeys([EMAIL, PHONE]))
         assert set(erased) == {EMAIL, PHONE}
 
 
@@ -89,12 +103,12 @@ async def test_edges_and_links_come_back_as_a_tree(db: Database) -> None:
             await add_lead(conn, lead_id)
         await store_identity.link(conn, {a: a, b: a, c: a})
         await store_identity.save_edges(conn, edges, ())
-        people, _ = await store_identity.lock_identifiers(conn, [])
+        people, _ = await store_identity.lock_identifiers(conn, {})
         await store_identity.load_trees(conn, people, [a])
         assert people.edges == edges
         assert people.members(a) == {a, b, c}
         await store_identity.save_edges(conn, (), edges)
         await store_identity.link(conn, {b: b})
-        people, _ = await store_identity.lock_identifiers(conn, [])
+        people, _ = await store_identity.lock_identifiers(conn, {})
         await store_identity.load_trees(conn, people, [a])
     assert (people.edges, people.members(a)) == (set(), {a, c})
