@@ -10,6 +10,7 @@ from backbone.database import Connection
 
 YEARS: Final = (1900, 2200)
 """What instants may lie in: the calendars of our tools end, and their sums overflow."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def text(instant: datetime) -> str:
@@ -38,8 +39,14 @@ Instant = Annotated[AwareDatetime, AfterValidator(_within)]
 def stamp(instant: datetime) -> Timestamp:
     """Return the protobuf form."""
     result = Timestamp()
-    result.FromDatetime(instant)
+    put(result, instant)
     return result
+
+
+def put(timestamp: Timestamp, instant: datetime) -> None:
+    """Write an instant into a message's timestamp: what FromDatetime does in three times the time."""
+    since = instant - _EPOCH
+    timestamp.seconds, timestamp.nanos = since.days * 86_400 + since.seconds, since.microseconds * 1_000
 
 
 def at(timestamp: Timestamp) -> datetime:

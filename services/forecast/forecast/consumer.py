@@ -27,6 +27,7 @@ DEALS = (
     | qualification_pb2.LeadHandedBack
     | routing_pb2.LeadRouted
 )
+ANSWERED: Final = frozenset({"PersonalDataErased", "SettingsChanged"})
 SALES: Final = "sales"
 CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
 
@@ -40,7 +41,7 @@ class Handler:
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Note what leads are and reached, then open and move the deals that follow from it."""
         await _note(conn, [event for event in incoming if not event.erased])
-        deciding = [event for event in incoming if isinstance(event.message, DEALS) and not event.erased]
+        deciding = [event for event in incoming if _decides(event)]
         if deciding:
             # All at once and sorted: two batches, or a batch and a caller, never wait for each other in a circle.
             await subjects.lock(conn, await store.ids_of_leads(conn, {event.subject for event in deciding}))
@@ -48,6 +49,8 @@ class Handler:
             await self._deal(conn, event)
         for event in incoming:
             message = event.message
+            if event.type not in ANSWERED:
+                continue
             if isinstance(message, intake_pb2.PersonalDataErased):
                 await store.erase(conn, [UUID(one) for one in (message.stamp.lead_id, *message.merged_lead_ids)])
                 answer = events.deleted(message.stamp, message.erasure_id, event.subject)
@@ -66,7 +69,7 @@ class Handler:
         elif isinstance(message, qualification_pb2.LeadHandedBack):
             reason = message.qualification.reason
             await self._move(conn, event, message.stamp, {"stage": domain.HANDED_BACK}, reason=reason)
-        elif isinstance(message, routing_pb2.LeadRouted) and message.rep.role == SALES:
+        elif isinstance(message, routing_pb2.LeadRouted):
             await self._move(conn, event, message.stamp, {"owner_id": message.rep_id})
         elif isinstance(message, ENDED):
             # Nobody works this lead any more. What sales has qualified, or people opened, ends by their own word.
@@ -137,6 +140,13 @@ class Handler:
         await dealing.move_deal(conn, self._outbox, deals[-1].opportunity_id, move, external_id=None, by=event.topic)
 
 
+def _decides(event: Incoming) -> bool:
+    """Say whether a deal may follow from an event. Whom an SDR's lead is given to is no deal's owner."""
+    if event.erased or not isinstance(event.message, DEALS):
+        return False
+    return not isinstance(event.message, routing_pb2.LeadRouted) or event.message.rep.role == SALES
+
+
 @dataclass(slots=True)
 class _Heard:
     """What a batch tells of leads."""
@@ -157,8 +167,8 @@ async def _note(conn: Connection, incoming: Sequence[Incoming]) -> None:
         stamp: common_pb2.Stamp | None = getattr(event.message, "stamp", None)
         if stamp is None or not stamp.lead_id:
             continue
-        _listen(heard, event.subject, event.message, stamp)
         at = times.at(stamp.recorded_at)
+        _listen(heard, event.subject, event.message, stamp, at)
         heard.progress[event.topic] = max(heard.progress.get(event.topic, at), at)
     if heard.leads:
         await store_leads.note(conn, list(heard.leads.values()))
@@ -170,28 +180,27 @@ async def _note(conn: Connection, incoming: Sequence[Incoming]) -> None:
         await store_leads.note_progress(conn, heard.progress)
 
 
-def _listen(heard: _Heard, lead_id: UUID, message: Message, stamp: common_pb2.Stamp) -> None:
+def _listen(heard: _Heard, lead_id: UUID, message: Message, stamp: common_pb2.Stamp, recorded_at: datetime) -> None:
     if isinstance(message, SNAPSHOTS):
         if _is_of(message, str(lead_id)):
-            _know(heard, lead_id, message.lead, stamp)
+            _know(heard, lead_id, message.lead, live=stamp.live, recorded_at=recorded_at)
     elif isinstance(message, routing_pb2.LeadRouted) and message.rep.role == SALES:
         heard.of(lead_id).update(rep_id=message.rep_id, routed_at=times.at(stamp.occurred_at))
     elif isinstance(message, qualification_pb2.LeadQualified):
-        _reach(heard, stamp, message.qualification, "mql")
+        _reach(heard, stamp, recorded_at, message.qualification, "mql")
     elif isinstance(message, qualification_pb2.LeadSalesReady):
-        _reach(heard, stamp, message.qualification, "srl")
+        _reach(heard, stamp, recorded_at, message.qualification, "srl")
         heard.of(lead_id).update(sdr_id=message.sdr_id or None)
     elif isinstance(message, qualification_pb2.LeadSalesQualified):
-        _reach(heard, stamp, message.qualification, "sql")
+        _reach(heard, stamp, recorded_at, message.qualification, "sql")
     elif isinstance(message, qualification_pb2.LeadDisqualified):
-        _reach(heard, stamp, message.qualification, "disqualified")
+        _reach(heard, stamp, recorded_at, message.qualification, "disqualified")
 
 
-def _know(heard: _Heard, lead_id: UUID, fields: common_pb2.LeadFields, stamp: common_pb2.Stamp) -> None:
+def _know(heard: _Heard, lead_id: UUID, fields: common_pb2.LeadFields, *, live: bool, recorded_at: datetime) -> None:
     row = heard.of(lead_id)
-    recorded_at = times.at(stamp.recorded_at)
     row.update(
-        live=row.get("live", False) or stamp.live,
+        live=row.get("live", False) or live,
         created_at=times.at(fields.created_at) if fields.HasField("created_at") else row.get("created_at"),
         recorded_at=min(row.get("recorded_at") or recorded_at, recorded_at),
         source=fields.first_touch.source or fields.source,
@@ -210,13 +219,19 @@ def _is_of(message: Any, lead_id: str) -> bool:
     return bool(message.stamp.lead_id == lead_id)
 
 
-def _reach(heard: _Heard, stamp: common_pb2.Stamp, qualification: common_pb2.Qualification, stage: str) -> None:
+def _reach(
+    heard: _Heard,
+    stamp: common_pb2.Stamp,
+    recorded_at: datetime,
+    qualification: common_pb2.Qualification,
+    stage: str,
+) -> None:
     heard.reached.append(
         Milestone(
             lead_id=UUID(stamp.lead_id),
             stage=stage,
             at=times.at(stamp.occurred_at),
-            recorded_at=times.at(stamp.recorded_at),
+            recorded_at=recorded_at,
             definition=qualification.definition,
         )
     )

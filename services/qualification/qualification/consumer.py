@@ -22,17 +22,23 @@ from qualification.store_definitions import Compiled
 
 CAPTURES = intake_pb2.LeadCaptured | intake_pb2.LeadUpdated
 ENDS = forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost
-READ = (
-    CAPTURES
-    | ENDS
-    | intake_pb2.EngagementRecorded
-    | intake_pb2.LeadMerged
-    | intake_pb2.LeadUnmerged
-    | intake_pb2.PersonalDataErased
-    | routing_pb2.LeadRouted
-    | routing_pb2.AssignmentReleased
-    | forecast_pb2.OpportunityMoved
+KINDS: Final = frozenset(
+    {
+        "LeadCaptured",
+        "LeadUpdated",
+        "EngagementRecorded",
+        "LeadMerged",
+        "LeadUnmerged",
+        "PersonalDataErased",
+        "LeadRouted",
+        "AssignmentReleased",
+        "OpportunityMoved",
+        "OpportunityWon",
+        "OpportunityLost",
+    }
 )
+"""The event types that this service reads."""
+GIVES_REASON: Final = frozenset({"AssignmentReleased", "OpportunityLost"})
 RECYCLING: Final = frozenset({"recycled", "unreachable"})
 OVER: Final = frozenset({Stage.NURTURE, Stage.DISQUALIFIED, Stage.CUSTOMER})
 
@@ -48,23 +54,30 @@ class Handler:
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Take in what happened, score whom it concerns, move and announce."""
-        read = [event for event in incoming if isinstance(event.message, READ) and event.message.stamp.lead_id]
+        read = [event for event in incoming if _stamp(event).lead_id]
         if not read:
             return
         desk = await desks.open_desk(conn, self.compiled, _concerned(read))
-        said = await reasons.load(conn) if any(_gives_reason(event.message) for event in read) else Reasons({})
-        done = [event for event in read if isinstance(event.message, intake_pb2.EngagementRecorded)]
+        said = await reasons.load(conn) if any(event.type in GIVES_REASON for event in read) else Reasons({})
+        done = [event for event in read if event.type == "EngagementRecorded"]
         await store.add_engagements(conn, [_engagement(event) for event in done if not event.erased])
         for event in read:
             message = event.message
             if isinstance(message, intake_pb2.PersonalDataErased):
                 await _erase(conn, desk, event, message)
-            elif isinstance(message, READ) and not event.erased:
+            elif not event.erased:
                 desk.changed.add(event.subject)
-                desk.rows[event.subject].recorded_at = times.at(message.stamp.recorded_at)
-                _take_in(desk, desk.rows[event.subject], message, said)
+                row = desk.rows[event.subject]
+                row.recorded_at = times.at(_stamp(event).recorded_at)
+                _take_in(desk, row, message, said)
         await rescoring.rescore(conn, desk, most=self.most)
         await desk.finish(conn, self.outbox)
+
+
+def _stamp(event: Incoming) -> common_pb2.Stamp:
+    """Return what every event of KINDS begins with."""
+    stamp: common_pb2.Stamp = event.message.stamp  # type: ignore[attr-defined]
+    return stamp
 
 
 def _concerned(read: Sequence[Incoming]) -> set[UUID]:
@@ -73,10 +86,6 @@ def _concerned(read: Sequence[Incoming]) -> set[UUID]:
         if isinstance(event.message, intake_pb2.LeadMerged):
             concerned.add(UUID(event.message.merged_id))
     return concerned
-
-
-def _gives_reason(message: Message) -> bool:
-    return isinstance(message, routing_pb2.AssignmentReleased | forecast_pb2.OpportunityLost)
 
 
 def _engagement(event: Incoming) -> store.Did:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from backbone import conditions, times
+from backbone import conditions
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from handoff.events.v1 import common_pb2
@@ -121,5 +121,5 @@ class Desk:
 
 async def open_desk(conn: Connection, compiled: Compiled, lead_ids: Iterable[UUID]) -> Desk:
     """Load leads whose subjects are locked, with the definitions in force."""
-    now = await times.now(conn)
-    return Desk(now=now, definitions=await compiled.active(conn), rows=await store.load(conn, lead_ids))
+    now, definitions = await compiled.now(conn)
+    return Desk(now=now, definitions=definitions, rows=await store.load(conn, lead_ids))

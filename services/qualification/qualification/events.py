@@ -5,6 +5,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from backbone import times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
 from qualification.scoring import Score
@@ -14,10 +15,10 @@ from qualification.store import Row
 def stamp(row: Row, at: datetime) -> common_pb2.Stamp:
     """Return what stands first; `live` and the times of the lead are copied."""
     made = common_pb2.Stamp(lead_id=str(row.lead_id), live=row.live)
-    made.occurred_at.FromDatetime(at)
-    made.recorded_at.FromDatetime(row.recorded_at or at)
+    times.put(made.occurred_at, at)
+    times.put(made.recorded_at, row.recorded_at or at)
     if row.arrived_at is not None:
-        made.arrived_at.FromDatetime(row.arrived_at)
+        times.put(made.arrived_at, row.arrived_at)
     return made
 
 

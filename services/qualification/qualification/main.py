@@ -3,7 +3,7 @@
 from backbone import process
 from qualification import api, api_definitions, api_reasons, api_reports
 from qualification.background import Background
-from qualification.consumer import Handler
+from qualification.consumer import KINDS, Handler
 from qualification.settings import Settings
 from qualification.store_definitions import Compiled
 
@@ -11,7 +11,7 @@ from qualification.store_definitions import Compiled
 async def compose(service: process.Service[Settings]) -> None:
     """Put the routes, the consumer and the background scoring together."""
     compiled, most = Compiled(), service.settings.most_engagements
-    service.consume(["intake", "routing", "forecast"], Handler(service.outbox, compiled, most).handle)
+    service.consume(["intake", "routing", "forecast"], Handler(service.outbox, compiled, most).handle, kinds=KINDS)
     background = Background(database=service.database, outbox=service.outbox, compiled=compiled, most=most)
     service.work("scoring of what time changes", background.run)
     service.app.include_router(api_definitions.router(service.database, service.outbox, compiled, most=most))
