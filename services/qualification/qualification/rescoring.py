@@ -44,7 +44,7 @@ def evaluate(
 
 
 def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | None) -> None:
-    score, is_hot, told = None, False, len(desk.outgoing)
+    score, is_hot = None, False
     if definition is not None and held is not None:
         score = scoring.score(definition, held, desk.now, lifted=_lifted(row, definition, desk.now))
         is_hot = _turned_hot(desk, row, definition, score)
@@ -58,7 +58,7 @@ def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | No
     stage, reason = domain.stage_by_score(row.state, score, set_aside=_set_aside(row))
     if standing is not None:
         stage, reason = Stage(standing.stage), standing.disqualified_reason
-    is_news = _note_score(row, score, stage, reason, imported=standing is not None)
+    _note_score(desk, row, score, stage, reason, imported=standing is not None)
     if standing is not None:
         _take_over(desk, row, stage, standing)
     elif stage is not before:
@@ -70,13 +70,9 @@ def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | No
     row.next_score_at = _next_score_at(desk, row, definition, score)
     if is_hot and definition is not None and score is not None:
         desk.tell(_hot(desk, row, definition, score))
-    if is_news and len(desk.outgoing) == told:
-        # What was told of it just now carries its score.
-        desk.tell(events.lead_scored(row, desk.now))
 
 
-def _note_score(row: Row, score: Score | None, stage: Stage, reason: str, *, imported: bool) -> bool:
-    """Keep the score with the lead, and say whether there is a new one."""
+def _note_score(desk: Desk, row: Row, score: Score | None, stage: Stage, reason: str, *, imported: bool) -> None:
     state = row.state
     if score is not None and not imported and (state.definition != domain.IMPORTED or stage is not state.stage):
         row.state = replace(state, definition=score.definition, reason=reason)
@@ -84,10 +80,10 @@ def _note_score(row: Row, score: Score | None, stage: Stage, reason: str, *, imp
         row.state = replace(state, reason=reason)
     fresh = events.scored(row, score)
     fresh.stage, fresh.reason = str(stage), reason
-    if row.score is not None and not _differs(row.score, fresh):
-        return False
-    row.score = fresh
-    return score is not None
+    if row.score is None or _differs(row.score, fresh):
+        row.score = fresh
+        if score is not None:
+            desk.tell(events.lead_scored(row, desk.now))
 
 
 def _differs(old: common_pb2.Qualification, new: common_pb2.Qualification) -> bool:

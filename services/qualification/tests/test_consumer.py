@@ -41,16 +41,6 @@ async def test_interest_makes_an_mql_that_cites_its_definition_and_explains_itse
     ]
 
 
-async def test_a_score_is_told_once_by_the_event_that_says_what_it_moved(company: Any, engagement: Any) -> None:
-    await company.activate()
-    lead = ids.new()
-    await company.publish(company.captured(lead))
-    await company.publish(engagement(lead, "demo_requested"))
-    (said,) = await company.told(lead, "LeadQualified")
-    assert said.qualification.grade == (await company.shown(lead))["grade"]
-    assert await company.names(lead) == ["LeadScored", "LeadQualified"]
-
-
 async def test_without_a_definition_a_lead_stays_new_until_there_is_one(company: Any, engagement: Any) -> None:
     lead = ids.new()
     await company.publish(company.captured(lead), engagement(lead, "demo_requested"))

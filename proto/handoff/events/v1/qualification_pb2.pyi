@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class LeadScored(_message.Message):
-    """The score changed, or was made for the first time, and moved nothing: an event that says what it moved carries it."""
+    """The score changed, or was made for the first time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
