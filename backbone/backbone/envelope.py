@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
 import msgspec
 from google.protobuf.message import DecodeError, Message
 
-from backbone import times
+from backbone import ids, times
 from handoff.events import topics
 
 CONTENT_TYPE: Final = b"application/protobuf"
+TYPES: Final = 256
+"""Event types whose message class is kept in memory; there are some fifty."""
 
 Headers = Sequence[tuple[str, bytes]]
 
@@ -76,7 +79,7 @@ def _uuid_text(key: bytes) -> bytes:
 
 def subject_of(key: bytes | None) -> UUID | None:
     """Return the subject that a record's key names, None for a key that is none."""
-    return UUID(bytes=key) if key is not None and len(key) == 16 else None
+    return ids.of_bytes(key) if key is not None and len(key) == 16 else None
 
 
 def open_record(
@@ -87,16 +90,11 @@ def open_record(
     subject = subject_of(key)
     if subject is None:
         raise Poison("the key is not a lead's id")
-    ce_type = attributes.get("ce_type", b"").decode(errors="replace")
-    message_class = topics.message_class(ce_type)
-    if message_class is None:
-        if ce_type.startswith("handoff."):
-            raise Unknown(ce_type)
-        raise Poison("the header ce_type is missing or not ours")
+    message_class = _message_class(attributes.get("ce_type", b""))
     try:
         return Incoming(
-            id=UUID(attributes["ce_id"].decode()),
-            type=message_class.DESCRIPTOR.name,
+            id=ids.parse(attributes["ce_id"].decode()),
+            type=message_class.__name__,
             topic=topic,
             subject=subject,
             original_subject=subject,
@@ -109,6 +107,17 @@ def open_record(
         )
     except (KeyError, ValueError) as error:
         raise Poison("a CloudEvents header is missing or malformed") from error
+
+
+@lru_cache(maxsize=TYPES)
+def _message_class(ce_type: bytes) -> type[Message]:
+    name = ce_type.decode(errors="replace")
+    message_class = topics.message_class(name)
+    if message_class is not None:
+        return message_class
+    if name.startswith("handoff."):
+        raise Unknown(name)
+    raise Poison("the header ce_type is missing or not ours")
 
 
 def _decode(message_class: type[Message], value: bytes | None) -> Message:

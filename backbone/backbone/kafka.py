@@ -7,6 +7,7 @@ repaired, because aiokafka does not notice by itself.
 import asyncio
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 import structlog
@@ -32,16 +33,20 @@ REBALANCE_TIMEOUT_MS: Final = 15_000
 STOP_TIMEOUT_S: Final = 3.0
 LEADER_POLL_S: Final = 0.02
 LEADER_POLLS: Final = 250
+NAMES: Final = 256
+"""Kept in memory of those that were made: a process has a dozen topics, and asks for each event."""
 RETENTION_MS: Final = 14 * 24 * 3600 * 1000
 
 log = structlog.get_logger()
 
 
+@lru_cache(maxsize=NAMES)
 def topic_name(namespace: str, topic: str) -> str:
     """Return the full name: `handoff.routing.v1` for `routing`."""
     return f"{namespace}.{topic}.v1"
 
 
+@lru_cache(maxsize=NAMES)
 def short_name(namespace: str, name: str) -> str:
     """Return what `topic_name` was given, also for a dead-letter topic."""
     return name.removeprefix(f"{namespace}.").removesuffix(".dlq").removesuffix(".v1")
