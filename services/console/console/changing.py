@@ -1,11 +1,9 @@
 """Whose pages a batch changes, and how: pure."""
 
 from collections.abc import Mapping
-from typing import Any
 from uuid import UUID
 
-from backbone import times
-from console.noting import Batch
+from console.batch import Batch
 from console.store_changes import Change
 from console.store_leads import Assigned
 
@@ -29,18 +27,16 @@ def changes(batch: Batch, before: Mapping[UUID, str | None], hidden: Mapping[UUI
             made.append(_gone(batch, lead_id, had, has, hidden.get(lead_id)))
             loads[had] = None
         if has is not None:
-            made.append(Change(rep_id=has, kind="lead", lead_id=lead_id, data={}))
+            ticked = batch.ticked.get(lead_id)
+            data = {"clocks": list(ticked)} if ticked else {}
+            made.append(Change(rep_id=has, kind="lead", lead_id=lead_id, data=data))
             if had != has:
                 loads[has] = None
-    for lead_id, clock in batch.clocks:
-        rep_id = now.get(lead_id)
-        if rep_id is not None:
-            made.append(Change(rep_id=rep_id, kind="clock", lead_id=lead_id, data=_clock(clock)))
     for lead_id, what, kind in batch.notices:
         rep_id = now.get(lead_id)
         if rep_id is not None:
-            data = {"what": what, "clock": kind}
-            made.append(Change(rep_id=rep_id, kind="notice", lead_id=lead_id, data=data))
+            notice = {"what": what, "clock": kind}
+            made.append(Change(rep_id=rep_id, kind="notice", lead_id=lead_id, data=notice))
     made += [Change(rep_id=rep_id, kind="load", data={}) for rep_id in loads]
     return made
 
@@ -49,15 +45,3 @@ def _gone(batch: Batch, lead_id: UUID, had: str, has: str | None, why: str | Non
     ended = [row.outcome for row in batch.assigned[lead_id].values() if row.rep_id == had]
     reason = why or (ended[-1] if ended else "") or "reassigned"
     return Change(rep_id=had, kind="gone", lead_id=lead_id, data={"reason": reason, "rep_id": has})
-
-
-def _clock(clock: Any) -> dict[str, Any]:
-    return {
-        "clock": clock.clock,
-        "kind": clock.kind,
-        "cycle": clock.cycle,
-        "state": "missed" if clock.state == "breached" else clock.state,
-        "due_at": times.text(times.at(clock.due_at)),
-        "met_at": times.text(times.at(clock.met_at)) if clock.HasField("met_at") else None,
-        "retracted": clock.retracted,
-    }

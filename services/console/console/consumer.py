@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from backbone import outbox
 from backbone.consumer import Incoming
 from backbone.database import Connection
-from console import changing, events, noting, store_changes, store_leads
-from console.noting import Batch
+from console import changing, events, noting, store_changes, store_clocks, store_leads
+from console.batch import Batch
 from console.store_changes import Change
 
 TOPICS = ("intake", "qualification", "routing", "sla", "forecast", "notifications")
@@ -28,6 +28,8 @@ class Handler:
         leads = noting.leads_of(incoming)
         known, hidden = await store_leads.load(conn, leads)
         batch = Batch(leads=known, assigned=await store_leads.assignments(conn, leads))
+        if ticking := {event.original_subject for event in incoming if event.type in noting.OF_CLOCKS}:
+            batch.clocks.update(await store_clocks.load(conn, ticking))
         before = {lead_id: changing.holder(cycles) for lead_id, cycles in batch.assigned.items()}
         erasures = [event for event in incoming if event.type == "PersonalDataErased"]
         if erasures:
@@ -35,6 +37,7 @@ class Handler:
         for event in incoming:
             noting.note(batch, event)
         await store_leads.save_assignments(conn, [batch.assigned[lead][cycle] for lead, cycle in batch.reassigned])
+        await store_clocks.save(conn, {key: batch.clocks[key] for key in batch.reclocked})
         await store_leads.add(conn, batch.facts)
         await _write(conn, batch, changing.changes(batch, before, hidden))
         await self._outbox.add(conn, [events.deleted(event.message, event.subject) for event in erasures])

@@ -1,14 +1,14 @@
 """What each event says of a lead: pure changes of rows and facts in memory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from backbone import times
 from backbone.consumer import Incoming
-from console.store_leads import Assigned, Facts, Lead
+from console.batch import Batch
+from console.store_leads import Assigned, Lead
 from handoff.events import topics
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 
@@ -17,34 +17,6 @@ _BY_INTAKE: Final = "intake"
 _BY_QUALIFICATION: Final = "qualification"
 _BY_ROUTING: Final = "routing"
 _RANKS: Final = {"": 0, _BY_ROUTING: 1, _BY_QUALIFICATION: 2, _BY_INTAKE: 3}
-
-
-@dataclass(slots=True)
-class Batch:
-    """What the events of a batch change."""
-
-    leads: dict[UUID, Lead]
-    assigned: dict[UUID, dict[int, Assigned]]
-    """Lead -> cycle -> assignment."""
-    facts: Facts = field(default_factory=Facts)
-    touched: dict[UUID, None] = field(default_factory=dict)
-    """Leads of which something shown is new."""
-    told: dict[UUID, None] = field(default_factory=dict)
-    """Leads that are others than they were known."""
-    reassigned: dict[tuple[UUID, int], None] = field(default_factory=dict)
-    clocks: list[tuple[UUID, Any]] = field(default_factory=list)
-    """(survivor, clock) as each event says."""
-    notices: list[tuple[UUID, str, str]] = field(default_factory=list)
-    """(survivor, what, clock's kind)"""
-    changed_reps: dict[str, None] = field(default_factory=dict)
-
-    def lead(self, event: Incoming) -> Lead:
-        """Return the row of the lead that the event was said of, and remember that it and its survivor changed."""
-        told_of = event.original_subject
-        self.touched[told_of] = None
-        if event.subject is not told_of:
-            self.touched[event.subject] = None
-        return self.leads[told_of]
 
 
 def is_of_lead(event: Incoming) -> bool:
@@ -252,12 +224,13 @@ def _know_rep(batch: Batch, rep: common_pb2.Rep) -> None:
 def _clock(batch: Batch, event: Incoming, message: Any) -> None:
     _stamped(batch, event, batch.lead(event))
     clock = message.clock
-    key = (event.original_subject, clock.clock, clock.cycle)
-    missed = clock.state == "breached" and not clock.HasField("met_at")
-    waits = missed or clock.state == "running"
-    value = clock.SerializeToString()
-    batch.facts.clocks[key] = (*key, waits, missed, clock.state == "cancelled", value)
-    batch.clocks.append((event.subject, clock))
+    key = (event.original_subject, clock.cycle)
+    clocks = batch.clocks.get(key)
+    if clocks is None:
+        clocks = batch.clocks[key] = {}
+    clocks[clock.clock] = clock
+    batch.reclocked[key] = None
+    batch.ticked.setdefault(event.subject, {})[clock.clock] = None
     if event.type == "SlaBreached":
         batch.notices.append((event.subject, "breach", clock.kind))
 
@@ -319,6 +292,7 @@ _WITH_FIELDS: Final = frozenset(
     if name in _NOTERS and "lead" in kind.DESCRIPTOR.fields_by_name
 )
 _WITH_BANT: Final = frozenset({"LeadSalesReady", "LeadSalesQualified"})
+OF_CLOCKS: Final = frozenset(name for name, told in _NOTERS.items() if told is _clock)
 KINDS: Final = tuple(_NOTERS)
 """The event types that the console reads."""
 _OF_ERASED: Final = frozenset({"PersonalDataErased", "AssignmentReleased", "ClockCancelled", "RepChanged"})

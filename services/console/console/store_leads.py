@@ -57,7 +57,6 @@ class Assigned:
 class Facts:
     """What a batch adds, each as the columns of its table."""
 
-    clocks: dict[tuple[UUID, str, int], tuple[Any, ...]] = field(default_factory=dict)
     touches: list[tuple[Any, ...]] = field(default_factory=list)
     consents: dict[tuple[UUID, str], tuple[Any, ...]] = field(default_factory=dict)
     reps: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -116,19 +115,6 @@ def _upsert(table: str, columns: dict[str, str], keys: Sequence[str], *, newer: 
 
 _SAVE: Final = _upsert("lead", _LEAD_COLUMNS, ["lead_id"])
 _SAVE_ASSIGNED: Final = _upsert("assignment", _ASSIGNED_COLUMNS, ["lead_id", "cycle"])
-_SAVE_CLOCKS: Final = _upsert(
-    "clock",
-    {
-        "lead_id": "uuid",
-        "clock": "text",
-        "cycle": "int",
-        "waits": "boolean",
-        "missed": "boolean",
-        "cancelled": "boolean",
-        "value": "bytea",
-    },
-    ["lead_id", "cycle", "clock"],
-)
 _SAVE_CONSENTS: Final = _upsert(
     "consent",
     {
@@ -219,7 +205,6 @@ async def save_assignments(conn: Connection, rows: Sequence[Assigned]) -> None:
 async def add(conn: Connection, facts: Facts) -> None:
     """Write a batch's facts, but for its journey."""
     for statement, rows in (
-        (_SAVE_CLOCKS, list(facts.clocks.values())),
         (_SAVE_CONSENTS, list(facts.consents.values())),
         (_SAVE_REPS, list(facts.reps.values())),
         (_SAVE_OPPORTUNITIES, list(facts.opportunities.values())),
@@ -240,7 +225,7 @@ async def add_entries(conn: Connection, entries: Sequence[tuple[Any, ...]], firs
         await conn.execute(
             "INSERT INTO entry (event_id, lead_id, at, kind, value, seq) SELECT e.event_id, e.lead_id, e.at, e.kind,"
             " e.value, $6 + e.nth - 1 FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::bytea[])"
-            " WITH ORDINALITY AS e(event_id, lead_id, at, kind, value, nth) ON CONFLICT DO NOTHING",
+            " WITH ORDINALITY AS e(event_id, lead_id, at, kind, value, nth)",
             *map(list, zip(*entries, strict=True)),
             first,
         )
