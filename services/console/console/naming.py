@@ -19,7 +19,7 @@ from console.bell import Bell
 from console.store_changes import NOBODY, Change
 
 BATCH: Final = 500
-REST_S: Final = 0.02
+REST_S: Final = 0.1
 IDLE_S: Final = 1.0
 AWAY_S: Final = 1.0
 
