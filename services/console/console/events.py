@@ -6,7 +6,7 @@ from uuid import UUID
 
 from backbone import ids
 from backbone.outbox import Event
-from handoff.events.v1 import common_pb2, console_pb2, intake_pb2
+from handoff.events.v1 import common_pb2, console_pb2
 
 SETTINGS_SUBJECT: Final = ids.derived("settings", "reporting")
 
@@ -25,7 +25,7 @@ def settings_changed(said: dict[str, Any], at: datetime) -> Event:
     return Event(subject=SETTINGS_SUBJECT, message=message, occurred_at=at)
 
 
-def deleted(message: intake_pb2.PersonalDataErased, subject: UUID) -> Event:
-    """Return PersonalDataDeleted, the answer to an erasure."""
+def deleted(message: Any, subject: UUID) -> Event:
+    """Return PersonalDataDeleted, the answer to PersonalDataErased."""
     answer = common_pb2.PersonalDataDeleted(stamp=message.stamp, erasure_id=message.erasure_id, service="console")
     return Event(subject=subject, message=answer)

@@ -11,17 +11,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
 from backbone import database, ids, times
 from backbone.database import Connection, Database
 from backbone.problem import Problem
-from console import domain, journey, signing_in, store_changes, store_lead, store_pages
+from console import domain, journey, signing_in, store_changes, store_lead, store_pages, telling
 from console.bell import Bell
 from console.journey import Reader
-from console.views import Availability, Entry, Filters, InboxRow, Load, Person, Show
+from console.views import Availability, Entry, Filters, InboxRow, Person, Show
 
 TICK_S: Final = 15.0
 COUNTS_EVERY_S: Final = 1.0
@@ -33,14 +32,6 @@ READ_AT_ONCE: Final = 4
 
 RenderRow = Callable[[InboxRow, Person], str]
 RenderEntry = Callable[[Entry, Person], str]
-
-
-def message(event: str, data: Any, seq: int | None = None) -> str:
-    """Return one server-sent event; data that is no text goes as JSON."""
-    text = data if isinstance(data, str) else msgspec.json.encode(data).decode()
-    lines = "".join(f"data: {line}\n" for line in text.splitlines() or [""])
-    place = f"id: {seq}\n" if seq is not None else ""
-    return f"{place}event: {event}\n{lines}\n"
 
 
 @dataclass(slots=True)
@@ -68,15 +59,15 @@ class Stream:
         async with self.gate, self.db.reading() as conn:
             if await store_changes.is_too_old(conn, self.seq):
                 self.seq = await store_changes.last(conn)
-                return [message("resync", {}, self.seq)]
+                return [telling.message("resync", {}, self.seq)]
             rows = await self.read(conn)
             if len(rows) > MOST_CHANGES or len({row["lead_id"] for row in rows}) > MOST_LEADS:
                 self.seq = await store_changes.last(conn)
-                return [message("resync", {}, self.seq)]
+                return [telling.message("resync", {}, self.seq)]
             made = await self.tell(conn, rows) if rows else []
         self.dirty = self.dirty or bool(rows)
         self.seq = max(upto, self.seq, *(row["seq"] for row in rows), *(seq for seq, _ in made))
-        return [text for _, text in sorted(made, key=lambda one: one[0])]
+        return telling.numbered(sorted(made, key=lambda one: one[0]))
 
     async def read(self, conn: Connection) -> list[Any]:
         """Return the changes after the position that concern this page."""
@@ -91,11 +82,11 @@ class Stream:
     async def tick(self) -> list[str]:
         """Return what is told regularly, and what only time has changed."""
         async with self.gate, self.db.reading() as conn:
-            made = [message("time", {"now": times.text(await times.now(conn))}, self.seq)]
+            made = [telling.message("time", {"now": times.text(await times.now(conn))}, self.seq)]
             if self.person.rep_id is not None:
                 load = await store_pages.load(conn, self.person.rep_id)
                 if self.resting is not None and load.availability.available != self.resting.available:
-                    made += [message("load", load_data(load)), message("resync", {})]
+                    made += [telling.message("load", telling.load(load)), telling.message("resync", {})]
                 self.resting = load.availability
         return [": here\n\n", *made]
 
@@ -103,7 +94,7 @@ class Stream:
         """Return the numbers beside the sidebar's entries."""
         self.dirty = False
         async with self.gate, self.db.reading() as conn:
-            return message("counts", await store_pages.counts(conn, self.person))
+            return telling.message("counts", await store_pages.counts(conn, self.person))
 
 
 @dataclass(slots=True)
@@ -117,25 +108,30 @@ class InboxStream(Stream):
         """Return each lead's last state, every clock's change, notices, and the load."""
         assert self.person.rep_id is not None
         last: dict[UUID, Any] = {row["lead_id"]: row for row in rows if row["kind"] in ("lead", "gone")}
-        clocks = {(row["lead_id"], row["data"]["clock"]): row for row in rows if row["kind"] == "clock"}
         found = {row.lead_id: row for row in await store_pages.rows(conn, self.person.rep_id, last)} if last else {}
         gone = any(row["kind"] == "gone" for row in last.values())
         names = await store_lead.rep_names(conn) if gone else {}
         made = [(row["seq"], self._lead(row, found.get(lead_id), names)) for lead_id, row in last.items()]
-        made += [(row["seq"], _clock(row)) for row in clocks.values()]
-        made += [(row["seq"], _notice(row, found.get(row["lead_id"]))) for row in rows if row["kind"] == "notice"]
+        made += telling.clocks(rows, {lead_id: row.clocks for lead_id, row in found.items()})
+        made += [
+            (row["seq"], telling.notice(row, found.get(row["lead_id"]))) for row in rows if row["kind"] == "notice"
+        ]
         loads = [row["seq"] for row in rows if row["kind"] == "load"]
         if loads:
-            made.append((loads[-1], message("load", load_data(await store_pages.load(conn, self.person.rep_id)))))
-        return [(seq, f"id: {seq}\n{text}") for seq, text in made]
+            made.append(
+                (loads[-1], telling.message("load", telling.load(await store_pages.load(conn, self.person.rep_id))))
+            )
+        return made
 
     def _lead(self, change: Any, row: InboxRow | None, names: Mapping[str, str]) -> str:
         if row is not None and domain.matches(row, self.filters):
-            return message("lead.put", self.render_row(row, self.person))
+            return telling.message("lead.put", self.render_row(row, self.person))
         data = change["data"] if change["kind"] == "gone" and row is None else {}
         rep_id = data.get("rep_id")
         said = {"lead_id": str(change["lead_id"]), "rep_id": rep_id, "rep_name": names.get(rep_id or "", rep_id)}
-        return message("lead.gone", {**said, "reason": "filtered" if row is not None else data.get("reason", "closed")})
+        return telling.message(
+            "lead.gone", {**said, "reason": "filtered" if row is not None else data.get("reason", "closed")}
+        )
 
 
 @dataclass(slots=True)
@@ -158,53 +154,25 @@ class LeadStream(Stream):
         held = await store_lead.holder(conn, self.lead_id)
         if not self.person.sees(held["rep_id"] if held is not None else None):
             data = {"lead_id": str(self.lead_id), "reason": "reassigned", "rep_id": held["rep_id"] if held else None}
-            return [(upto, message("lead.gone", data, upto))]
+            return [(upto, telling.message("lead.gone", data))]
         reader = Reader(rep_id=self.person.rep_id, names=await store_lead.rep_names(conn))
         lines = await store_lead.entries(conn, await store_lead.family(conn, self.lead_id), 0, reader)
         places = {line.entry_id: seq for seq, line in lines}
         made = [
-            (places[line.entry_id], message("lead.event", self.render_entry(line, self.person), places[line.entry_id]))
+            (places[line.entry_id], telling.message("lead.event", self.render_entry(line, self.person)))
             for line in journey.in_order(line for _, line in lines)
             if places[line.entry_id] > self.seq
         ]
-        clocks = {(row["lead_id"], row["data"]["clock"]): row for row in rows if row["kind"] == "clock"}
-        made += [(row["seq"], f"id: {row['seq']}\n{_clock(row)}") for row in clocks.values()]
-        made.append((max(row["seq"] for row in rows), message("lead.changed", {"lead_id": str(self.lead_id)})))
+        made += telling.clocks(rows, {self.lead_id: await store_lead.clocks(conn, self.lead_id, await times.now(conn))})
+        made.append((max(row["seq"] for row in rows), telling.message("lead.changed", {"lead_id": str(self.lead_id)})))
         return made
-
-
-def _clock(row: Any) -> str:
-    return message("clock", {"lead_id": str(row["lead_id"]), **row["data"]})
-
-
-def _notice(row: Any, lead: InboxRow | None) -> str:
-    who = (lead.name or lead.company if lead is not None else "") or "A lead"
-    if row["data"]["what"] == "hot":
-        level, text = "hot", f"{who} is hot"
-    else:
-        level, text = "breach", f"{domain.label(row['data']['clock'], {})} missed: {who}"
-    return message("notice", {"lead_id": str(row["lead_id"]), "level": level, "text": text})
-
-
-def load_data(load: Load) -> dict[str, Any]:
-    """Return a load as the stream tells it."""
-    until = load.availability.until
-    return {
-        "open": load.open,
-        "cap": load.cap,
-        "at_cap": load.at_cap,
-        "over_cap": load.over_cap,
-        "available": load.availability.available,
-        "reason": load.availability.reason,
-        "until": times.text(until) if until is not None else None,
-    }
 
 
 async def _run(
     stream: Stream, doors: signing_in.Doors, request: Request, stopping: asyncio.Event
 ) -> AsyncIterator[str]:
     """Send until the reader leaves, signs out, or the process stops. Whoever loses us comes back with their place."""
-    yield message("hello", {"now": times.text(datetime.now(UTC)), "session": str(ids.new())}, stream.seq)
+    yield telling.message("hello", {"now": times.text(datetime.now(UTC)), "session": str(ids.new())}, stream.seq)
     try:
         async for text in _told(stream, doors, request, stopping):
             yield text

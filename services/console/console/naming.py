@@ -19,7 +19,7 @@ from console.bell import Bell
 from console.store_changes import NOBODY, Change
 
 BATCH: Final = 500
-REST_S: Final = 0.02
+REST_S: Final = 0.1
 IDLE_S: Final = 1.0
 AWAY_S: Final = 1.0
 
@@ -86,8 +86,11 @@ async def _keep(conn: Connection, opened: Sequence[Opened]) -> None:
     """Keep names under their leads' locks, and tell the pages that show them."""
     leads = [lead_id for lead_id, _, _ in opened]
     await subjects.lock(conn, leads)
-    holders = changing.holders((await store_leads.assignments(conn, leads)).values())
-    changes = [Change(rep_id=holders.get(lead, NOBODY), kind="lead", lead_id=lead, data={}) for lead in leads]
+    assigned = await store_leads.assignments(conn, leads)
+    changes = [
+        Change(rep_id=changing.holder(assigned.get(lead)) or NOBODY, kind="lead", lead_id=lead, data={})
+        for lead in leads
+    ]
     first = await store_changes.take(conn, len(changes))
     await store_leads.keep_opened(conn, opened, first + len(changes) - 1)
     await store_changes.add(conn, changes, first)

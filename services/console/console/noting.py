@@ -1,50 +1,22 @@
 """What each event says of a lead: pure changes of rows and facts in memory."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from backbone import times
 from backbone.consumer import Incoming
-from console.store_leads import Assigned, Facts, Lead
-from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, routing_pb2
+from console.batch import Batch
+from console.store_leads import Assigned, Lead
+from handoff.events import topics
+from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 
 # By whom a lead's fields are known: intake's snapshot is newer than the copy in a decision, whichever comes first.
 _BY_INTAKE: Final = "intake"
 _BY_QUALIFICATION: Final = "qualification"
 _BY_ROUTING: Final = "routing"
 _RANKS: Final = {"": 0, _BY_ROUTING: 1, _BY_QUALIFICATION: 2, _BY_INTAKE: 3}
-
-
-@dataclass(slots=True)
-class Batch:
-    """What the events of a batch change."""
-
-    leads: dict[UUID, Lead]
-    assigned: dict[tuple[UUID, int], Assigned]
-    facts: Facts = field(default_factory=Facts)
-    touched: dict[UUID, None] = field(default_factory=dict)
-    """Leads of which something shown is new."""
-    told: dict[UUID, None] = field(default_factory=dict)
-    """Leads that are others than they were known."""
-    judged: dict[UUID, None] = field(default_factory=dict)
-    """Leads whose qualification is another."""
-    reassigned: dict[tuple[UUID, int], None] = field(default_factory=dict)
-    clocks: list[tuple[UUID, Any]] = field(default_factory=list)
-    """(survivor, clock) as each event says."""
-    notices: list[tuple[UUID, str, str]] = field(default_factory=list)
-    """(survivor, what, clock's kind)"""
-    changed_reps: dict[str, None] = field(default_factory=dict)
-
-    def lead(self, event: Incoming) -> Lead:
-        """Return the row of the lead that the event was said of, and remember that it and its survivor changed."""
-        told_of = event.original_subject
-        self.touched[told_of] = None
-        if event.subject is not told_of:
-            self.touched[event.subject] = None
-        return self.leads[told_of]
 
 
 def is_of_lead(event: Incoming) -> bool:
@@ -56,26 +28,31 @@ def leads_of(incoming: Iterable[Incoming]) -> set[UUID]:
     """Return every lead that the events are about: as they were told, and who it is by now."""
     found: set[UUID] = set()
     for event in incoming:
-        message = event.message
         if is_of_lead(event):
             found.add(event.original_subject)
             if event.subject is not event.original_subject:
                 found.add(event.subject)
-        if isinstance(message, intake_pb2.LeadMerged):
-            found |= {UUID(message.survivor_id), UUID(message.merged_id)}
-        elif isinstance(message, intake_pb2.LeadUnmerged):
-            found |= {UUID(message.survivor_id), UUID(message.unmerged_id)}
-        elif isinstance(message, intake_pb2.PersonalDataErased):
-            found |= set(erased_by(event))
+        others = _OTHERS.get(event.type)
+        if others is not None:
+            found.update(UUID(lead_id) for lead_id in others(event.message))
     return found
 
 
 def erased_by(event: Incoming) -> list[UUID]:
-    """Return the leads that the event erases."""
-    message = event.message
-    if not isinstance(message, intake_pb2.PersonalDataErased):
-        return []
-    return [UUID(lead_id) for lead_id in (message.stamp.lead_id, *message.merged_lead_ids)]
+    """Return the leads that a PersonalDataErased erases."""
+    return [UUID(lead_id) for lead_id in _of_erasure(event.message)]
+
+
+def _of_erasure(message: Any) -> Sequence[str]:
+    return (message.stamp.lead_id, *message.merged_lead_ids)
+
+
+_OTHERS: Final[Mapping[str, Callable[[Any], Sequence[str]]]] = {
+    "LeadMerged": lambda message: (message.survivor_id, message.merged_id),
+    "LeadUnmerged": lambda message: (message.survivor_id, message.unmerged_id),
+    "PersonalDataErased": _of_erasure,
+}
+"""Leads that an event is about beside the one that it is said of."""
 
 
 def note(batch: Batch, event: Incoming) -> None:
@@ -123,7 +100,7 @@ def _judge(batch: Batch, lead: Lead, said: common_pb2.Qualification, by: str) ->
         return
     lead.qualification, lead.qualified_by = value, by
     lead.stage, lead.grade, lead.why_passed = said.stage, said.grade, said.why_passed
-    batch.judged[lead.lead_id] = None
+    batch.told[lead.lead_id] = None
 
 
 def _captured(batch: Batch, event: Incoming, message: Any) -> None:
@@ -165,31 +142,31 @@ def _erased(batch: Batch, event: Incoming, _: intake_pb2.PersonalDataErased) -> 
         batch.leads[lead_id] = kept
         batch.touched[lead_id] = None
         batch.told[lead_id] = None
-        batch.judged[lead_id] = None
 
 
 def _scored(batch: Batch, event: Incoming, message: Any) -> None:
     lead = _stamped(batch, event, batch.lead(event))
     _judge(batch, lead, message.qualification, _BY_QUALIFICATION)
-    if "lead" in message.DESCRIPTOR.fields_by_name and message.HasField("lead"):
+    if event.type in _WITH_FIELDS and message.HasField("lead"):
         _know(batch, lead, message.lead, _BY_QUALIFICATION)
-    if isinstance(message, qualification_pb2.LeadSalesReady | qualification_pb2.LeadSalesQualified):
+    if event.type in _WITH_BANT:
         lead.bant = message.bant.SerializeToString()
-        batch.judged[lead.lead_id] = None
-    elif isinstance(message, qualification_pb2.HotLeadDetected):
+        batch.told[lead.lead_id] = None
+    elif event.type == "HotLeadDetected":
         lead.hot_at = event.time
-        batch.judged[lead.lead_id] = None
+        batch.told[lead.lead_id] = None
         if message.stamp.live:
             batch.notices.append((event.subject, "hot", ""))
 
 
 def _assignment(batch: Batch, event: Incoming, cycle: int, rep_id: str, at: datetime) -> Assigned:
-    key = (event.original_subject, cycle)
-    batch.reassigned[key] = None
+    lead_id = event.original_subject
+    batch.reassigned[lead_id, cycle] = None
     batch.lead(event)
-    known = batch.assigned.get(key)
+    cycles = batch.assigned.setdefault(lead_id, {})
+    known = cycles.get(cycle)
     if known is None:
-        known = batch.assigned[key] = Assigned(event.original_subject, cycle, rep_id, at)
+        known = cycles[cycle] = Assigned(lead_id, cycle, rep_id, at)
     return known
 
 
@@ -203,10 +180,10 @@ def _routed(batch: Batch, event: Incoming, message: routing_pb2.LeadRouted) -> N
     row.rep_id, row.assigned_at = message.rep_id, assigned_at
     if message.accepted and row.accepted_at is None:
         row.accepted_at = assigned_at
-    for key, other in batch.assigned.items():
-        if key[0] == row.lead_id and key[1] < row.cycle and other.released_at is None:
+    for cycle, other in batch.assigned[row.lead_id].items():
+        if cycle < row.cycle and other.released_at is None:
             other.released_at, other.outcome = assigned_at, "reassigned"
-            batch.reassigned[key] = None
+            batch.reassigned[row.lead_id, cycle] = None
     if message.HasField("rep"):
         _know_rep(batch, message.rep)
 
@@ -240,19 +217,20 @@ def _rep_changed(batch: Batch, event: Incoming, message: routing_pb2.RepChanged)
 
 def _know_rep(batch: Batch, rep: common_pb2.Rep) -> None:
     known = batch.facts.reps.get(rep.rep_id)
-    if known is None or known[1] <= rep.version:
+    if known is None or known[1] < rep.version:
         batch.facts.reps[rep.rep_id] = (rep.rep_id, rep.version, rep.name, rep.SerializeToString())
 
 
 def _clock(batch: Batch, event: Incoming, message: Any) -> None:
     _stamped(batch, event, batch.lead(event))
     clock = message.clock
-    key = (event.original_subject, clock.clock, clock.cycle)
-    missed = clock.state == "breached" and not clock.HasField("met_at")
-    waits = missed or clock.state == "running"
-    value = clock.SerializeToString()
-    batch.facts.clocks[key] = (*key, waits, missed, clock.state == "cancelled", value)
-    batch.clocks.append((event.subject, clock))
+    key = (event.original_subject, clock.cycle)
+    clocks = batch.clocks.get(key)
+    if clocks is None:
+        clocks = batch.clocks[key] = {}
+    clocks[clock.clock] = clock
+    batch.reclocked[key] = None
+    batch.ticked.setdefault(event.subject, {})[clock.clock] = None
     if event.type == "SlaBreached":
         batch.notices.append((event.subject, "breach", clock.kind))
 
@@ -308,6 +286,13 @@ _NOTERS: Final[Mapping[str, Callable[[Batch, Incoming, Any], None]]] = {
     "NotificationDelivered": _happened,
     "NotificationFailed": _happened,
 }
+_WITH_FIELDS: Final = frozenset(
+    name
+    for name, kind in topics.EVENTS["qualification"].items()
+    if name in _NOTERS and "lead" in kind.DESCRIPTOR.fields_by_name
+)
+_WITH_BANT: Final = frozenset({"LeadSalesReady", "LeadSalesQualified"})
+OF_CLOCKS: Final = frozenset(name for name, told in _NOTERS.items() if told is _clock)
 KINDS: Final = tuple(_NOTERS)
 """The event types that the console reads."""
 _OF_ERASED: Final = frozenset({"PersonalDataErased", "AssignmentReleased", "ClockCancelled", "RepChanged"})

@@ -18,7 +18,7 @@ NOBODY: Final = ""
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """Something that a rep's pages show is different. Kinds: lead, gone, clock, load, notice."""
+    """Something on a rep's pages is different. Kinds: lead (with the `clocks` that changed), gone, load, notice."""
 
     rep_id: str
     kind: str
@@ -57,7 +57,9 @@ async def is_too_old(conn: Connection, after: int) -> bool:
         await conn.fetchval(
             "SELECT $1 > coalesce((SELECT last FROM stream_counter WHERE stream = $3), 0)"
             " OR $1 < (SELECT seq FROM change_floor)"
-            " OR EXISTS (SELECT FROM change WHERE seq > $1 AND at < clock_timestamp() - make_interval(secs => $2))",
+            # Positions are taken under a lock and rows get their time after: the first that follows is the oldest.
+            " OR (SELECT at FROM change WHERE seq > $1 ORDER BY seq LIMIT 1)"
+            " < clock_timestamp() - make_interval(secs => $2)",
             after,
             REPLAYED_S,
             STREAM,
@@ -91,7 +93,9 @@ async def of_leads(conn: Connection, lead_ids: Iterable[UUID], after: int, limit
 async def prune(conn: Connection) -> None:
     """Forget changes that nobody may ask for any more, and note up to where."""
     await conn.execute(
-        "WITH gone AS (DELETE FROM change WHERE at < clock_timestamp() - make_interval(secs => $1) RETURNING seq)"
+        "WITH kept AS (SELECT seq FROM change WHERE at >= clock_timestamp() - make_interval(secs => $1)"
+        " ORDER BY seq LIMIT 1),"
+        " gone AS (DELETE FROM change WHERE seq < coalesce((SELECT seq FROM kept), 9223372036854775807) RETURNING seq)"
         " UPDATE change_floor SET seq = greatest(seq, (SELECT coalesce(max(seq), 0) FROM gone))",
         KEPT_S,
     )

@@ -14,6 +14,7 @@ from console.journey import Reader
 from console.views import (
     Assignment,
     Availability,
+    Clock,
     Consent,
     Decision,
     Entry,
@@ -97,7 +98,7 @@ async def lead(conn: Connection, person: Person, lead_id: UUID) -> LeadPage | No
     names = await rep_names(conn)
     reader = Reader(rep_id=person.rep_id, names=names)
     lines = [line for _, line in await entries(conn, members, 0, reader)]
-    clocks = await _clocks(conn, lead_id, now)
+    running = await clocks(conn, lead_id, now)
     decisions = await _decisions(conn, members, names)
     fields = common_pb2.LeadFields.FromString(record["fields"] or b"")
     said = await _consents(conn, members)
@@ -128,11 +129,11 @@ async def lead(conn: Connection, person: Person, lead_id: UUID) -> LeadPage | No
         bant=shaping.bant(record["bant"]),
         assignment=_assignment(held) if held is not None else None,
         row=row,
-        journey=tuple(journey.in_order(lines) + journey.expected(clocks)),
+        journey=tuple(journey.in_order(lines) + journey.expected(running)),
         score=shaping.score(record["qualification"], record["grade"]),
         decision=decisions[0] if decisions else None,
         earlier_decisions=tuple(decisions[1:]),
-        clocks=clocks,
+        clocks=running,
         opportunities=await _opportunities(conn, members, fields, names),
         before=before,
         after=after,
@@ -168,16 +169,13 @@ def _assignment(held: Any) -> Assignment:
     )
 
 
-async def _clocks(conn: Connection, lead_id: UUID, now: datetime) -> tuple[Any, ...]:
+async def clocks(conn: Connection, lead_id: UUID, now: datetime) -> tuple[Clock, ...]:
     """Return the clocks of the newest cycle and of the arrival; of earlier cycles those that were not cancelled."""
-    records = await conn.fetch("SELECT value, cycle, cancelled FROM clock WHERE lead_id = $1", lead_id)
-    newest = max((one["cycle"] for one in records), default=0)
+    records = await conn.fetch("SELECT unnest(said) FROM clock WHERE lead_id = $1", lead_id)
     resting: dict[str, Availability] = {}
-    made = [
-        shaping.clock(one["value"], now, resting)
-        for one in records
-        if one["cycle"] in (0, newest) or not one["cancelled"]
-    ]
+    said = [shaping.clock(one[0], now, resting) for one in records]
+    newest = max((one.cycle for one in said), default=0)
+    made = [one for one in said if one.cycle in (0, newest) or one.state != "cancelled"]
     return tuple(sorted(made, key=lambda one: (-one.cycle if one.cycle else -newest, one.due_at)))
 
 

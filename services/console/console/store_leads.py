@@ -28,7 +28,6 @@ class Lead:
     sealed: bytes | None = None
     key_lead_id: UUID | None = None
     to_open: bool = False
-    opened: Jsonb | None = None
     qualification: bytes | None = None
     qualified_by: str = ""
     stage: str = ""
@@ -58,7 +57,6 @@ class Assigned:
 class Facts:
     """What a batch adds, each as the columns of its table."""
 
-    clocks: dict[tuple[UUID, str, int], tuple[Any, ...]] = field(default_factory=dict)
     touches: list[tuple[Any, ...]] = field(default_factory=list)
     consents: dict[tuple[UUID, str], tuple[Any, ...]] = field(default_factory=dict)
     reps: dict[str, tuple[Any, ...]] = field(default_factory=dict)
@@ -81,7 +79,6 @@ _LEAD_COLUMNS: Final = {
     "sealed": "bytea",
     "key_lead_id": "uuid",
     "to_open": "boolean",
-    "opened": "jsonb",
     "qualification": "bytea",
     "qualified_by": "text",
     "stage": "text",
@@ -104,22 +101,6 @@ _ASSIGNED_COLUMNS: Final = {
 }
 
 
-_TOLD: Final = (
-    "live",
-    "arrived_at",
-    "created_at",
-    "fields",
-    "fields_by",
-    "company",
-    "job_title",
-    "source",
-    "sealed",
-    "key_lead_id",
-    "to_open",
-)
-_JUDGED: Final = ("qualification", "qualified_by", "stage", "grade", "why_passed", "bant", "hot_at")
-
-
 def _upsert(table: str, columns: dict[str, str], keys: Sequence[str], *, newer: str = "") -> str:
     """Return INSERT of arrays that replaces what is there; `newer`: only what has a higher value of this column."""
     names = ", ".join(columns)
@@ -132,26 +113,8 @@ def _upsert(table: str, columns: dict[str, str], keys: Sequence[str], *, newer: 
     )
 
 
-def _part(names: Sequence[str]) -> str:
-    return _upsert("lead", {name: _LEAD_COLUMNS[name] for name in ("lead_id", *names)}, ["lead_id"])
-
-
-_SAVE_TOLD: Final = _part(_TOLD)
-_SAVE_JUDGED: Final = _part(_JUDGED)
+_SAVE: Final = _upsert("lead", _LEAD_COLUMNS, ["lead_id"])
 _SAVE_ASSIGNED: Final = _upsert("assignment", _ASSIGNED_COLUMNS, ["lead_id", "cycle"])
-_SAVE_CLOCKS: Final = _upsert(
-    "clock",
-    {
-        "lead_id": "uuid",
-        "clock": "text",
-        "cycle": "int",
-        "waits": "boolean",
-        "missed": "boolean",
-        "cancelled": "boolean",
-        "value": "bytea",
-    },
-    ["lead_id", "cycle", "clock"],
-)
 _SAVE_CONSENTS: Final = _upsert(
     "consent",
     {
@@ -165,9 +128,15 @@ _SAVE_CONSENTS: Final = _upsert(
     ["lead_id", "purpose"],
     newer="at",
 )
-_SAVE_REPS: Final = _upsert(
-    "rep", {"rep_id": "text", "version": "bigint", "name": "text", "value": "bytea"}, ["rep_id"], newer="version"
-)
+_SAVE_REPS: Final = """
+INSERT INTO rep (rep_id, version, name, value)
+SELECT v.rep_id, v.version, v.name, v.value
+FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[]) AS v(rep_id, version, name, value)
+WHERE NOT EXISTS (SELECT FROM rep r WHERE r.rep_id = v.rep_id AND r.version = v.version AND r.value = v.value)
+ON CONFLICT (rep_id) DO UPDATE SET version = excluded.version, name = excluded.name, value = excluded.value
+WHERE excluded.version >= rep.version
+"""
+"""Each routed lead brings its rep, who is mostly known: what stands there already is not even locked."""
 _SAVE_OPPORTUNITIES: Final = _upsert(
     "opportunity",
     {"opportunity_id": "text", "lead_id": "uuid", "account": "text", "value": "bytea"},
@@ -175,40 +144,45 @@ _SAVE_OPPORTUNITIES: Final = _upsert(
 )
 
 
-async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Lead]:
-    """Return the leads; one not known yet is new. Their subjects have to be locked."""
-    wanted = list(lead_ids)
-    rows = await conn.fetch(f"SELECT {', '.join(_LEAD_COLUMNS)} FROM lead WHERE lead_id = ANY($1::uuid[])", wanted)  # noqa: S608
-    found = {row[0]: Lead(*row) for row in rows}
-    return {lead_id: found.get(lead_id) or Lead(lead_id) for lead_id in wanted}
+_LOAD: Final = f"""
+SELECT s.subject_id, s.merged_into IS NOT NULL, s.erased_at IS NOT NULL, l.lead_id IS NOT NULL,
+       {", ".join(f"l.{name}" for name in _LEAD_COLUMNS)}
+FROM subject s LEFT JOIN lead l ON l.lead_id = s.subject_id
+WHERE s.subject_id = ANY($1::uuid[])
+"""  # noqa: S608 - our own names
 
 
-async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[tuple[UUID, int], Assigned]:
-    """Return every assignment of the leads, ended ones too."""
+async def load(conn: Connection, lead_ids: Iterable[UUID]) -> tuple[dict[UUID, Lead], dict[UUID, str]]:
+    """Return the leads (one not known yet is new), and which are in no list any more, and why: merged, erased.
+
+    Their subjects have to be locked.
+    """
+    leads: dict[UUID, Lead] = {}
+    hidden: dict[UUID, str] = {}
+    for lead_id, merged, erased, known, *row in await conn.fetch(_LOAD, list(lead_ids)):
+        leads[lead_id] = Lead(*row) if known else Lead(lead_id)
+        if merged or erased:
+            hidden[lead_id] = "erased" if erased else "merged"
+    return leads, hidden
+
+
+async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, dict[int, Assigned]]:
+    """Return every assignment of the leads by its cycle, ended ones too."""
     rows = await conn.fetch(
         f"SELECT {', '.join(_ASSIGNED_COLUMNS)} FROM assignment WHERE lead_id = ANY($1::uuid[])"  # noqa: S608
         " ORDER BY lead_id, cycle",
         list(lead_ids),
     )
-    return {(row[0], row[1]): Assigned(*row) for row in rows}
+    found: dict[UUID, dict[int, Assigned]] = {}
+    for row in rows:
+        found.setdefault(row[0], {})[row[1]] = Assigned(*row)
+    return found
 
 
-async def hidden(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """Return which of the leads are in no list any more, and why: merged, erased."""
-    rows = await conn.fetch(
-        "SELECT subject_id, CASE WHEN erased_at IS NULL THEN 'merged' ELSE 'erased' END FROM subject"
-        " WHERE subject_id = ANY($1::uuid[]) AND (merged_into IS NOT NULL OR erased_at IS NOT NULL)",
-        list(lead_ids),
-    )
-    return {row[0]: row[1] for row in rows}
-
-
-async def save(conn: Connection, told: Sequence[Lead], judged: Sequence[Lead]) -> None:
-    """Write what was told of leads, and how they were judged: each half where it changed."""
-    for statement, names, leads in ((_SAVE_TOLD, _TOLD, told), (_SAVE_JUDGED, _JUDGED, judged)):
-        if leads:
-            columns = ([getattr(lead, name) for lead in leads] for name in ("lead_id", *names))
-            await conn.execute(statement, *columns)
+async def save(conn: Connection, leads: Sequence[Lead]) -> None:
+    """Write what is known of leads, but for what was opened."""
+    if leads:
+        await conn.execute(_SAVE, *([getattr(lead, name) for lead in leads] for name in _LEAD_COLUMNS))
 
 
 async def raise_versions(conn: Connection, lead_ids: Sequence[UUID], v: int) -> None:
@@ -216,7 +190,7 @@ async def raise_versions(conn: Connection, lead_ids: Sequence[UUID], v: int) -> 
     if lead_ids:
         await conn.execute(
             "INSERT INTO lead (lead_id, v) SELECT unnest($1::uuid[]), $2"
-            " ON CONFLICT (lead_id) DO UPDATE SET v = greatest(lead.v, excluded.v)",
+            " ON CONFLICT (lead_id) DO UPDATE SET v = excluded.v",
             lead_ids,
             v,
         )
@@ -231,7 +205,6 @@ async def save_assignments(conn: Connection, rows: Sequence[Assigned]) -> None:
 async def add(conn: Connection, facts: Facts) -> None:
     """Write a batch's facts, but for its journey."""
     for statement, rows in (
-        (_SAVE_CLOCKS, list(facts.clocks.values())),
         (_SAVE_CONSENTS, list(facts.consents.values())),
         (_SAVE_REPS, list(facts.reps.values())),
         (_SAVE_OPPORTUNITIES, list(facts.opportunities.values())),
@@ -252,7 +225,7 @@ async def add_entries(conn: Connection, entries: Sequence[tuple[Any, ...]], firs
         await conn.execute(
             "INSERT INTO entry (event_id, lead_id, at, kind, value, seq) SELECT e.event_id, e.lead_id, e.at, e.kind,"
             " e.value, $6 + e.nth - 1 FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::bytea[])"
-            " WITH ORDINALITY AS e(event_id, lead_id, at, kind, value, nth) ON CONFLICT DO NOTHING",
+            " WITH ORDINALITY AS e(event_id, lead_id, at, kind, value, nth)",
             *map(list, zip(*entries, strict=True)),
             first,
         )
@@ -296,4 +269,3 @@ async def keep_opened(conn: Connection, opened: Sequence[tuple[UUID, bytes, Json
 
 
 assert tuple(_LEAD_COLUMNS) == tuple(one.name for one in fields(Lead))
-assert set(_LEAD_COLUMNS) == {"lead_id", "v", "opened", *_TOLD, *_JUDGED}

@@ -16,7 +16,7 @@ SELECT a.lead_id, a.cycle, a.rep_id, a.assigned_at, a.accepted_at, l.arrived_at,
        coalesce(l.v, 0) AS v, coalesce(l.live, false) AS live, coalesce(l.company, '') AS company,
        coalesce(l.job_title, '') AS job_title, coalesce(l.source, '') AS source, coalesce(l.grade, '') AS grade,
        coalesce(l.why_passed, '') AS why_passed, t.touched_at, coalesce(t.touches, '{}') AS touches,
-       ARRAY(SELECT c.value FROM clock c WHERE c.lead_id = a.lead_id AND c.cycle IN (0, a.cycle)) AS clocks
+       ARRAY(SELECT unnest(c.said) FROM clock c WHERE c.lead_id = a.lead_id AND c.cycle IN (0, a.cycle)) AS clocks
 FROM assignment a
 JOIN subject s ON s.subject_id = a.lead_id AND s.merged_into IS NULL AND s.erased_at IS NULL
 LEFT JOIN lead l ON l.lead_id = a.lead_id

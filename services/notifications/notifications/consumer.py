@@ -1,6 +1,6 @@
 """What notifications learns, and the messages that follow from it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,10 +8,12 @@ from backbone import ids, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
-from handoff.events.v1 import intake_pb2, qualification_pb2, routing_pb2, sla_pb2
+from handoff.events.v1 import common_pb2, qualification_pb2, routing_pb2
 from notifications import domain, events, store
 from notifications.domain import Channel, Kind, State
 
+Said = tuple[str, Kind, dict[str, Any]]
+"""(rep, kind, body)"""
 TAKEN_OVER: Final = "taken_over"
 """A team that moves in with its open work knows of it."""
 
@@ -22,17 +24,15 @@ class Handler:
     def __init__(self, outbox: Outbox, *, email_on: bool) -> None:
         self._outbox = outbox
         self._email_on = email_on
+        self.some_wait = False
+        """Messages were added that somebody has to send."""
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Keep what messages are made of, then make them."""
-        leads = [row for event in incoming if not event.erased and (row := _lead(event)) is not None]
+        leads = {event.subject: _lead(event) for event in incoming if event.type in _OF_LEADS and not event.erased}
         if leads:
-            await store.note_leads(conn, list({row[0]: row for row in leads}.values()))
-        reps = {
-            event.message.rep.rep_id: event.message.rep.email
-            for event in incoming
-            if isinstance(event.message, routing_pb2.RepChanged | routing_pb2.LeadRouted)
-        }
+            await store.note_leads(conn, list(leads.values()))
+        reps = dict(_rep(event) for event in incoming if event.type in _OF_REPS)
         if reps:
             await store.note_reps(conn, reps)
         wanted = [(event, said) for event in incoming if not event.erased and (said := _said(event)) is not None]
@@ -41,15 +41,14 @@ class Handler:
             messages = [one for event, said in wanted for one in self._messages(event, said, known)]
             if messages:
                 await store.add(conn, messages)
+                self.some_wait = self.some_wait or any(one["state"] == State.PENDING for one in messages)
         for event in incoming:
-            if isinstance(event.message, intake_pb2.PersonalDataErased):
-                message = event.message
+            if event.type == "PersonalDataErased":
+                message: Any = event.message
                 await store.erase(conn, [UUID(one) for one in (message.stamp.lead_id, *message.merged_lead_ids)])
                 await self._outbox.add(conn, [events.deleted(message.stamp, message.erasure_id, event.subject)])
 
-    def _messages(
-        self, event: Incoming, said: tuple[str, Kind, dict[str, Any]], known: dict[str, domain.Recipient]
-    ) -> list[dict[str, Any]]:
+    def _messages(self, event: Incoming, said: Said, known: dict[str, domain.Recipient]) -> list[dict[str, Any]]:
         rep_id, kind, body = said
         return [
             {
@@ -59,35 +58,57 @@ class Handler:
                 "rep_id": rep_id,
                 "lead_id": event.subject,
                 "kind": str(kind),
-                "body": body,
                 # The console shows it from its own stream; the row is the log.
+                "body": body if channel is not Channel.CONSOLE else {},
                 "state": str(State.DELIVERED if channel is Channel.CONSOLE else State.PENDING),
             }
             for channel in domain.channels_for(known[rep_id], kind, email_on=self._email_on)
         ]
 
 
-def _lead(event: Incoming) -> tuple[UUID, str, bytes, UUID] | None:
-    message = event.message
-    if not isinstance(message, intake_pb2.LeadCaptured | intake_pb2.LeadUpdated | intake_pb2.LeadMerged):
-        return None
+def _lead(event: Incoming) -> tuple[UUID, str, bytes, UUID]:
+    message: Any = event.message
     key_of = UUID(message.key_lead_id) if message.key_lead_id else event.subject
     return event.subject, message.lead.company, message.sealed, key_of
 
 
-def _said(event: Incoming) -> tuple[str, Kind, dict[str, Any]] | None:
+def _rep(event: Incoming) -> tuple[str, str]:
+    rep: common_pb2.Rep = event.message.rep  # type: ignore[attr-defined]
+    return rep.rep_id, rep.email
+
+
+def _said(event: Incoming) -> Said | None:
     """Return who is told what, None for what is no news to anybody."""
-    message = event.message
-    if isinstance(message, routing_pb2.LeadRouted):
-        if not message.stamp.live or message.outcome == TAKEN_OVER:
-            return None
-        why = message.qualification.why_passed
-        return message.rep_id, Kind.ROUTED, {"company": message.lead.company, "why": why, "rule": message.rule}
-    if isinstance(message, sla_pb2.SlaWarned | sla_pb2.SlaBreached | sla_pb2.SlaEscalated):
-        kind = {"warning": Kind.WARNING, "breach": Kind.BREACH, "escalation": Kind.ESCALATION}[message.alert.level]
-        to = message.clock.manager_id if message.alert.to == "manager" else message.clock.rep_id
-        body = {"clock": message.clock.clock, "due_at": times.text(times.at(message.clock.due_at))}
-        return (to, kind, body) if to and message.alert.to in ("rep", "manager") else None
-    if isinstance(message, qualification_pb2.LeadHandedBack) and message.sdr_id and message.stamp.live:
-        return message.sdr_id, Kind.HANDED_BACK, {"reason": message.qualification.reason}
-    return None
+    say = _SAYING.get(event.type)
+    return say(event.message) if say is not None else None
+
+
+def _routed(message: routing_pb2.LeadRouted) -> Said | None:
+    if not message.stamp.live or message.outcome == TAKEN_OVER:
+        return None
+    why = message.qualification.why_passed
+    return message.rep_id, Kind.ROUTED, {"company": message.lead.company, "why": why, "rule": message.rule}
+
+
+def _alerted(message: Any) -> Said | None:
+    kind = {"warning": Kind.WARNING, "breach": Kind.BREACH, "escalation": Kind.ESCALATION}[message.alert.level]
+    to = message.clock.manager_id if message.alert.to == "manager" else message.clock.rep_id
+    body = {"clock": message.clock.clock, "due_at": times.text(times.at(message.clock.due_at))}
+    return (to, kind, body) if to and message.alert.to in ("rep", "manager") else None
+
+
+def _handed_back(message: qualification_pb2.LeadHandedBack) -> Said | None:
+    if not message.sdr_id or not message.stamp.live:
+        return None
+    return message.sdr_id, Kind.HANDED_BACK, {"reason": message.qualification.reason}
+
+
+_OF_LEADS: Final = frozenset({"LeadCaptured", "LeadUpdated", "LeadMerged"})
+_OF_REPS: Final = frozenset({"RepChanged", "LeadRouted"})
+_SAYING: Final[Mapping[str, Callable[[Any], Said | None]]] = {
+    "LeadRouted": _routed,
+    "SlaWarned": _alerted,
+    "SlaBreached": _alerted,
+    "SlaEscalated": _alerted,
+    "LeadHandedBack": _handed_back,
+}

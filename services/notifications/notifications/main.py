@@ -30,7 +30,14 @@ async def compose(service: process.Service[Settings]) -> None:
         ["intake", "qualification", "routing", "sla", "forecast"], handler.handle, kinds=KINDS, rest_s=REST_S
     )
     sender = Sender(service.database, service.outbox, service.settings)
-    service.database.after_commit.append(sender.wake)
+
+    def wake() -> None:
+        if handler.some_wait:
+            handler.some_wait = False
+            sender.wake()
+
+    # Not each commit: most messages are the console's, which nobody has to send, and a claim is a transaction.
+    service.database.after_commit.append(wake)
     service.at_close(sender.close)
     service.work("sender", sender.run)
     service.app.include_router(

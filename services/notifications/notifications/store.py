@@ -30,7 +30,9 @@ async def recipients(conn: Connection, rep_ids: Iterable[str]) -> dict[str, Reci
 async def note_reps(conn: Connection, addresses: Mapping[str, str]) -> None:
     """Note reps' work addresses."""
     await conn.execute(
-        "INSERT INTO recipient (rep_id, work_email) SELECT * FROM unnest($1::text[], $2::text[])"
+        "INSERT INTO recipient (rep_id, work_email)"
+        " SELECT v.rep_id, v.email FROM unnest($1::text[], $2::text[]) AS v(rep_id, email)"
+        " WHERE NOT EXISTS (SELECT FROM recipient r WHERE r.rep_id = v.rep_id AND r.work_email = v.email)"
         " ON CONFLICT (rep_id) DO UPDATE SET work_email = excluded.work_email",
         list(addresses),
         list(addresses.values()),
