@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
 
 from backbone import envelope, kafka, parking, subjects, telemetry
@@ -48,20 +48,13 @@ class Batches:
         """Lock the subjects, drop duplicates, follow links, set aside what waits behind a parked record, handle."""
         if not incoming:
             return
-        async with subjects.ledger(conn) as ledger:
-            await self._apply_locked(conn, incoming, ledger, replaying=replaying)
-
-    async def _apply_locked(
-        self, conn: Connection, incoming: Sequence[Incoming], ledger: subjects.Ledger, *, replaying: bool
-    ) -> None:
-        known = await subjects.lock(conn, _mentioned(incoming), bringing=_seen_with(incoming, {}))
+        known = await subjects.lock(conn, _mentioned(incoming))
         fresh = _without_duplicates(incoming, known)
         waiting = set() if replaying else await parking.parked_subjects(conn, self.group, known)
         ready = [event for event in fresh if event.subject not in waiting or event.type == NEVER_PARKED]
         behind = [event for event in fresh if event.subject in waiting and event.type != NEVER_PARKED]
         await parking.add_behind(conn, self.group, self.namespace, behind)
-        # A row made just now was made with what its events bring: none of them is a duplicate or waits.
-        ledger.seen.update(_seen_with([event for event in ready if not known[event.subject].made], known))
+        await _remember(conn, ready)
         ready = await self._settle_identity(conn, ready, known)
         if ready:
             spans = [(event.subject, f"{self.group} {event.type}", event.traceparent) for event in ready]
@@ -139,8 +132,6 @@ class Batches:
         """Store links and tombstones that the batch brings, then tell each event who its subject is by now."""
         changed = False
         for event in events:
-            if event.type not in ALWAYS_READ:
-                continue
             message = event.message
             if isinstance(message, intake_pb2.LeadMerged):
                 await subjects.link(conn, UUID(message.merged_id), UUID(message.survivor_id))
@@ -229,8 +220,6 @@ def _mentioned(incoming: Iterable[Incoming]) -> set[UUID]:
     mentioned: set[UUID] = set()
     for event in incoming:
         mentioned.add(event.subject)
-        if event.type not in ALWAYS_READ:
-            continue
         message = event.message
         if isinstance(message, intake_pb2.LeadMerged):
             mentioned |= {UUID(message.merged_id), UUID(message.survivor_id)}
@@ -254,13 +243,9 @@ def _without_duplicates(incoming: Iterable[Incoming], known: Mapping[UUID, subje
     return fresh
 
 
-def _seen_with(events: Iterable[Incoming], known: Mapping[UUID, subjects.Subject]) -> dict[UUID, Mapping[str, int]]:
-    """Return what each subject has seen once these events are applied; nothing before them where it is not known."""
+async def _remember(conn: Connection, fresh: Iterable[Incoming]) -> None:
     seen: dict[UUID, dict[str, int]] = {}
-    for event in events:
-        before = seen.get(event.subject)
-        if before is None:
-            subject = known.get(event.subject)
-            before = seen[event.subject] = dict(subject.seen) if subject is not None else {}
-        before[event.topic] = max(event.version, before.get(event.topic, 0))
-    return dict(seen)
+    for event in fresh:
+        seen.setdefault(event.subject, {})[event.topic] = event.version
+    if seen:
+        await subjects.see(conn, cast("Mapping[UUID, Mapping[str, int]]", seen))
