@@ -17,6 +17,7 @@ import psutil
 
 PR_SET_PDEATHSIG: Final = 1
 POLL_S: Final = 0.05
+URGENT_PATIENCE_S: Final = 2.0
 TAIL_BYTES: Final = 16_384
 STACK_LINES: Final = 80
 _FRAMES: Final = ("at ", "... ", "File ", "^", "~")
@@ -108,10 +109,17 @@ def stop(process: "subprocess.Popen[bytes]", number: int, *, patience_s: float) 
     await_end(process, patience_s=patience_s)
 
 
-def await_end(process: "subprocess.Popen[bytes]", *, patience_s: float) -> None:
-    """Wait for a process that was told to end, and kill the whole group if it does not in time."""
+def await_end(process: "subprocess.Popen[bytes]", *, patience_s: float, urgently: int | None = None) -> None:
+    """Wait for a process that was told to end, and kill the whole group if it does not in time.
+
+    `urgently` is a signal to try before that, for a server whose own children leave its group.
+    """
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(patience_s)
+    if urgently is not None and process.poll() is None:
+        process.send_signal(urgently)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(URGENT_PATIENCE_S)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(5)

@@ -273,8 +273,12 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 process.send_signal(numbers.get(name, signal.SIGTERM))
         deadline = time.monotonic() + patience_s
-        for process, _ in running:
-            children.await_end(process, patience_s=max(0.05, deadline - time.monotonic()))
+        # A checkpoint may take longer than that. SIGQUIT ends PostgreSQL with its children, which a kill of the group
+        # would leave holding the shared memory; the next start recovers from the log.
+        urgent = {"postgres": signal.SIGQUIT}
+        for process, name in running:
+            left = max(0.05, deadline - time.monotonic())
+            children.await_end(process, patience_s=left, urgently=urgent.get(name))
 
 
 async def _prepare_databases(url: str, roles: Mapping[str, str]) -> None:
