@@ -31,6 +31,7 @@ class NewKey(_Body):
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     role: Literal["admin", "manager", "marketing", "integration"]
+    """A machine is nobody's rep, and services get their keys from the deployment."""
 
 
 class Reporting(_Body):

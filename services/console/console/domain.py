@@ -6,8 +6,6 @@ from typing import Final
 
 from console.views import GROUPS, Clock, Filters, InboxRow, Point
 
-KEY_ROLES: Final = ("admin", "manager", "marketing", "integration")
-"""A machine key is nobody's rep, and services get theirs from the deployment."""
 ACTIVE_KEYS_OF_A_NAME: Final = 2
 """One in use and one to rotate to."""
 

@@ -1,13 +1,12 @@
 """Amounts as callers send them and as reports show them."""
 
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated
 
 import pycountry
 from pydantic import AfterValidator, Field
 
 Amount = Annotated[Decimal, Field(ge=0, max_digits=18, decimal_places=4)]
-RATE_DIGITS: Final = 18
 
 
 def _known(code: str) -> str:

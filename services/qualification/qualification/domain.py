@@ -25,7 +25,6 @@ class Stage(StrEnum):
 BEYOND_SCORING: Final = frozenset({Stage.SRL, Stage.SQL, Stage.CUSTOMER})
 """People decided these; points do not undo it."""
 QUESTIONS: Final = ("budget", "authority", "need", "timing")
-ANSWERS: Final = ("yes", "no", "unknown")
 IMPORTED: Final = "imported"
 NO_DEFINITION: Final = "no_definition"
 MISSING_FIELDS: Final = "missing_fields"

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from backbone import database, fields, kafka, security, times
+from backbone import database, fields, kafka, security, tables, times
 from backbone.consumer import Consumer
 from backbone.problem import Pointer, Problem
 from sla_monitor import reports, store_policies
@@ -82,7 +82,7 @@ async def _report(
     complete_until: datetime | None,
 ) -> Response:
     if "text/csv" in request.headers.get("accept", ""):
-        return Response(reports.as_csv(groups), media_type="text/csv")
+        return Response(tables.as_csv(reports.flat(groups)), media_type="text/csv")
     body = {
         "groups": groups,
         "as_of": times.text(as_of),

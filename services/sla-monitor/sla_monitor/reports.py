@@ -1,8 +1,6 @@
 """Speed to lead and attainment, from facts."""
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -146,9 +144,9 @@ async def last_recorded(conn: Connection) -> datetime | None:
     return at
 
 
-def as_csv(groups: Sequence[dict[str, Any]]) -> str:
-    """Return groups as CSV, nested fields with a dot in their names."""
-    flat = [
+def flat(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return groups as rows of a table, nested fields with a dot in their names."""
+    return [
         {
             (f"{name}.{inner}" if isinstance(value, dict) else name): (
                 value[inner] if isinstance(value, dict) else value
@@ -158,8 +156,3 @@ def as_csv(groups: Sequence[dict[str, Any]]) -> str:
         }
         for group in groups
     ]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(flat[0]) if flat else ["key"])
-    writer.writeheader()
-    writer.writerows(flat)
-    return out.getvalue()

@@ -238,6 +238,17 @@ async def test_a_real_desks_speed_equals_its_truth(sla: Actor, shuffle: bool, tw
     assert (await sla.http.get("/v1/alerts")).json() == []
 
 
+async def test_a_report_as_csv_is_flat_and_carries_no_formula(sla: Actor) -> None:
+    lead, event = captured(ids.new(), now())
+    event.lead.source = "=1+1"
+    await sla.publish("intake", [(lead, event)])
+    await sla.settled()
+    span = {"from": "2026-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z", "by": "source"}
+    answer = await sla.http.get("/v1/reports/speed", params=span, headers={"Accept": "text/csv"})
+    (row,) = csv.DictReader(answer.text.splitlines())
+    assert (row["key"], row["from_arrival.leads"]) == ("'=1+1", "1")
+
+
 async def test_reps_see_their_own_clocks_alone(sla: Actor) -> None:
     lead = ids.new()
     await sla.publish("routing", [routed(lead, now())])
