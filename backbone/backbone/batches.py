@@ -7,6 +7,8 @@ from time import monotonic
 from typing import Any, Final, cast
 from uuid import UUID
 
+from google.protobuf.message import Message
+
 from backbone import envelope, kafka, parking, subjects, telemetry
 from backbone.database import Connection
 from backbone.envelope import Incoming, Unknown
@@ -15,6 +17,9 @@ from handoff.events.v1 import intake_pb2
 
 Handler = Callable[[Connection, Sequence[Incoming]], Awaitable[None]]
 """Changes state and adds events for a batch, in the batch's transaction. Set-based: never a statement an event."""
+
+Wants = Callable[[Message], bool]
+"""Says of a decoded message whether it can change anything here; looks at nothing but the message."""
 
 NEVER_PARKED: Final = "PersonalDataErased"
 ALWAYS_READ: Final = frozenset({"LeadMerged", "LeadUnmerged", "PersonalDataErased"})
@@ -35,6 +40,8 @@ class Batches:
     letters: parking.Letters
     kinds: frozenset[str] | None = None
     """Event types that the handler wants; the others are passed over without being decoded. None: all."""
+    wants: Wants | None = None
+    """Which messages of those types it wants; the others leave no trace. Links and tombstones come always."""
 
     async def apply(self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]) -> None:
         """Apply the records once. Displaced when they are not ours to apply, Poison when one of them is no event."""
@@ -115,9 +122,12 @@ class Batches:
             if self._is_passed_over(record):
                 continue
             try:
-                incoming.append(open_record(self.namespace, record))
+                event = open_record(self.namespace, record)
             except Unknown:
                 telemetry.DROPPED.labels("unknown").inc()
+                continue
+            if self.wants is None or event.type in ALWAYS_READ or self.wants(event.message):
+                incoming.append(event)
         return incoming
 
     def _is_passed_over(self, record: Any) -> bool:

@@ -51,6 +51,7 @@ class Consumer:
         reads: Iterable[str],
         handle: Handler,
         kinds: frozenset[str] | None = None,
+        wants: batches.Wants | None = None,
         rest_s: float = REST_S,
         stopping: asyncio.Event,
     ) -> None:
@@ -66,6 +67,7 @@ class Consumer:
             namespace=settings.namespace,
             handle=handle,
             kinds=kinds,
+            wants=wants,
             letters=parking.Letters(
                 topic=kafka.dead_letter_name(settings.namespace, service), partitions=settings.partitions
             ),
