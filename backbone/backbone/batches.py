@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from google.protobuf.message import Message
 
-from backbone import envelope, kafka, parking, subjects, telemetry
+from backbone import envelope, kafka, parking, pending, subjects, telemetry
 from backbone.database import Connection
 from backbone.envelope import Incoming, Unknown
 from handoff.events import topics
@@ -24,6 +24,21 @@ Wants = Callable[[Message], bool]
 NEVER_PARKED: Final = "PersonalDataErased"
 ALWAYS_READ: Final = frozenset({"LeadMerged", "LeadUnmerged", "PersonalDataErased"})
 """Links and tombstones are every service's."""
+
+
+_SET_OFFSETS: Final = """
+UPDATE consumer_offset o SET next_offset = v.after
+FROM (
+    SELECT topic, partition FROM consumer_offset
+    WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
+    ORDER BY topic, partition FOR NO KEY UPDATE
+) AS locked
+JOIN unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS v(topic, partition, believed, after)
+    USING (topic, partition)
+WHERE o.consumer_group = $1 AND o.topic = v.topic AND o.partition = v.partition AND o.next_offset = v.believed
+"""
+"""Locks in order, so that two who read the same partitions wait for each other in a line. Who waited compares with what
+the other has stored: an UPDATE looks at the newest version of a row that was locked."""
 
 
 class Displaced(Exception):
@@ -57,11 +72,13 @@ class Batches:
             return
         known = await subjects.lock(conn, _mentioned(incoming))
         fresh = _without_duplicates(incoming, known)
-        waiting = set() if replaying else await parking.parked_subjects(conn, self.group, known)
+        waiting = set() if replaying else await self._waiting(conn, known)
         ready = [event for event in fresh if event.subject not in waiting or event.type == NEVER_PARKED]
-        behind = [event for event in fresh if event.subject in waiting and event.type != NEVER_PARKED]
-        await parking.add_behind(conn, self.group, self.namespace, behind)
-        await _remember(conn, ready)
+        if waiting:
+            behind = [event for event in fresh if event.subject in waiting and event.type != NEVER_PARKED]
+            await parking.add_behind(conn, self.group, self.namespace, behind)
+        for event in ready:
+            subjects.see(conn, event.subject, event.topic, event.version)
         ready = await self._settle_identity(conn, ready, known)
         if ready:
             spans = [(event.subject, f"{self.group} {event.type}", event.traceparent) for event in ready]
@@ -69,6 +86,15 @@ class Batches:
                 await self.handle(conn, ready)
         for (topic, kind), count in Counter((event.topic, event.type) for event in ready).items():
             telemetry.CONSUMED.labels(topic, kind).inc(count)
+
+    async def _waiting(self, conn: Connection, known: Mapping[UUID, subjects.Subject]) -> set[UUID]:
+        """Return the subjects with something set aside, and take back the mark of those that have nothing any more."""
+        marked = [subject_id for subject_id, subject in known.items() if subject.waits]
+        if not marked:
+            return set()
+        waiting = await parking.parked_subjects(conn, self.group, marked)
+        subjects.set_waits(conn, set(marked) - waiting, False)
+        return waiting
 
     async def park(self, conn: Connection, record: Any, reason: str, believed: Mapping[kafka.Partition, int]) -> None:
         """Set one record aside that failed alone, and go past it."""
@@ -79,8 +105,9 @@ class Batches:
         subject = envelope.subject_of(record.key)
         if subject is not None:
             await subjects.lock(conn, [subject])
+            subjects.set_waits(conn, [subject], True)
         await parking.park(conn, self.group, record, reason)
-        await parking.copy_to_dead_letters(conn, self.letters, record, reason)
+        parking.copy_to_dead_letters(conn, self.letters, record, reason)
 
     async def _set_offsets(
         self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]
@@ -93,23 +120,11 @@ class Batches:
                 raise Displaced
             after[partition] = record.offset + 1
         ordered = sorted(after)
-        names, numbers = [key.topic for key in ordered], [key.partition for key in ordered]
-        await conn.execute(
-            "SELECT FROM consumer_offset"
-            " WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))"
-            " ORDER BY topic, partition FOR NO KEY UPDATE",
-            self.group,
-            names,
-            numbers,
-        )
         status = await conn.execute(
-            "UPDATE consumer_offset o SET next_offset = v.after"
-            " FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS v(topic, partition, believed, after)"
-            " WHERE o.consumer_group = $1 AND o.topic = v.topic AND o.partition = v.partition"
-            " AND o.next_offset = v.believed",
+            _SET_OFFSETS,
             self.group,
-            names,
-            numbers,
+            [key.topic for key in ordered],
+            [key.partition for key in ordered],
             [believed.get(key, -1) for key in ordered],
             [after[key] for key in ordered],
         )
@@ -140,20 +155,19 @@ class Batches:
         self, conn: Connection, events: Sequence[Incoming], known: dict[UUID, subjects.Subject]
     ) -> list[Incoming]:
         """Store links and tombstones that the batch brings, then tell each event who its subject is by now."""
-        changed = False
-        for event in events:
+        said = [event for event in events if event.type in ALWAYS_READ]
+        for event in said:
             message = event.message
             if isinstance(message, intake_pb2.LeadMerged):
-                await subjects.link(conn, UUID(message.merged_id), UUID(message.survivor_id))
+                subjects.link(conn, UUID(message.merged_id), UUID(message.survivor_id))
             elif isinstance(message, intake_pb2.LeadUnmerged):
-                await subjects.unlink(conn, UUID(message.unmerged_id))
+                subjects.unlink(conn, UUID(message.unmerged_id))
             elif isinstance(message, intake_pb2.PersonalDataErased):
-                await subjects.erase(conn, _erased(message))
+                subjects.erase(conn, _erased(message))
                 await parking.forget(conn, _erased(message))
-            else:
-                continue
-            changed = True
-        if changed:
+        if said:
+            # Handlers join what was merged by the table.
+            await pending.of(conn).write(conn)
             known = await subjects.lock(conn, known)
         return [
             event.about(known[event.subject].subject_id, erased=known[event.subject].erased_at is not None)
@@ -230,6 +244,8 @@ def _mentioned(incoming: Iterable[Incoming]) -> set[UUID]:
     mentioned: set[UUID] = set()
     for event in incoming:
         mentioned.add(event.subject)
+        if event.type not in ALWAYS_READ:
+            continue
         message = event.message
         if isinstance(message, intake_pb2.LeadMerged):
             mentioned |= {UUID(message.merged_id), UUID(message.survivor_id)}
@@ -251,11 +267,3 @@ def _without_duplicates(incoming: Iterable[Incoming], known: Mapping[UUID, subje
         seen[key] = event.version
         fresh.append(event)
     return fresh
-
-
-async def _remember(conn: Connection, fresh: Iterable[Incoming]) -> None:
-    seen: dict[UUID, dict[str, int]] = {}
-    for event in fresh:
-        seen.setdefault(event.subject, {})[event.topic] = event.version
-    if seen:
-        await subjects.see(conn, cast("Mapping[UUID, Mapping[str, int]]", seen))

@@ -22,10 +22,10 @@ from backbone.settings import ServiceSettings
 __all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
 
 POLL_MS: Final = 250
-HANDFUL: Final = 5
 REST_S: Final = 0.01
 LONGEST_REST_S: Final = 0.05
-"""After a batch the reader rests as long as it worked, within these: the busier it is, the more a batch carries."""
+"""After a batch, be it of one record, the reader rests as long as it worked, within these: what a batch costs hardly
+depends on how much it carries, and what comes alone finds a reader that has rested already."""
 TRIES_ALONE: Final = 3
 FIRST_BACKOFF_S: Final = 0.1
 LONGEST_BACKOFF_S: Final = 2.0
@@ -166,7 +166,7 @@ class Consumer:
                 continue
             await self._settle(client, records)
             self._backoff = FIRST_BACKOFF_S
-            if HANDFUL < len(records) < kafka.MAX_POLL_RECORDS:
+            if len(records) < kafka.MAX_POLL_RECORDS:
                 worked = asyncio.get_running_loop().time() - started
                 await asyncio.sleep(max(self._rest_s, min(worked, LONGEST_REST_S)))
 

@@ -9,6 +9,8 @@ import asyncpg
 import msgspec
 import structlog
 
+from backbone import pending
+
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 T = TypeVar("T")
 
@@ -49,13 +51,22 @@ class Database:
         self.pool = pool
         self.url = url
         self.after_commit: list[Callable[[], None]] = []
+        self.after_events: list[Callable[[], None]] = []
+        """Called after a commit that brought events."""
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """Open a transaction; commits at exit, rolls back on any exception, wakes who waits for commits."""
-        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn, conn.transaction():
+        """Open a transaction; commits at exit, rolls back on any exception, wakes who waits for commits.
+
+        At its end what it gathered of subjects and events is written (`pending`).
+        """
+        async with (
+            self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn,
+            conn.transaction(),
+            pending.gathered(conn) as gathered,
+        ):
             yield conn
-        for wake in self.after_commit:
+        for wake in (*self.after_commit, *(self.after_events if gathered.publishes else ())):
             wake()
 
     @asynccontextmanager

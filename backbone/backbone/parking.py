@@ -6,12 +6,13 @@ what failed goes to the service's dead-letter topic.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
-from backbone import envelope, ids, kafka
+from backbone import envelope, ids, kafka, pending
 from backbone.database import Connection
 from backbone.envelope import Incoming, Poison
 from backbone.outbox import SHARDS
@@ -132,24 +133,25 @@ async def add_behind(conn: Connection, group: str, namespace: str, events: Seque
     )
 
 
-async def copy_to_dead_letters(conn: Connection, letters: Letters, record: Any, reason: str) -> None:
+def copy_to_dead_letters(conn: Connection, letters: Letters, record: Any, reason: str) -> None:
     """Publish the record as it was, with the reason beside it."""
     key = record.key or b""
     attributes = dict(record.headers)
     partition = kafka.partition_of(key, letters.partitions)
-    await conn.execute(
-        "INSERT INTO outbox"
-        " (shard, topic, partition, key, event_id, type, version, occurred_at, traceparent, value, reason)"
-        " VALUES ($1, $2, $3, $4, $5, $6, 0, now(), $7, $8, $9)",
-        partition % SHARDS,
-        letters.topic,
-        partition,
-        key,
-        ids.new(),
-        attributes.get("ce_type", b"").decode(errors="replace").replace("\x00", ""),
-        attributes.get("traceparent", b"").decode(errors="replace").replace("\x00", ""),
-        record.value or b"",
-        reason,
+    pending.of(conn).events.append(
+        (
+            partition % SHARDS,
+            letters.topic,
+            partition,
+            key,
+            ids.new(),
+            attributes.get("ce_type", b"").decode(errors="replace").replace("\x00", ""),
+            0,
+            datetime.now(UTC),
+            attributes.get("traceparent", b"").decode(errors="replace").replace("\x00", ""),
+            record.value or b"",
+            reason,
+        )
     )
 
 

@@ -215,7 +215,7 @@ async def _make(name: str, settings: S, stopping: asyncio.Event) -> Service[S]:
         settings.database_url, name=name, size=settings.pool_size, patience_s=DATABASE_PATIENCE_S
     )
     post = relay.Relay.of(settings, f"/handoff/{name}")
-    db.after_commit.append(post.wake)
+    db.after_events.append(post.wake)
     access = security.Access()
     await access.load(db)
     app = FastAPI(title=f"Handoff: {name}", version="1", redoc_url=None, telemetry=telemetry.OURS_ALONE)

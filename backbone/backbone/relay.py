@@ -19,10 +19,9 @@ from backbone.outbox import SHARDS
 from backbone.settings import ServiceSettings
 
 LIMIT: Final = 500
-HANDFUL: Final = 5
 REST_S: Final = 0.01
 LONGEST_REST_S: Final = 0.05
-"""After a batch the relay rests as long as it worked, within these: the busier it is, the more a batch carries."""
+"""After a batch, be it of one event, the relay rests as long as it worked, within these, as readers do."""
 POLL_S: Final = 0.5
 SEND_DEADLINE_S: Final = 8.0
 FIRST_BACKOFF_S: Final = 0.2
@@ -92,11 +91,10 @@ class Relay:
                 self._backoff = FIRST_BACKOFF_S
                 if sent == LIMIT:
                     continue
-                if sent > HANDFUL:
+                if sent:
                     worked = asyncio.get_running_loop().time() - started
                     await asyncio.sleep(min(max(REST_S, worked), LONGEST_REST_S))
-                if sent == 0:
-                    await self._wait()
+                await self._wait()
                 if not kafka.is_alive(producer):
                     raise Unsent
         finally:
@@ -112,12 +110,11 @@ class Relay:
 
     async def _flush(self, conn: "asyncpg.Connection[asyncpg.Record]", producer: kafka.Producer) -> int:
         self._woken.clear()
-        # Every commit wakes the relay, so most looks find nothing: one round trip for those, not a transaction's four.
-        if not await conn.fetchval("SELECT EXISTS (SELECT FROM outbox)"):
-            telemetry.OUTBOX.set(0)
-            return 0
         async with conn.transaction():
             shards = [row[0] for row in await conn.fetch(_LOCK, SHARDS, LOCK_SPACE)]
+            if len(shards) < SHARDS:
+                # Whoever holds the others may have looked before our commit: look again.
+                self._woken.set()
             # A statement of its own: its snapshot has to be younger than the locks, or rows just deleted come again.
             rows = await conn.fetch(_READ, shards, LIMIT) if shards else []
             telemetry.OUTBOX.set(len(rows))

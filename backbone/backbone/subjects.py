@@ -2,53 +2,62 @@
 
 Events about a subject come on several topics that have no common order, and people act on it at the same time. Whoever
 comes first makes the row, everybody locks it, in sorted order. It carries the version of what we publish about the
-subject, the last version seen on each topic, and what is never forgotten: that it was merged or erased.
+subject, the last version seen on each topic, and what is never forgotten: that it was merged or erased. What changes of
+it is written at the transaction's end (`pending`).
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
 
-from backbone.database import Connection
+import msgspec
 
+from backbone import pending
+from backbone.database import Connection
+from backbone.pending import Row
+
+_COLUMNS: Final = ", ".join(pending.COLUMNS)
 _LOCK: Final = (
-    "SELECT subject_id, merged_into, seen, erased_at FROM subject"
-    " WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id FOR NO KEY UPDATE"
+    f"SELECT {_COLUMNS} FROM subject WHERE subject_id = ANY($1::uuid[]) ORDER BY subject_id FOR NO KEY UPDATE"  # noqa: S608
+)
+_TRY_LOCK: Final = (
+    f"SELECT {_COLUMNS} FROM subject WHERE subject_id = ANY($1::uuid[]) AND merged_into IS NULL"  # noqa: S608
+    " AND erased_at IS NULL ORDER BY subject_id FOR NO KEY UPDATE SKIP LOCKED"
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """A locked row. `subject_id` is the survivor where the subject asked for was merged."""
 
     subject_id: UUID
     seen: Mapping[str, int]
     erased_at: datetime | None
+    waits: bool
 
 
 async def lock(conn: Connection, subject_ids: Iterable[UUID]) -> dict[UUID, Subject]:
-    """Create-or-lock the rows in sorted order, then those that they were merged into.
+    """Lock the rows in sorted order, then those that they were merged into; one that is missing is made at the end.
 
     Returns the survivor for each id asked for (and for each link on the way), with the `seen` of the id itself.
     """
-    rows: dict[UUID, tuple[UUID | None, Mapping[str, int], datetime | None]] = {}
-    wanted = set(subject_ids)
+    rows = pending.of(conn).rows
+    asked = set(subject_ids)
+    wanted = asked - rows.keys()
     while wanted:
-        ordered = sorted(wanted)
-        made = await conn.fetch(
-            "INSERT INTO subject (subject_id) SELECT unnest($1::uuid[]) ON CONFLICT DO NOTHING RETURNING subject_id",
-            ordered,
-        )
-        # What this transaction has made nobody else can hold, and nothing is known of it.
-        rows.update({row[0]: (None, {}, None) for row in made})
-        present = [subject_id for subject_id in ordered if subject_id not in rows]
-        # A statement of its own: it has to see what the transactions did that it waited for.
-        locked = await conn.fetch(_LOCK, present) if present else []
-        rows.update({row[0]: (row[1], row[2], row[3]) for row in locked})
-        wanted = {row[1] for row in locked if row[1] is not None and row[1] not in rows}
-    return {subject_id: _resolve(subject_id, rows) for subject_id in rows}
+        found = await conn.fetch(_LOCK, sorted(wanted))
+        rows.update((row[0], Row(*row)) for row in found)
+        if len(found) < len(wanted):
+            make(conn, wanted - rows.keys())
+        wanted = {row[3] for row in found if row[3] is not None and row[3] not in rows}
+    return {subject_id: _resolve(subject_id, rows) for subject_id in _on_the_way(asked, rows)}
+
+
+def make(conn: Connection, subject_ids: Iterable[UUID]) -> None:
+    """Say of subjects that nobody knows yet that this transaction makes their rows."""
+    rows = pending.of(conn).rows
+    for subject_id in subject_ids:
+        rows[subject_id] = Row(subject_id, is_new=True, is_changed=True)
 
 
 async def survivor(conn: Connection, subject_id: UUID) -> UUID:
@@ -67,45 +76,87 @@ async def try_lock(conn: Connection, subject_ids: Iterable[UUID]) -> set[UUID]:
 
     For work that is found after other locks were taken, where waiting could be waiting in a circle.
     """
-    rows = await conn.fetch(
-        "SELECT subject_id FROM subject WHERE subject_id = ANY($1::uuid[]) AND merged_into IS NULL"
-        " AND erased_at IS NULL ORDER BY subject_id FOR NO KEY UPDATE SKIP LOCKED",
-        sorted(subject_ids),
-    )
-    return {row[0] for row in rows}
+    rows = pending.of(conn).rows
+    asked = set(subject_ids)
+    held = asked & rows.keys()
+    found = await conn.fetch(_TRY_LOCK, sorted(asked - held)) if len(held) < len(asked) else []
+    rows.update((row[0], Row(*row)) for row in found)
+    ours = {one for one in held if rows[one].merged_into is None and rows[one].erased_at is None}
+    return {row[0] for row in found} | ours
 
 
-def _resolve(subject_id: UUID, rows: Mapping[UUID, tuple[UUID | None, Mapping[str, int], datetime | None]]) -> Subject:
-    survivor, erased_at = subject_id, rows[subject_id][2]
-    while (merged_into := rows[survivor][0]) is not None:
-        survivor = merged_into
-        erased_at = erased_at or rows[survivor][2]
-    return Subject(subject_id=survivor, seen=rows[subject_id][1], erased_at=erased_at)
+def _on_the_way(asked: Iterable[UUID], rows: Mapping[UUID, Row]) -> set[UUID]:
+    passed: set[UUID] = set()
+    for one in asked:
+        subject_id: UUID | None = one
+        while subject_id is not None and subject_id not in passed:
+            passed.add(subject_id)
+            subject_id = rows[subject_id].merged_into
+    return passed
 
 
-async def link(conn: Connection, merged: UUID, survivor: UUID) -> None:
-    """Say that `merged` is `survivor` from now on. Both have to be locked."""
-    await conn.execute("UPDATE subject SET merged_into = $2 WHERE subject_id = $1", merged, survivor)
+def _resolve(subject_id: UUID, rows: Mapping[UUID, Row]) -> Subject:
+    row = rows[subject_id]
+    survivor, erased_at = row, row.erased_at
+    while survivor.merged_into is not None:
+        survivor = rows[survivor.merged_into]
+        erased_at = erased_at or survivor.erased_at
+    return Subject(survivor.subject_id, row.seen, erased_at, row.waits)
 
 
-async def unlink(conn: Connection, merged: UUID) -> None:
-    """Undo the link. The row has to be locked."""
-    await conn.execute("UPDATE subject SET merged_into = NULL WHERE subject_id = $1", merged)
+# What changes of rows that are locked
 
 
-async def erase(conn: Connection, subject_ids: Iterable[UUID]) -> None:
-    """Set the tombstones, which stay for ever. The rows have to be locked."""
-    await conn.execute(
-        "UPDATE subject SET erased_at = coalesce(erased_at, now()) WHERE subject_id = ANY($1::uuid[])",
-        list(subject_ids),
-    )
+def link(conn: Connection, merged: UUID, survivor: UUID) -> None:
+    """Say that `merged` is `survivor` from now on."""
+    row = _changed(conn, merged)
+    row.merged_into = survivor
 
 
-async def see(conn: Connection, seen: Mapping[UUID, Mapping[str, int]]) -> None:
-    """Note the last version read per topic. The rows have to be locked."""
-    await conn.execute(
-        "UPDATE subject s SET seen = s.seen || v.seen"
-        " FROM unnest($1::uuid[], $2::jsonb[]) AS v(subject_id, seen) WHERE s.subject_id = v.subject_id",
-        list(seen),
-        [dict(versions) for versions in seen.values()],
-    )
+def unlink(conn: Connection, merged: UUID) -> None:
+    """Undo the link."""
+    _changed(conn, merged).merged_into = None
+
+
+def erase(conn: Connection, subject_ids: Iterable[UUID]) -> None:
+    """Set the tombstones, which stay for ever."""
+    for subject_id in subject_ids:
+        row = _changed(conn, subject_id)
+        row.erased_at = row.erased_at or datetime.now(UTC)
+
+
+def see(conn: Connection, subject_id: UUID, topic: str, version: int) -> None:
+    """Note the last version read on a topic."""
+    row = _changed(conn, subject_id)
+    row.seen = {**row.seen, topic: version}
+
+
+def set_waits(conn: Connection, subject_ids: Iterable[UUID], waits: bool) -> None:
+    """Note whether something of the subjects may be set aside."""
+    for subject_id in subject_ids:
+        _changed(conn, subject_id).waits = waits
+
+
+def next_version(conn: Connection, subject_id: UUID) -> int:
+    """Return the version of the next event about a subject. LookupError for one that is not locked."""
+    row = _changed(conn, subject_id)
+    row.published += 1
+    return row.published
+
+
+def version(conn: Connection, subject_id: UUID) -> int:
+    """Return the version of the last event about a subject. LookupError for one that is not locked."""
+    return _locked(conn, subject_id).published
+
+
+def _changed(conn: Connection, subject_id: UUID) -> Row:
+    row = _locked(conn, subject_id)
+    row.is_changed = True
+    return row
+
+
+def _locked(conn: Connection, subject_id: UUID) -> Row:
+    try:
+        return pending.of(conn).rows[subject_id]
+    except KeyError:
+        raise LookupError("the subject was not locked before it was changed or an event about it was added") from None

@@ -145,10 +145,10 @@ _SAVE_OPPORTUNITIES: Final = _upsert(
 
 
 _LOAD: Final = f"""
-SELECT s.subject_id, s.merged_into IS NOT NULL, s.erased_at IS NOT NULL, l.lead_id IS NOT NULL,
+SELECT v.lead_id, s.merged_into IS NOT NULL, s.erased_at IS NOT NULL, l.lead_id IS NOT NULL,
        {", ".join(f"l.{name}" for name in _LEAD_COLUMNS)}
-FROM subject s LEFT JOIN lead l ON l.lead_id = s.subject_id
-WHERE s.subject_id = ANY($1::uuid[])
+FROM unnest($1::uuid[]) AS v(lead_id) LEFT JOIN subject s ON s.subject_id = v.lead_id
+LEFT JOIN lead l ON l.lead_id = v.lead_id
 """  # noqa: S608 - our own names
 
 

@@ -143,15 +143,14 @@ async def begin(
 async def write(conn: Connection, keeper: Vault, outbox: Outbox, batch: Batch, *, at: datetime) -> None:
     """Write everything that the batch changed. Keys first: they are committed before what they seal."""
     batch.keys |= await keeper.make(batch.fresh)
-    if batch.fresh:
-        await subjects.lock(conn, batch.fresh)
+    subjects.make(conn, batch.fresh)
     people = batch.people
     await _write_facts(conn, keeper, batch)
     if batch.consents:
         await store.add_consents(conn, batch.consents)
     told = [event for announce in batch.announcements for event in announce(batch)]
     if batch.linked:
-        await _number_merges(conn, told)
+        _number_merges(conn, told)
     await outbox.add(conn, told)
     await _write_leads(conn, batch, at)
     if batch.linked:
@@ -159,7 +158,7 @@ async def write(conn: Connection, keeper: Vault, outbox: Outbox, batch: Batch, *
         await store_identity.link(conn, survivors)
         await store_identity.save_edges(conn, people.edges - batch.edges_before, batch.edges_before - people.edges)
         for lead_id, survivor in sorted(survivors.items()):
-            await (subjects.unlink(conn, lead_id) if lead_id == survivor else subjects.link(conn, lead_id, survivor))
+            subjects.unlink(conn, lead_id) if lead_id == survivor else subjects.link(conn, lead_id, survivor)
     elif people.edges - batch.edges_before:
         await store_identity.save_edges(conn, people.edges - batch.edges_before, ())
 
@@ -196,13 +195,9 @@ async def _write_facts(conn: Connection, keeper: Vault, batch: Batch) -> None:
         await store_events.give_bodies(conn, given)
 
 
-async def _number_merges(conn: Connection, told: Sequence[Event]) -> None:
+def _number_merges(conn: Connection, told: Sequence[Event]) -> None:
     """Say in each LeadMerged which version is the merged lead's last: that of the very event under its own key."""
-    rows = await conn.fetch(
-        "SELECT subject_id, published FROM subject WHERE subject_id = ANY($1::uuid[])",
-        list({event.subject for event in told}),
-    )
-    versions: dict[UUID, int] = {row[0]: row[1] for row in rows}
+    versions = {event.subject: subjects.version(conn, event.subject) for event in told}
     for event in told:
         versions[event.subject] += 1
         if isinstance(event.message, intake_pb2.LeadMerged):

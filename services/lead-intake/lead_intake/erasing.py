@@ -48,7 +48,7 @@ async def _erase(conn: Connection, outbox: Outbox, lead_id: UUID) -> UUID:
     erasure_id, now = ids.new(), await times.now(conn)
     await store.erase(conn, gone)
     await store_identity.erase(conn, gone)
-    await subjects.erase(conn, gone)
+    subjects.erase(conn, gone)
     await conn.execute(
         "INSERT INTO erasure (erasure_id, lead_id, erased) VALUES ($1, $2, $3)", erasure_id, survivor, gone
     )
