@@ -7,6 +7,7 @@ from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 from google.protobuf.message import Message
 
 from backbone import envelope, kafka, parking, pending, subjects, telemetry
@@ -26,19 +27,11 @@ ALWAYS_READ: Final = frozenset({"LeadMerged", "LeadUnmerged", "PersonalDataErase
 """Links and tombstones are every service's."""
 
 
-_SET_OFFSETS: Final = """
-UPDATE consumer_offset o SET next_offset = v.after
-FROM (
-    SELECT topic, partition FROM consumer_offset
-    WHERE consumer_group = $1 AND (topic, partition) IN (SELECT * FROM unnest($2::text[], $3::int[]))
-    ORDER BY topic, partition FOR NO KEY UPDATE
-) AS locked
-JOIN unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS v(topic, partition, believed, after)
-    USING (topic, partition)
-WHERE o.consumer_group = $1 AND o.topic = v.topic AND o.partition = v.partition AND o.next_offset = v.believed
-"""
-"""Locks in order, so that two who read the same partitions wait for each other in a line. Who waited compares with what
-the other has stored: an UPDATE looks at the newest version of a row that was locked."""
+_TAKE: Final = (
+    f"SELECT {', '.join(pending.COLUMNS)}"  # noqa: S608
+    " FROM take_batch($1, $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::uuid[])"
+)
+_DISPLACED: Final = "HD001"
 
 
 class Displaced(Exception):
@@ -61,8 +54,8 @@ class Batches:
     async def apply(self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]) -> None:
         """Apply the records once. Displaced when they are not ours to apply, Poison when one of them is no event."""
         started = monotonic()
-        await self._set_offsets(conn, records, believed)
         incoming = self._open(records)
+        await self._take(conn, records, believed, _mentioned(incoming))
         await self.apply_events(conn, incoming)
         telemetry.BATCH.labels("+".join(sorted({event.topic for event in incoming}))).observe(monotonic() - started)
 
@@ -98,7 +91,7 @@ class Batches:
 
     async def park(self, conn: Connection, record: Any, reason: str, believed: Mapping[kafka.Partition, int]) -> None:
         """Set one record aside that failed alone, and go past it."""
-        await self._set_offsets(conn, [record], believed)
+        await self._take(conn, [record], believed, set())
         await self._set_aside(conn, record, reason)
 
     async def _set_aside(self, conn: Connection, record: Any, reason: str) -> None:
@@ -109,9 +102,10 @@ class Batches:
         await parking.park(conn, self.group, record, reason)
         parking.copy_to_dead_letters(conn, self.letters, record, reason)
 
-    async def _set_offsets(
-        self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]
+    async def _take(
+        self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int], mentioned: set[UUID]
     ) -> None:
+        """Compare and set the offsets, and lock the subjects. Displaced when the records are not ours any more."""
         after: dict[kafka.Partition, int] = {}
         for record in records:
             partition = kafka.Partition(record.topic, record.partition)
@@ -120,16 +114,22 @@ class Batches:
                 raise Displaced
             after[partition] = record.offset + 1
         ordered = sorted(after)
-        status = await conn.execute(
-            _SET_OFFSETS,
-            self.group,
-            [key.topic for key in ordered],
-            [key.partition for key in ordered],
-            [believed.get(key, -1) for key in ordered],
-            [after[key] for key in ordered],
-        )
-        if int(status.split()[-1]) != len(ordered):
-            raise Displaced
+        try:
+            found = await conn.fetch(
+                _TAKE,
+                self.group,
+                [key.topic for key in ordered],
+                [key.partition for key in ordered],
+                [believed.get(key, -1) for key in ordered],
+                [after[key] for key in ordered],
+                sorted(mentioned),
+            )
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == _DISPLACED:
+                raise Displaced from error
+            raise
+        # What those were merged into is locked with the next look at them.
+        subjects.take(conn, mentioned, found)
 
     def _open(self, records: Iterable[Any]) -> list[Incoming]:
         incoming: list[Incoming] = []

@@ -111,7 +111,7 @@ async def _keep(_: "asyncpg.Connection[asyncpg.Record]") -> None:
     """Nothing to reset: our code leaves no session state, and the default reset is a round trip each time."""
 
 
-def server_settings(name: str, *, idle_ms: int = IDLE_IN_TRANSACTION_MS) -> dict[str, str]:
+def server_settings(name: str) -> dict[str, str]:
     """Return the limits that every connection carries."""
     return {
         "application_name": name,
@@ -121,7 +121,7 @@ def server_settings(name: str, *, idle_ms: int = IDLE_IN_TRANSACTION_MS) -> dict
         "random_page_cost": "1.1",
         "lock_timeout": str(LOCK_TIMEOUT_MS),
         "statement_timeout": str(STATEMENT_TIMEOUT_MS),
-        "idle_in_transaction_session_timeout": str(idle_ms),
+        "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_MS),
     }
 
 
@@ -142,8 +142,9 @@ async def connect(url: str, *, name: str, size: int = 10) -> Database:
 
 
 async def connect_single(url: str, *, name: str, idle_ms: int) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection of its own, with its own limit on idling in a transaction."""
-    conn = await asyncpg.connect(url, timeout=5, server_settings=server_settings(name, idle_ms=idle_ms))
+    """Open a connection of its own; the server ends it when it has asked nothing for `idle_ms`."""
+    limits = {**server_settings(name), "idle_session_timeout": str(idle_ms)}
+    conn = await asyncpg.connect(url, timeout=5, server_settings=limits)
     await _prepare(conn)
     return conn
 

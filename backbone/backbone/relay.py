@@ -5,6 +5,7 @@ yet deleted when the process dies is sent again with the same id and version; re
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -29,13 +30,12 @@ LONGEST_BACKOFF_S: Final = 2.0
 LOCK_SPACE: Final = 7_263_115
 """First half of the advisory locks; the shard is the second."""
 
-_LOCK: Final = """
-SELECT shard FROM generate_series(0, $1::int - 1) AS shard WHERE pg_try_advisory_xact_lock($2::int, shard)
-"""
-_READ: Final = """
+_TAKE: Final = """
 SELECT id, topic, partition, key, event_id, type, version, occurred_at, traceparent, value, reason
-FROM outbox WHERE shard = ANY($1::int[]) ORDER BY id LIMIT $2
+FROM take_outbox($1, $2, $3)
 """
+"""Takes the shards that nobody else has, then reads; whoever finds nothing lets them go. They are this session's until
+its next look, so that nobody sends a row again that is being sent."""
 
 log = structlog.get_logger()
 
@@ -78,7 +78,7 @@ class Relay:
                 self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_S)
 
     async def _with_clients(self) -> None:
-        # A stopped process must not hold its shards for long: the server ends a transaction that idles past the send.
+        # A stopped process must not hold its shards for long: the server ends a session that idles past the send.
         conn = await database.connect_single(
             self.settings.database_url, name=f"{self.source} relay", idle_ms=int((SEND_DEADLINE_S + 2) * 1000)
         )
@@ -94,7 +94,8 @@ class Relay:
                 if sent:
                     worked = asyncio.get_running_loop().time() - started
                     await asyncio.sleep(min(max(REST_S, worked), LONGEST_REST_S))
-                await self._wait()
+                else:
+                    await self._wait()
                 if not kafka.is_alive(producer):
                     raise Unsent
         finally:
@@ -110,20 +111,14 @@ class Relay:
 
     async def _flush(self, conn: "asyncpg.Connection[asyncpg.Record]", producer: kafka.Producer) -> int:
         self._woken.clear()
-        async with conn.transaction():
-            shards = [row[0] for row in await conn.fetch(_LOCK, SHARDS, LOCK_SPACE)]
-            if len(shards) < SHARDS:
-                # Whoever holds the others may have looked before our commit: look again.
-                self._woken.set()
-            # A statement of its own: its snapshot has to be younger than the locks, or rows just deleted come again.
-            rows = await conn.fetch(_READ, shards, LIMIT) if shards else []
-            telemetry.OUTBOX.set(len(rows))
-            if not rows:
-                return 0
-            await self._send(producer, rows)
-            await conn.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row[0] for row in rows])
-        for topic, some in groupby(sorted(rows, key=itemgetter(1)), key=itemgetter(1)):
-            telemetry.PUBLISHED.labels(topic).inc(len(list(some)))
+        rows = await conn.fetch(_TAKE, SHARDS, LOCK_SPACE, LIMIT)
+        telemetry.OUTBOX.set(len(rows))
+        if not rows:
+            return 0
+        await self._send(producer, rows)
+        await conn.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row[0] for row in rows])
+        for topic, count in Counter(row[1] for row in rows).items():
+            telemetry.PUBLISHED.labels(topic).inc(count)
         return len(rows)
 
     async def _send(self, producer: kafka.Producer, rows: Sequence[asyncpg.Record]) -> None:

@@ -6,9 +6,9 @@ subject, the last version seen on each topic, and what is never forgotten: that 
 it is written at the transaction's end (`pending`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -43,14 +43,23 @@ async def lock(conn: Connection, subject_ids: Iterable[UUID]) -> dict[UUID, Subj
     """
     rows = pending.of(conn).rows
     asked = set(subject_ids)
-    wanted = asked - rows.keys()
+    onward = {row.merged_into for one in asked if (row := rows.get(one)) is not None}
+    wanted = {one for one in asked | onward if one is not None and one not in rows}
     while wanted:
-        found = await conn.fetch(_LOCK, sorted(wanted))
-        rows.update((row[0], Row(*row)) for row in found)
-        if len(found) < len(wanted):
-            make(conn, wanted - rows.keys())
-        wanted = {row[3] for row in found if row[3] is not None and row[3] not in rows}
+        wanted = take(conn, wanted, await conn.fetch(_LOCK, sorted(wanted)))
     return {subject_id: _resolve(subject_id, rows) for subject_id in _on_the_way(asked, rows)}
+
+
+def take(conn: Connection, wanted: Set[UUID], found: Iterable[Any]) -> set[UUID]:
+    """Take in rows that were locked out of those wanted; returns what they were merged into and is not locked yet."""
+    rows = pending.of(conn).rows
+    onward = set()
+    for columns in found:
+        row = rows[columns[0]] = Row(*columns)
+        if row.merged_into is not None:
+            onward.add(row.merged_into)
+    make(conn, wanted - rows.keys())
+    return onward - rows.keys()
 
 
 def make(conn: Connection, subject_ids: Iterable[UUID]) -> None:
