@@ -57,7 +57,7 @@ class Batches:
         incoming = self._open(records)
         await self._take(conn, records, believed, _mentioned(incoming))
         await self.apply_events(conn, incoming)
-        telemetry.BATCH.labels("+".join(sorted({event.topic for event in incoming}))).observe(monotonic() - started)
+        telemetry.batch("+".join(sorted({event.topic for event in incoming}))).observe(monotonic() - started)
 
     async def apply_events(self, conn: Connection, incoming: Sequence[Incoming], *, replaying: bool = False) -> None:
         """Lock the subjects, drop duplicates, follow links, set aside what waits behind a parked record, handle."""
@@ -78,7 +78,7 @@ class Batches:
             with telemetry.following(spans):
                 await self.handle(conn, ready)
         for (topic, kind), count in Counter((event.topic, event.type) for event in ready).items():
-            telemetry.CONSUMED.labels(topic, kind).inc(count)
+            telemetry.consumed(topic, kind).inc(count)
 
     async def _waiting(self, conn: Connection, known: Mapping[UUID, subjects.Subject]) -> set[UUID]:
         """Return the subjects with something set aside, and take back the mark of those that have nothing any more."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from backbone import kafka, telemetry
 
+NOTE_EVERY_S: Final = 0.2
 HINT_EVERY_S: Final = 2.0
 
 
@@ -20,11 +21,16 @@ class Progress:
     def __init__(self) -> None:
         self.lag_seconds = 0.0
         """Age of the records that were read last while more waited, else 0."""
+        self._noted_at = 0.0
         self._hinted_at = 0.0
         self._hint: asyncio.Task[None] | None = None
 
     def note(self, client: kafka.Client, positions: Mapping[kafka.Partition, int], applied: Sequence[Any]) -> None:
-        """Say how much waits behind the records just applied, and tell Kafka if the last time is a while ago."""
+        """Say how much waits behind the records just applied, and tell Kafka; while nothing waits, now and then."""
+        now = asyncio.get_running_loop().time()
+        if not self.lag_seconds and now - self._noted_at < NOTE_EVERY_S:
+            return
+        self._noted_at = now
         behind = 0
         for partition in positions.keys() & client.assignment():
             end = client.highwater(partition)
@@ -34,7 +40,6 @@ class Progress:
                 telemetry.LAG.labels(partition.topic, partition.partition).set(lag)
         oldest = min(record.timestamp for record in applied) / 1000
         self.lag_seconds = max(0.0, time.time() - oldest) if behind else 0.0
-        now = asyncio.get_running_loop().time()
         if now - self._hinted_at < HINT_EVERY_S or (self._hint is not None and not self._hint.done()):
             return
         self._hinted_at = now

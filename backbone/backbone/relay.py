@@ -118,7 +118,7 @@ class Relay:
         await self._send(producer, rows)
         await conn.execute("DELETE FROM outbox WHERE id = ANY($1::bigint[])", [row[0] for row in rows])
         for topic, count in Counter(row[1] for row in rows).items():
-            telemetry.PUBLISHED.labels(topic).inc(count)
+            telemetry.published(topic).inc(count)
         return len(rows)
 
     async def _send(self, producer: kafka.Producer, rows: Sequence[asyncpg.Record]) -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -37,6 +38,11 @@ HALTED: Final = Gauge("handoff_consumer_halted", "1 while a person has to look a
 STUCK: Final = Gauge(
     "handoff_consumer_stuck_partitions", "Partitions whose stored offset is outside the log", ["group"]
 )
+
+# Of what each batch counts, the metric of its labels: to look it up costs more than to count.
+consumed: Final = lru_cache(CONSUMED.labels)
+batch: Final = lru_cache(BATCH.labels)
+published: Final = lru_cache(PUBLISHED.labels)
 
 SPAN_TIMEOUT_S: Final = 2
 """A collector that is away must not hold up the end of a process."""

@@ -15,25 +15,17 @@ TAKE_BATCH = """
 CREATE FUNCTION take_batch(
     of_group text, topics text[], partitions int[], believed bigint[], afterwards bigint[], subjects uuid[]
 ) RETURNS SETOF subject LANGUAGE plpgsql AS $$
-DECLARE
-    moved int;
 BEGIN
-    -- Locks in order, so that two who read the same partitions wait for each other in a line. Who waited compares with
-    -- what the other has stored: an UPDATE looks at the newest version of a row that was locked.
-    UPDATE consumer_offset o SET next_offset = v.afterwards
-    FROM (
-        SELECT topic, partition FROM consumer_offset
-        WHERE consumer_group = of_group AND (topic, partition) IN (SELECT * FROM unnest(topics, partitions))
-        ORDER BY topic, partition FOR NO KEY UPDATE
-    ) AS locked
-    JOIN unnest(topics, partitions, believed, afterwards) AS v(topic, partition, believed, afterwards)
-        USING (topic, partition)
-    WHERE o.consumer_group = of_group AND o.topic = v.topic AND o.partition = v.partition
-        AND o.next_offset = v.believed;
-    GET DIAGNOSTICS moved = ROW_COUNT;
-    IF moved <> cardinality(topics) THEN
-        RAISE EXCEPTION 'the stored offset is not where it was believed to be' USING ERRCODE = 'HD001';
-    END IF;
+    -- In the order of the parameters, which is everybody's: two who read the same partitions wait for each other in a
+    -- line. Who waited compares with what the other has stored: an UPDATE looks at the newest version of its row.
+    FOR i IN 1 .. cardinality(topics) LOOP
+        UPDATE consumer_offset SET next_offset = afterwards[i]
+        WHERE consumer_group = of_group AND topic = topics[i] AND partition = partitions[i]
+            AND next_offset = believed[i];
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'the stored offset is not where it was believed to be' USING ERRCODE = 'HD001';
+        END IF;
+    END LOOP;
     RETURN QUERY SELECT * FROM subject s WHERE s.subject_id = ANY(subjects) ORDER BY s.subject_id FOR NO KEY UPDATE;
 END
 $$
