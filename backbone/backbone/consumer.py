@@ -23,7 +23,7 @@ __all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
 
 POLL_MS: Final = 250
 REST_S: Final = 0.01
-LONGEST_REST_S: Final = 0.05
+LONGEST_REST_S: Final = 0.1
 """After a batch, be it of one record, the reader rests as long as it worked, within these: what a batch costs hardly
 depends on how much it carries, and what comes alone finds a reader that has rested already."""
 TRIES_ALONE: Final = 3

@@ -60,12 +60,14 @@ class Database:
 
         At its end what it gathered of subjects and events is written (`pending`).
         """
-        async with (
-            self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn,
-            conn.transaction(),
-            pending.gathered(conn) as gathered,
-        ):
-            yield conn
+        async with self.pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as conn:
+            gathered = pending.begin(conn)
+            try:
+                async with conn.transaction():
+                    yield conn
+                    await gathered.write(conn)
+            finally:
+                pending.end(conn)
         for wake in (*self.after_commit, *(self.after_events if gathered.publishes else ())):
             wake()
 

@@ -5,8 +5,6 @@ that nobody has made yet cannot be locked; it is made at the end, and whoever fi
 rolls back and does everything again.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -105,15 +103,15 @@ async def _copy(conn: Connection, changed: Rows, made: Rows, events: Rows) -> No
 _of: Final[dict[int, Pending]] = {}
 
 
-@asynccontextmanager
-async def gathered(conn: Connection) -> AsyncIterator[Pending]:
-    """Gather for the transaction that this connection is in, and write when the block ends well."""
+def begin(conn: Connection) -> Pending:
+    """Gather, from now on, for the transaction that the connection is in."""
     kept = _of[id(conn)] = Pending()
-    try:
-        yield kept
-        await kept.write(conn)
-    finally:
-        del _of[id(conn)]
+    return kept
+
+
+def end(conn: Connection) -> None:
+    """Gather no more; what was not written is forgotten."""
+    del _of[id(conn)]
 
 
 def of(conn: Connection) -> Pending:

@@ -21,7 +21,7 @@ from backbone.settings import ServiceSettings
 
 LIMIT: Final = 500
 REST_S: Final = 0.01
-LONGEST_REST_S: Final = 0.05
+LONGEST_REST_S: Final = 0.1
 """After a batch, be it of one event, the relay rests as long as it worked, within these, as readers do."""
 POLL_S: Final = 0.5
 SEND_DEADLINE_S: Final = 8.0

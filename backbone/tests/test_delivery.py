@@ -38,6 +38,42 @@ async def test_a_record_that_the_relay_sent_twice_is_applied_once(start: Stage) 
     assert [note for _, note in await ledger(actor)] == ["a", "b"]
 
 
+async def test_a_record_that_comes_again_after_its_batch_is_not_applied_again(start: Stage) -> None:
+    """Whether the first batch made the subject's row or found it, and whatever was published of it."""
+    actor = await start.bare("routing", Ledger().compose)
+    lead = ids.new()
+    for note, version in (("a", 1), ("a again", 1), ("b", 2), ("b again", 2), ("c", 3)):
+        start.versions["intake", lead] = version - 1
+        await start.publish("intake", [touch(lead, note)])
+        await actor.settled()
+    assert [note for _, note in await ledger(actor)] == ["a", "b", "c"]
+    answers = await actor.published(lambda events: len(events) >= 3)
+    assert [answer.version for answer in answers] == [1, 2, 3]
+
+
+async def test_whoever_finds_a_subjects_row_made_meanwhile_does_everything_again(start: Stage) -> None:
+    """A row that does not exist cannot be locked: two who read that there is none must not both write what follows."""
+    actor = await start.bare("routing", Ledger().compose)
+    lead = ids.new()
+    both_have_read = asyncio.Barrier(2)
+    attempts: list[int] = []
+
+    async def write(number: int) -> None:
+        async def act(conn: database.Connection) -> None:
+            attempts.append(number)
+            await subjects.lock(conn, [lead])
+            count = await conn.fetchval("SELECT count(*) FROM ledger")
+            if attempts.count(number) == 1:
+                await both_have_read.wait()
+            await conn.execute("INSERT INTO ledger (lead_id, note) VALUES ($1, $2)", lead, str(count))
+
+        await actor.database.run(act)
+
+    await asyncio.gather(write(1), write(2))
+    assert sorted(note for _, note in await ledger(actor)) == ["0", "1"]
+    assert len(attempts) == 3
+
+
 async def test_offsets_that_moved_on_displace_whoever_comes_late(start: Stage) -> None:
     """A zombie's batch: the offset was advanced by somebody else while it held its records."""
     book = Ledger()

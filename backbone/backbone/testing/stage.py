@@ -163,7 +163,8 @@ class Stage:
     _taps: dict[str, Tap] = field(default_factory=dict)
     _actors: list[Actor] = field(default_factory=list)
     _clients: list[httpx.AsyncClient] = field(default_factory=list)
-    _versions: Counter[tuple[str, UUID]] = field(default_factory=Counter)
+    versions: Counter[tuple[str, UUID]] = field(default_factory=Counter)
+    """Of what was published so far, by topic and subject; set back to publish a version again."""
     _producer: kafka.Producer | None = None
 
     async def __call__(self, name: str, *, database_url: str | None = None, **settings: Any) -> Actor:
@@ -254,13 +255,13 @@ class Stage:
         await kafka.ensure_topics(settings, [name])
         sent = []
         for subject, message in events:
-            self._versions[topic, subject] += 1
+            self.versions[topic, subject] += 1
             headers = envelope.headers(
                 event_id=ids.new(),
                 ce_type=topics.event_type(topic, message),
                 source=f"/handoff/{topic}",
                 key=subject.bytes,
-                version=self._versions[topic, subject],
+                version=self.versions[topic, subject],
                 occurred_at=message.stamp.occurred_at.ToDatetime(tzinfo=_UTC),  # type: ignore[attr-defined]
                 traceparent=telemetry.current_trace(subject),
             )
