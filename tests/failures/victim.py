@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from backbone import process, relay, telemetry
+from backbone import pending, process, relay, telemetry
 from backbone.batches import Batches
 from backbone.consumer import Incoming
 from backbone.database import Connection
@@ -53,10 +53,9 @@ class Doomed(Batches):
         self.fate.reach(FETCHED)
         await Batches.apply(self, conn, records, believed)
         self.fate.applied = True
-        self.fate.reach(BEFORE_COMMIT)
 
-    async def _set_offsets(self, conn: Connection, records: Sequence[Any], believed: Mapping[Any, int]) -> None:
-        await Batches._set_offsets(self, conn, records, believed)
+    async def _take(self, conn: Connection, *given: Any) -> None:
+        await Batches._take(self, conn, *given)
         self.fate.reach(OFFSETS_SET)
 
 
@@ -78,9 +77,21 @@ def composed(fate: Fate) -> process.Compose[ServiceSettings]:
         known = {one.name: getattr(book.consumer.batches, one.name) for one in fields(Batches)}
         book.consumer.batches = Doomed(**{**known, "handle": handle}, fate=fate)
         service.database.after_commit.insert(0, committed)
+        _watch_the_writing(fate)
         _watch_the_relay(fate.reach)
 
     return compose
+
+
+def _watch_the_writing(fate: Fate) -> None:
+    write = pending.Pending.write
+
+    async def watched(self: pending.Pending, conn: Connection) -> None:
+        await write(self, conn)
+        if fate.applied:
+            fate.reach(BEFORE_COMMIT)
+
+    pending.Pending.write = watched  # type: ignore[method-assign]
 
 
 def _watch_the_relay(reach: Callable[[str], None]) -> None:

@@ -150,6 +150,8 @@ async def write(conn: Connection, keeper: Vault, outbox: Outbox, batch: Batch, *
         await store.add_consents(conn, batch.consents)
     told = [event for announce in batch.announcements for event in announce(batch)]
     if batch.linked:
+        # Those who were merged into the two before are told of as well.
+        await subjects.lock(conn, {*batch.linked, *(event.subject for event in told)})
         _number_merges(conn, told)
     await outbox.add(conn, told)
     await _write_leads(conn, batch, at)
