@@ -29,9 +29,7 @@ async def queue(
 async def due(conn: Connection, limit: int) -> list[UUID]:
     """Return leads whose score may have changed by time alone, the longest overdue first."""
     rows = await conn.fetch(
-        "SELECT l.lead_id FROM lead l JOIN subject s ON s.subject_id = l.lead_id WHERE l.next_score_at <= now()"
-        " AND s.merged_into IS NULL AND s.erased_at IS NULL ORDER BY l.next_score_at LIMIT $1",
-        limit,
+        "SELECT lead_id FROM lead WHERE next_score_at <= now() ORDER BY next_score_at LIMIT $1", limit
     )
     return [row[0] for row in rows]
 
