@@ -31,7 +31,7 @@ from console import (
 from console.settings import Settings
 
 SWEEP_EVERY_S: Final = 60.0
-REST_S: Final = 0.05
+REST_S: Final = 0.25
 """Between busy batches: most events of a lead then come in one, and are one write; a quiet house does not rest."""
 
 log = structlog.get_logger()

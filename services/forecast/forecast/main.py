@@ -19,7 +19,7 @@ KINDS = (
     "LeadRouted",
     "SettingsChanged",
 )
-REST_S: Final = 0.1
+REST_S: Final = 0.5
 """Reports are asked for by people: a tenth of a second is now to them, and larger batches cost less."""
 
 

@@ -9,8 +9,8 @@ from lead_intake.intaking import Flusher
 from lead_intake.settings import Settings
 from lead_intake.vaulting import Vault
 
-REST_S: Final = 0.1
-"""Who owns a lead now is asked by people, who do not notice a tenth of a second; larger batches cost less."""
+REST_S: Final = 0.5
+"""Who owns a lead now is asked by people, who do not notice half a second; larger batches cost less."""
 
 
 async def compose(service: process.Service[Settings]) -> None:

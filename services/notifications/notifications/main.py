@@ -18,7 +18,7 @@ KINDS = (
     "SlaBreached",
     "SlaEscalated",
 )
-REST_S: Final = 0.1
+REST_S: Final = 0.25
 """A message takes longer than a tenth of a second to be read, and larger batches cost less."""
 
 
