@@ -114,7 +114,9 @@ async def test_a_lead_travels_the_whole_house(start: Stage) -> None:
     assert (await sales.post(f"/v1/leads/{lead}/sales-decision", json={"decision": "confirm"})).json()["stage"] == "sql"
 
     async def deal() -> dict[str, Any]:
-        (found,) = (await forecast.http.get("/v1/opportunities", params={"lead_id": lead})).json()["items"]
+        items = (await forecast.http.get("/v1/opportunities", params={"lead_id": lead})).json()["items"]
+        assert len(items) == 1
+        found = items[0]
         assert (found["stage"], found["owner_id"], found["sourced_by"]) == ("qualified", "ben", "ana")
         return dict(found)
 

@@ -20,17 +20,6 @@ _EVENT: Final = (
     *("shard", "topic", "partition", "key", "event_id", "type", "version", "occurred_at", "traceparent", "value"),
     "reason",
 )
-_CHANGE: Final = """
-UPDATE subject s SET published = v.published, seen = v.seen, merged_into = v.merged_into, erased_at = v.erased_at,
-    waits = v.waits
-FROM unnest($1::subject[]) AS v WHERE s.subject_id = v.subject_id
-"""
-_ALL: Final = f"""
-WITH changed AS ({_CHANGE}), made AS (INSERT INTO subject SELECT * FROM unnest($2::subject[]))
-INSERT INTO outbox ({", ".join(_EVENT)}) SELECT * FROM unnest($3::outbox_row[])
-"""  # noqa: S608 - our own names
-FEW: Final = 50
-"""Up to so many rows one statement is cheapest, however many tables it writes; COPY costs half as much a row."""
 
 
 class Row(msgspec.Struct):
@@ -54,6 +43,19 @@ class Row(msgspec.Struct):
 
 
 COLUMNS: Final = Row.__struct_fields__[:6]
+_CHANGE: Final = """
+UPDATE subject s SET published = v.published, seen = v.seen, merged_into = v.merged_into, erased_at = v.erased_at,
+    waits = v.waits
+FROM unnest($1::subject_row[]) AS v WHERE s.subject_id = v.subject_id
+"""
+_ALL: Final = f"""
+WITH changed AS ({_CHANGE}), made AS (
+    INSERT INTO subject ({", ".join(COLUMNS)}) SELECT * FROM unnest($2::subject_row[])
+)
+INSERT INTO outbox ({", ".join(_EVENT)}) SELECT * FROM unnest($3::outbox_row[])
+"""  # noqa: S608 - our own names
+FEW: Final = 50
+"""Up to so many rows one statement is cheapest, however many tables it writes; COPY costs half as much a row."""
 
 
 class Collision(asyncpg.SerializationError):

@@ -29,6 +29,8 @@ def settings(grace_s: int) -> dict[str, Any]:
         "backlog": 4096,
         "lifespan": "off",
         "server_header": False,
+        # The console, which alone asks who calls from where, reads what a proxy says by itself.
+        "proxy_headers": False,
     }
 
 

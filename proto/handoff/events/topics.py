@@ -1,6 +1,7 @@
 """What travels on which topic: the one place where topic, event type and message meet."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from google.protobuf.message import Message
@@ -45,7 +46,11 @@ EVENTS: Final[Mapping[str, Mapping[str, type[Message]]]] = {
 
 def event_type(topic: str, message: Message) -> str:
     """Return the CloudEvents type, such as `handoff.routing.v1.LeadRouted`; KeyError if the topic does not carry it."""
-    name = type(message).__name__
+    return _event_type(topic, type(message).__name__)
+
+
+@lru_cache
+def _event_type(topic: str, name: str) -> str:
     if name not in EVENTS[topic]:
         raise KeyError(f"{name} does not travel on {topic}")
     return f"handoff.{topic}.v1.{name}"

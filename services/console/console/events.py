@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from backbone import ids
+from backbone import ids, times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, console_pb2
 
@@ -20,8 +20,8 @@ def settings_changed(said: dict[str, Any], at: datetime) -> Event:
         base_currency=said["base_currency"],
         version=said["version"],
     )
-    message.stamp.occurred_at.FromDatetime(at)
-    message.stamp.recorded_at.FromDatetime(at)
+    times.put(message.stamp.occurred_at, at)
+    times.put(message.stamp.recorded_at, at)
     return Event(subject=SETTINGS_SUBJECT, message=message, occurred_at=at)
 
 

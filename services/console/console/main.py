@@ -1,6 +1,7 @@
 """What runs in a process of the console."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +9,7 @@ import asyncpg
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from backbone import process, security, vault
 from backbone.database import Database
@@ -31,7 +33,7 @@ from console import (
 from console.settings import Settings
 
 SWEEP_EVERY_S: Final = 60.0
-REST_S: Final = 0.25
+REST_S: Final = 0.1
 """Between busy batches: most events of a lead then come in one, and are one write; a quiet house does not rest."""
 
 log = structlog.get_logger()
@@ -43,6 +45,8 @@ async def compose(service: process.Service[Settings]) -> None:
     key = _signing_key(settings.signing_key)
     await _trust(service, key)
     await api_accounts.make_first(db, settings)
+    proxies = os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    service.app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
     doors = signing_in.Doors(db, service.access)
     ring = bell.Bell(db)
     db.after_commit.append(ring.commit)

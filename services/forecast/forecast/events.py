@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from backbone import times
 from backbone.outbox import Event
 from forecast.domain import LOST, WON, Move
 from forecast.store import Deal
@@ -17,8 +18,8 @@ def subject(deal: Deal) -> UUID:
 
 def _stamp(deal: Deal, at: datetime, recorded_at: datetime) -> common_pb2.Stamp:
     made = common_pb2.Stamp(lead_id=str(deal.lead_id or ""), live=deal.live)
-    made.occurred_at.FromDatetime(at)
-    made.recorded_at.FromDatetime(recorded_at)
+    times.put(made.occurred_at, at)
+    times.put(made.recorded_at, recorded_at)
     return made
 
 

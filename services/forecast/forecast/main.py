@@ -20,7 +20,7 @@ KINDS = (
     "SettingsChanged",
 )
 REST_S: Final = 0.5
-"""Reports are asked for by people: a tenth of a second is now to them, and larger batches cost less."""
+"""Reports are asked for by people: half a second is now to them, and larger batches cost less."""
 
 
 async def compose(service: process.Service[Settings]) -> None:

@@ -32,10 +32,10 @@ def stamp(
 ) -> common_pb2.Stamp:
     """Return what stands first in every event."""
     made = common_pb2.Stamp(lead_id=str(lead_id), live=live)
-    made.occurred_at.FromDatetime(occurred_at)
-    made.recorded_at.FromDatetime(recorded_at)
+    times.put(made.occurred_at, occurred_at)
+    times.put(made.recorded_at, recorded_at)
     if arrived_at is not None:
-        made.arrived_at.FromDatetime(arrived_at)
+        times.put(made.arrived_at, arrived_at)
     return made
 
 
@@ -74,7 +74,7 @@ def fields(lead: Lead) -> common_pb2.LeadFields:
     for name, touch in (("first_touch", lead.first_touch), ("last_touch", lead.last_touch)):
         if touch:
             getattr(made, name).CopyFrom(_attribution(touch))
-    made.created_at.FromDatetime(lead.created_at)
+    times.put(made.created_at, lead.created_at)
     return made
 
 
@@ -82,7 +82,7 @@ def _attribution(touch: Mapping[str, Any]) -> common_pb2.Attribution:
     names = ("source", "medium", "campaign", "cost", "currency")
     said: dict[str, Any] = {name: str(touch[name]) for name in names if touch.get(name)}
     made = common_pb2.Attribution(**said)
-    made.at.FromDatetime(times.parse(touch["at"]))
+    times.put(made.at, times.parse(touch["at"]))
     return made
 
 
@@ -98,7 +98,7 @@ def standing(said: Mapping[str, Any]) -> common_pb2.Standing | None:
         }
     )
     if said.get("assigned_at") is not None:
-        made.assigned_at.FromDatetime(said["assigned_at"])
+        times.put(made.assigned_at, said["assigned_at"])
     return made
 
 
@@ -203,7 +203,7 @@ def touch(fact: Mapping[str, Any], lead: Lead) -> Event:
         original_lead_id=str(fact["lead_id"]),
     )
     if details.get("next_at"):
-        message.next_at.FromDatetime(times.parse(details["next_at"]))
+        times.put(message.next_at, times.parse(details["next_at"]))
     return Event(subject=lead.lead_id, message=message, event_id=fact["fact_id"], occurred_at=fact["occurred_at"])
 
 
@@ -226,7 +226,7 @@ def consent(lead: Lead, said: Mapping[str, Any], *, at: datetime) -> Event:
         granted=said["granted"],
         text_version=said["text_version"],
     )
-    message.at.FromDatetime(said["at"])
+    times.put(message.at, said["at"])
     return Event(subject=lead.lead_id, message=message, occurred_at=said["at"])
 
 

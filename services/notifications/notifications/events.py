@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from backbone import ids
+from backbone import ids, times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, notifications_pb2
 
@@ -12,8 +12,8 @@ def told(row: Any, at: datetime, *, delivered: bool, reason: str = "", unknown: 
     """Return NotificationDelivered or NotificationFailed."""
     lead_id = row["lead_id"]
     stamp = common_pb2.Stamp(lead_id=str(lead_id or ""), live=True)
-    stamp.occurred_at.FromDatetime(at)
-    stamp.recorded_at.FromDatetime(at)
+    times.put(stamp.occurred_at, at)
+    times.put(stamp.recorded_at, at)
     notification = notifications_pb2.Notification(
         notification_id=str(row["message_id"]),
         event_id=str(row["event_id"]),
@@ -22,7 +22,7 @@ def told(row: Any, at: datetime, *, delivered: bool, reason: str = "", unknown: 
         kind=row["kind"],
         attempts=row["attempts"],
     )
-    notification.at.FromDatetime(at)
+    times.put(notification.at, at)
     message: Any = notifications_pb2.NotificationDelivered(stamp=stamp, notification=notification)
     if not delivered:
         message = notifications_pb2.NotificationFailed(

@@ -19,7 +19,7 @@ KINDS = (
     "SlaEscalated",
 )
 REST_S: Final = 0.25
-"""A message takes longer than a tenth of a second to be read, and larger batches cost less."""
+"""A message takes longer than a quarter of a second to be read, and larger batches cost less."""
 
 
 async def compose(service: process.Service[Settings]) -> None:

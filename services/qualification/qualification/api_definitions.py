@@ -154,9 +154,9 @@ async def _activate(
     subject = ids.derived("definition", name)
     await subjects.lock(conn, [subject])
     message = qualification_pb2.DefinitionActivated(stamp=common_pb2.Stamp(), name=name, version=version)
-    message.stamp.occurred_at.FromDatetime(at)
-    message.stamp.recorded_at.FromDatetime(now)
-    message.at.FromDatetime(at)
+    times.put(message.stamp.occurred_at, at)
+    times.put(message.stamp.recorded_at, now)
+    times.put(message.at, at)
     await out.add(conn, [Event(subject=subject, message=message)])
     return at
 

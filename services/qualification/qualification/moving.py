@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from backbone import times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
 from qualification import domain, events
@@ -23,7 +24,7 @@ def recycle(desk: Desk, row: Row, *, why: Why, until: datetime | None) -> None:
             stamp=events.stamp(moved, desk.now), qualification=qualification, rep_id=moved.rep_id or ""
         )
         if until is not None:
-            message.until.FromDatetime(until)
+            times.put(message.until, until)
         return events.event(moved, message, desk.now)
 
     cycle = row.state.cycle + (row.state.stage in HANDED_OVER)

@@ -65,8 +65,8 @@ def _rep(rep_id: str, known: Known) -> common_pb2.Rep:
         made.working_hours.add(days=hours["days"], start=hours["start"], end=hours["end"])
     for start, end in known.time_off:
         away = made.time_off.add()
-        away.start.FromDatetime(start)
-        away.end.FromDatetime(end)
+        times.put(away.start, start)
+        times.put(away.end, end)
     return made
 
 
@@ -135,7 +135,7 @@ def waits(
         qualification=row.qualification,
         considered=_considered(decision.considered),
     )
-    message.waiting_since.FromDatetime(since)
+    times.put(message.waiting_since, since)
     return Event(subject=row.lead_id, message=message, occurred_at=at)
 
 
@@ -162,16 +162,16 @@ def released(
         without_outcome=without_outcome,
         open=open_now,
     )
-    message.released_at.FromDatetime(at)
+    times.put(message.released_at, at)
     if until is not None:
-        message.until.FromDatetime(until)
+        times.put(message.until, until)
     return Event(subject=row.lead_id, message=message, occurred_at=at)
 
 
 def accepted(row: Row, assignment: Assignment, at: datetime) -> Event:
     """Return AssignmentAccepted."""
     message = routing_pb2.AssignmentAccepted(stamp=stamp(row, at), cycle=assignment.cycle, rep_id=assignment.rep_id)
-    message.accepted_at.FromDatetime(at)
+    times.put(message.accepted_at, at)
     return Event(subject=row.lead_id, message=message, occurred_at=at)
 
 
@@ -184,9 +184,9 @@ def updated(row: Row, assignment: Assignment, at: datetime) -> Event:
         status=assignment.status or "",
         next_step=assignment.next_step or "",
     )
-    message.updated_at.FromDatetime(at)
+    times.put(message.updated_at, at)
     if assignment.next_at is not None:
-        message.next_at.FromDatetime(assignment.next_at)
+        times.put(message.next_at, assignment.next_at)
     return Event(subject=row.lead_id, message=message, occurred_at=at)
 
 
@@ -198,7 +198,7 @@ def rep_subject(rep_id: str) -> UUID:
 def rep_changed(rep_id: str, known: Known, at: datetime) -> Event:
     """Return RepChanged."""
     message = routing_pb2.RepChanged(stamp=_now_stamp(at), rep=rep(rep_id, known))
-    message.changed_at.FromDatetime(at)
+    times.put(message.changed_at, at)
     return Event(subject=rep_subject(rep_id), message=message, occurred_at=at)
 
 
@@ -217,8 +217,8 @@ def account_changed(domain: str, document: Mapping[str, Any], at: datetime, *, d
 
 def _now_stamp(at: datetime) -> common_pb2.Stamp:
     made = common_pb2.Stamp(live=True)
-    made.occurred_at.FromDatetime(at)
-    made.recorded_at.FromDatetime(at)
+    times.put(made.occurred_at, at)
+    times.put(made.recorded_at, at)
     return made
 
 

@@ -87,7 +87,7 @@ def retracted(row: Row, one: Clock, alert_id: UUID, touch_id: UUID | None, at: d
     message = sla_pb2.BreachRetracted(
         stamp=stamp(row, at), clock=clock(one), alert_id=str(alert_id), touch_id=str(touch_id or "")
     )
-    message.retracted_at.FromDatetime(at)
+    times.put(message.retracted_at, at)
     return _event(row, message, at)
 
 
@@ -109,7 +109,7 @@ def alert(row: Row, one: Clock, said: dict[str, Any]) -> Event:
         late=said["late"],
         to=said["goes_to"],
     )
-    made.at.FromDatetime(said["at"])
+    times.put(made.at, said["at"])
     message = _SHAPES[level](stamp=stamp(row, said["at"]), clock=clock(one), alert=made)
     return Event(subject=row.lead_id, message=message, event_id=said["alert_id"], occurred_at=said["at"])
 

@@ -47,6 +47,11 @@ END
 $$
 """
 
+SUBJECT_ROW = """
+CREATE TYPE subject_row AS (
+    subject_id uuid, published bigint, seen jsonb, merged_into uuid, erased_at timestamptz, waits boolean
+)
+"""
 OUTBOX_ROW = """
 CREATE TYPE outbox_row AS (
     shard smallint, topic text, partition int, key bytea, event_id uuid, type text, version bigint,
@@ -56,6 +61,8 @@ CREATE TYPE outbox_row AS (
 
 
 def upgrade() -> None:
+    # Types of their own: a column more in a table must not stop processes of the version before.
+    op.execute(SUBJECT_ROW)
     op.execute(OUTBOX_ROW)
     op.execute(TAKE_BATCH)
     op.execute(TAKE_OUTBOX)
@@ -65,3 +72,4 @@ def downgrade() -> None:
     op.execute("DROP FUNCTION take_outbox")
     op.execute("DROP FUNCTION take_batch")
     op.execute("DROP TYPE outbox_row")
+    op.execute("DROP TYPE subject_row")
