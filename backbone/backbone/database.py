@@ -144,8 +144,9 @@ async def connect(url: str, *, name: str, size: int = 10) -> Database:
 
 
 async def connect_single(url: str, *, name: str, idle_ms: int) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection of its own; the server ends it when it has asked nothing for `idle_ms`."""
-    limits = {**server_settings(name), "idle_session_timeout": str(idle_ms)}
+    """Open a connection of its own; the server ends it when it has asked nothing for `idle_ms`, 0: never."""
+    idle = {"idle_session_timeout": str(idle_ms), "idle_in_transaction_session_timeout": str(idle_ms)}
+    limits = {**server_settings(name), **idle}
     conn = await asyncpg.connect(url, timeout=5, server_settings=limits)
     await _prepare(conn)
     return conn
