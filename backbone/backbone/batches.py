@@ -8,7 +8,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
-from google.protobuf.message import Message
 
 from backbone import envelope, kafka, parking, pending, subjects, telemetry
 from backbone.database import Connection
@@ -18,9 +17,6 @@ from handoff.events.v1 import intake_pb2
 
 Handler = Callable[[Connection, Sequence[Incoming]], Awaitable[None]]
 """Changes state and adds events for a batch, in the batch's transaction. Set-based: never a statement an event."""
-
-Wants = Callable[[Message], bool]
-"""Says of a decoded message whether it can change anything here; looks at nothing but the message."""
 
 NEVER_PARKED: Final = "PersonalDataErased"
 ALWAYS_READ: Final = frozenset({"LeadMerged", "LeadUnmerged", "PersonalDataErased"})
@@ -48,22 +44,27 @@ class Batches:
     letters: parking.Letters
     kinds: frozenset[str] | None = None
     """Event types that the handler wants; the others are passed over without being decoded. None: all."""
-    wants: Wants | None = None
-    """Which messages of those types it wants; the others leave no trace. Links and tombstones come always."""
 
     async def apply(self, conn: Connection, records: Sequence[Any], believed: Mapping[kafka.Partition, int]) -> None:
         """Apply the records once. Displaced when they are not ours to apply, Poison when one of them is no event."""
         started = monotonic()
         incoming = self._open(records)
-        await self._take(conn, records, believed, _mentioned(incoming))
-        await self.apply_events(conn, incoming)
+        mentioned = _mentioned(incoming)
+        await self._take(conn, records, believed, mentioned)
+        await self._apply(conn, incoming, mentioned)
         telemetry.batch("+".join(sorted({event.topic for event in incoming}))).observe(monotonic() - started)
 
-    async def apply_events(self, conn: Connection, incoming: Sequence[Incoming], *, replaying: bool = False) -> None:
+    async def replay(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
+        """Apply events that were set aside, all there are of their subjects."""
+        await self._apply(conn, incoming, _mentioned(incoming), replaying=True)
+
+    async def _apply(
+        self, conn: Connection, incoming: Sequence[Incoming], mentioned: set[UUID], *, replaying: bool = False
+    ) -> None:
         """Lock the subjects, drop duplicates, follow links, set aside what waits behind a parked record, handle."""
         if not incoming:
             return
-        known = await subjects.lock(conn, _mentioned(incoming))
+        known = await subjects.lock(conn, mentioned)
         fresh = _without_duplicates(incoming, known)
         waiting = set() if replaying else await self._waiting(conn, known)
         ready = [event for event in fresh if event.subject not in waiting or event.type == NEVER_PARKED]
@@ -137,12 +138,9 @@ class Batches:
             if self._is_passed_over(record):
                 continue
             try:
-                event = open_record(self.namespace, record)
+                incoming.append(open_record(self.namespace, record))
             except Unknown:
                 telemetry.DROPPED.labels("unknown").inc()
-                continue
-            if self.wants is None or event.type in ALWAYS_READ or self.wants(event.message):
-                incoming.append(event)
         return incoming
 
     def _is_passed_over(self, record: Any) -> bool:

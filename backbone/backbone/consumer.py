@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import structlog
 
-from backbone import batches, database, kafka, parking, progress, telemetry
+from backbone import batches, database, kafka, pacing, parking, progress, telemetry
 from backbone.batches import Displaced, Handler
 from backbone.database import Connection, Database
 from backbone.envelope import Incoming, Poison
@@ -22,10 +22,6 @@ from backbone.settings import ServiceSettings
 __all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
 
 POLL_MS: Final = 250
-REST_S: Final = 0.01
-LONGEST_REST_S: Final = 0.1
-"""After a batch, be it of one record, the reader rests as long as it worked, within these: what a batch costs hardly
-depends on how much it carries, and what comes alone finds a reader that has rested already."""
 TRIES_ALONE: Final = 3
 FIRST_BACKOFF_S: Final = 0.1
 LONGEST_BACKOFF_S: Final = 2.0
@@ -51,8 +47,7 @@ class Consumer:
         reads: Iterable[str],
         handle: Handler,
         kinds: frozenset[str] | None = None,
-        wants: batches.Wants | None = None,
-        rest_s: float = REST_S,
+        rest_s: float = pacing.REST_S,
         stopping: asyncio.Event,
     ) -> None:
         self.group = kafka.group_name(settings.namespace, service)
@@ -67,7 +62,6 @@ class Consumer:
             namespace=settings.namespace,
             handle=handle,
             kinds=kinds,
-            wants=wants,
             letters=parking.Letters(
                 topic=kafka.dead_letter_name(settings.namespace, service), partitions=settings.partitions
             ),
@@ -168,7 +162,7 @@ class Consumer:
             self._backoff = FIRST_BACKOFF_S
             if len(records) < kafka.MAX_POLL_RECORDS:
                 worked = asyncio.get_running_loop().time() - started
-                await asyncio.sleep(max(self._rest_s, min(worked, LONGEST_REST_S)))
+                await asyncio.sleep(pacing.rest_s(worked, least_s=self._rest_s))
 
     async def _take_over(self, client: kafka.Client) -> None:
         """Go to the stored offsets of what is assigned now; what was fetched before is fetched again."""

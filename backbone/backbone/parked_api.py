@@ -66,7 +66,7 @@ def router(database: Database, groups: Iterable[Batches]) -> APIRouter:
             group = by_group.get(rows[0]["consumer_group"])
             if group is None:
                 raise _no_such()
-            await group.apply_events(conn, [_reopen(row) for row in rows], replaying=True)
+            await group.replay(conn, [_reopen(row) for row in rows])
             await conn.execute("DELETE FROM parked WHERE parked_id = ANY($1::bigint[])", [row[0] for row in rows])
             return len(rows)
 

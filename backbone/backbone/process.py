@@ -26,6 +26,7 @@ from backbone import (
     limits,
     migration,
     outbox,
+    pacing,
     parked_api,
     problem,
     relay,
@@ -34,8 +35,8 @@ from backbone import (
     serving,
     telemetry,
 )
-from backbone.batches import Handler, Wants
-from backbone.consumer import REST_S, Consumer
+from backbone.batches import Handler
+from backbone.consumer import Consumer
 from backbone.settings import ServiceSettings
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -79,14 +80,13 @@ class Service(Generic[S]):
         handle: Handler,
         *,
         kinds: Iterable[str] | None = None,
-        wants: Wants | None = None,
-        rest_s: float = REST_S,
+        rest_s: float = pacing.REST_S,
         gates_readiness: bool = True,
     ) -> Consumer:
         """Read these topics (short names) as this service's consumer group; the handler gets batches of at most 500.
 
-        `kinds` are the event types that it wants, `wants` says which messages of those; links and tombstones come
-        always. `rest_s` is how long it rests at least after a batch: what nobody waits for is cheaper in large ones.
+        `kinds` are the event types that it wants; links and tombstones come always. `rest_s` is how long it rests at
+        least after a batch: what nobody waits for is cheaper in large ones.
         """
         consumer = Consumer(
             self.settings,
@@ -95,7 +95,6 @@ class Service(Generic[S]):
             reads=topics,
             handle=handle,
             kinds=frozenset(kinds) if kinds is not None else None,
-            wants=wants,
             rest_s=rest_s,
             stopping=self.stopping,
         )

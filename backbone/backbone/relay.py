@@ -15,14 +15,11 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from backbone import database, envelope, kafka, telemetry
+from backbone import database, envelope, kafka, pacing, telemetry
 from backbone.outbox import SHARDS
 from backbone.settings import ServiceSettings
 
 LIMIT: Final = 500
-REST_S: Final = 0.01
-LONGEST_REST_S: Final = 0.1
-"""After a batch, be it of one event, the relay rests as long as it worked, within these, as readers do."""
 POLL_S: Final = 0.5
 SEND_DEADLINE_S: Final = 8.0
 FIRST_BACKOFF_S: Final = 0.2
@@ -93,7 +90,7 @@ class Relay:
                     continue
                 if sent:
                     worked = asyncio.get_running_loop().time() - started
-                    await asyncio.sleep(min(max(REST_S, worked), LONGEST_REST_S))
+                    await asyncio.sleep(pacing.rest_s(worked))
                 else:
                     await self._wait()
                 if not kafka.is_alive(producer):

@@ -118,8 +118,7 @@ def _resolve(subject_id: UUID, rows: Mapping[UUID, Row]) -> Subject:
 
 def link(conn: Connection, merged: UUID, survivor: UUID) -> None:
     """Say that `merged` is `survivor` from now on."""
-    row = _changed(conn, merged)
-    row.merged_into = survivor
+    _changed(conn, merged).merged_into = survivor
 
 
 def unlink(conn: Connection, merged: UUID) -> None:

@@ -188,7 +188,8 @@ async def test_a_service_that_starts_before_its_database_has_events_goes_on_afte
 
     await actor.database.run(act)
     again = await start.bare("routing", compose, database_url=actor.settings.database_url)
-    await again.published(lambda events: len(events) == 1)
+    (event,) = await again.published(lambda events: len(events) == 1)
+    assert event.subject == lead
 
 
 async def test_a_stored_offset_that_the_log_has_deleted_stops_its_partition_and_skips_nothing(start: Stage) -> None:
