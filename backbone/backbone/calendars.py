@@ -4,6 +4,7 @@ Pure. Windows are given in local time of an IANA zone and become intervals of UT
 the clocks has the hours that people there work: a window's ends keep their wall-clock times.
 """
 
+import heapq
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -139,6 +140,19 @@ def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
         if ends - begins >= left:
             return begins + left
         left -= ends - begins
+    return None
+
+
+def add_any(of: Iterable[Calendar], start: datetime, seconds: float) -> datetime | None:
+    """Return the instant by which any of the calendars has been open for so many seconds since `start`."""
+    left, until = timedelta(seconds=seconds), start
+    for begins, ends in heapq.merge(*(openings(one, start) for one in of)):
+        begins = max(begins, until)
+        if ends <= begins:
+            continue
+        if ends - begins >= left:
+            return begins + left
+        left, until = left - (ends - begins), ends
     return None
 
 

@@ -114,7 +114,10 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
         def act(desk: Desk, row: Row, assignment: Assignment) -> None:
             if assignment.accepted_at is None:
-                assignment.accepted_at = desk.now
+                assignment.accepted_at, assignment.accept_by = desk.now, None
+                waits = desk.waiting.get(row.lead_id)
+                if waits is not None and waits.hand_over == "not_accepted":
+                    desk.stop_waiting(row)
                 desk.changed.add(row.lead_id)
                 desk.outgoing.append(events.accepted(row, assignment, desk.now))
 
@@ -171,6 +174,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         """Say how it stands and what comes next."""
 
         def act(desk: Desk, row: Row, assignment: Assignment) -> None:
+            assignment.accept_by = None
             assignment.status = body.status or assignment.status
             assignment.next_step = body.next_step or assignment.next_step
             assignment.next_at = body.next_at or assignment.next_at

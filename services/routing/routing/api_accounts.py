@@ -55,7 +55,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             if said.get("rep_id") is not None and said["rep_id"] not in desk.group.index.reps:
                 fault = Pointer("/rep_id", "no such rep")
                 raise Problem(422, "No such rep", "PUT /v1/reps/{id} makes one.", errors=[fault])
-            before = desk.group.accounts.get(domain) if keeps_the_rest else None
+            stored = await conn.fetchval("SELECT document FROM account WHERE domain = $1", domain)
+            before = stored if keeps_the_rest else None
             document = {**Account().model_dump(), **(before or {}), **said}
             await conn.execute(
                 "INSERT INTO account VALUES ($1, $2) ON CONFLICT (domain) DO UPDATE SET document = excluded.document",

@@ -13,10 +13,10 @@ from backbone.database import Connection
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
-from routing import assigning, deciding, policies, store
+from routing import assigning, deciding, policies, store, store_accounts
 from routing.changing import Changing
 from routing.desk import Desk
-from routing.domain import GRADES, WORST_RANK, Lead
+from routing.domain import GRADES, WORST_RANK, Lead, role_at
 from routing.store_group import Cache, Group
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
@@ -54,6 +54,7 @@ class Imagined(fields.Body):
     interest: float = 0
     cycle: Annotated[int, Field(ge=1, le=10_000)] = 1
     sdr_id: Id | None = None
+    host_email: Text = ""
     previous_rep: Id | None = None
     occurred_at: fields.Instant | None = None
 
@@ -130,7 +131,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             # The choice counts itself in what this process knows of the group, which nobody is to see.
             cache.forget()
             lead = await known(conn, group, now, body.lead.lead_id) if body.lead.lead_id else None
-            decision = assigning.decide(lead or _imagined(body.lead, group, now), group.index, group.policy, now)
+            lead = lead or await _imagined(conn, body.lead, group, now)
+            decision = assigning.decide(lead, group.index, group.policy, now, most=None)
         return {
             "outcome": str(decision.outcome),
             "rule": decision.rule,
@@ -150,13 +152,14 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         if row.fields is None:
             fault = Pointer("/lead/lead_id", "no such lead here")
             raise Problem(422, "No such lead", "Send the fields of one instead.", errors=[fault])
-        desk = Desk(group=group, now=now, rows={lead_id: row}, assignments={}, waiting={})
+        desk = Desk(group=group, now=now, rows={lead_id: row}, assignments={}, waiting={}, to_route={lead_id: None})
+        await desk.look_up_companies(conn)
         return deciding.lead_of(desk, row)
 
     return api
 
 
-def _imagined(said: Imagined, group: Group, now: datetime) -> Lead:
+async def _imagined(conn: Connection, said: Imagined, group: Group, now: datetime) -> Lead:
     texts = ("company", "website", "job_title", "industry", "country", "source", "medium", "campaign")
     domain = said.email.rpartition("@")[2].lower()
     website = urlsplit(said.website if "//" in said.website else f"//{said.website}").hostname or ""
@@ -175,15 +178,19 @@ def _imagined(said: Imagined, group: Group, now: datetime) -> Lead:
     seen = common_pb2.Qualification(
         stage=said.stage, grade=said.grade, persona=said.persona, fit=said.fit, interest=said.interest, cycle=said.cycle
     )
-    account = group.accounts.get(made.account_domain, {})
-    values = conditions.lead_values(made, seen) | deciding.account_values(account)
+    lead_id, company = ids.derived("lead", "explained"), (made.account_domain, made.company)
+    companies = await store_accounts.companies(conn, [company], group.policy, has_accounts=group.has_accounts)
+    values = conditions.lead_values(made, seen)
+    values |= companies.values(*company, group.roles, but=lead_id, role=role_at(said.stage))
     values["lead.attributes"] = said.attributes
     return Lead(
-        lead_id=ids.derived("lead", "explained"),
+        lead_id=lead_id,
         values=values,
         rank=GRADES.get(said.grade, WORST_RANK),
         created_at=said.occurred_at or now,
-        owner_rep=account.get("rep_id") or None,
+        owner_rep=values["account.rep_id"] or None,
+        account_rep=values["account.active_rep"] or None,
+        host_rep=group.by_email.get(said.host_email.lower()),
         previous_rep=said.previous_rep,
         sdr_id=said.sdr_id,
     )

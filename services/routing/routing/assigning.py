@@ -1,14 +1,17 @@
 """The pure choice: the first rule that matches, the rep of its pool whose turn it is, and why nobody else."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
-from routing import turns
 from routing.domain import (
+    MOST_CONSIDERED,
     Considered,
     Decision,
+    Holds,
     Lead,
     Outcome,
     Policy,
@@ -21,9 +24,15 @@ from routing.domain import (
     Why,
     WhyNot,
 )
+from routing.standings import Standing, without_room
+from routing.turns import LoadOrder, Round, TurnOrder
 
-NAMED: Final = ("owner", "account_rep", "previous")
-_LEAD_ALONE: Final = frozenset({WhyNot.NO_MATCH, WhyNot.DECLINED_BEFORE})
+NAMED: Final = ("owner", "account_rep", "previous", "host")
+"""Targets that are one rep of the lead's, not a pool."""
+HANDED_OVER: Final = "handed over"
+"""The rule of a decision in which a person named the pool."""
+
+Opens = Callable[[Pool, datetime, float], datetime | None]
 
 
 class Count(NamedTuple):
@@ -37,66 +46,119 @@ class Count(NamedTuple):
     last_assigned_at: datetime | None
 
 
-@dataclass(slots=True)
 class Index:
-    """Every rep of the group with their counts, as decisions go on, and the log of how they went."""
+    """Every rep of the group with their counts, as decisions go on, and the log of how they went.
 
-    reps: dict[str, Rep]
-    log: list[Count] = field(default_factory=list)
-    _clocks: dict[str, float] = field(default_factory=dict)
+    What a decision asks for is kept as counts change, so that it costs the same however many reps there are.
+    """
 
-    def clock(self, pool: Pool) -> float:
-        """Return what the pool's clock shows, which only `give` moves on: looked up once, not for each lead."""
-        if pool.pool not in self._clocks:
-            self._clocks[pool.pool] = turns.clock(pool, self.reps)
-        return self._clocks[pool.pool]
+    def __init__(self, reps: dict[str, Rep], opens: Opens | None = None) -> None:
+        self.reps = reps
+        self.opens: Opens = opens or (lambda _, since, seconds: since + timedelta(seconds=seconds))
+        """By when a pool has worked so many seconds since an instant; None: never."""
+        self.log: list[Count] = []
+        self.before: dict[str, Count] = {}
+        """The counts of those that changed since `begin`, as they were then."""
+        self._rounds: dict[str, Round] = {}
+        self._standings: dict[tuple[str, str, Holds | None, bool], Standing] = {}
+        self._of: defaultdict[str, list[Round | Standing]] = defaultdict(list)
+
+    def begin(self) -> None:
+        """Begin a transaction: nothing has changed yet."""
+        self.log.clear()
+        self.before.clear()
+
+    def standing(self, pool: Pool, narrows: Holds | None, *, touched: bool) -> Standing:
+        """Return how the reps of a pool stand to such leads."""
+        one = pool.members[0] if pool.pool in NAMED else ""
+        key = (pool.pool, one, narrows, touched and pool.untouched_cap is not None)
+        found = self._standings.get(key)
+        if found is None:
+            by_load = pool.strategy is Strategy.LEAST_LOADED
+            order = LoadOrder() if by_load else TurnOrder(self._round(pool))
+            found = Standing(pool, narrows, order, self.reps, touched=touched)
+            self._standings[key] = found
+            self._join(pool, found)
+        return found
 
     def give(self, rep_id: str, pool: Pool | None, now: datetime, *, touched: bool, counted_in: str = "") -> None:
         """Count an assignment; `counted_in` names the pool of one that nobody's turn gave."""
-        rep = self.reps[rep_id]
+        rep = self._changing(rep_id)
+        assert rep is not None
         rep.open += 1
         rep.untouched += not touched
         # A microsecond apart, so that the order within a batch is kept.
         rep.last_assigned_at = now + timedelta(microseconds=len(self.log))
         name = pool.pool if pool is not None else counted_in
         rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
-        if pool is not None and pool.strategy is Strategy.WEIGHTED_ROUND_ROBIN:
-            turn = turns.take(pool, rep, self.reps, self.clock(pool))
-            rep.turns[name] = turn
-            self._clocks[name] = max(turn.clock, self._clocks[name])
-        self._note(rep)
+        if pool is not None and pool.strategy is not Strategy.LEAST_LOADED:
+            rep.turns[name] = self._round(pool).take(rep)
+        self._changed(rep)
 
     def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
         """Count the end of an assignment."""
-        rep = self.reps.get(rep_id)
+        rep = self._changing(rep_id)
         if rep is None:
             return
         rep.open = max(0, rep.open - 1)
         rep.untouched = max(0, rep.untouched - untouched)
         rep.by_pool[pool] = max(0, rep.by_pool.get(pool, 0) - 1)
-        self._note(rep)
+        self._changed(rep)
 
     def keep(self, rep_id: str, pool: str, *, untouched: bool) -> None:
         """Undo `take`: the assignment goes on."""
-        rep = self.reps.get(rep_id)
+        rep = self._changing(rep_id)
         if rep is None:
             return
         rep.open += 1
         rep.untouched += untouched
         rep.by_pool[pool] = rep.by_pool.get(pool, 0) + 1
-        self._note(rep)
+        self._changed(rep)
 
     def touch(self, rep_id: str) -> None:
         """Count a first touch."""
-        rep = self.reps.get(rep_id)
+        rep = self._changing(rep_id)
         if rep is not None:
             rep.untouched = max(0, rep.untouched - 1)
-            self._note(rep)
+            self._changed(rep)
 
-    def _note(self, rep: Rep) -> None:
-        self.log.append(
-            Count(rep.rep_id, rep.open, rep.untouched, dict(rep.by_pool), dict(rep.turns), rep.last_assigned_at)
-        )
+    def come_or_go(self, rep_id: str, away: WhyNot | None, back_at: datetime | None = None, share: float = 1.0) -> None:
+        """Take in whether a rep is at work, and with what share of the weight."""
+        rep = self.reps[rep_id]
+        if (rep.away, rep.back_at, rep.share) != (away, back_at, share):
+            rep.away, rep.back_at, rep.share = away, back_at, share
+            self.refresh(rep)
+
+    def refresh(self, rep: Rep) -> None:
+        """Take in what was changed of a rep from outside."""
+        for one in self._of.get(rep.rep_id, ()):
+            one.refresh(rep)
+
+    def _round(self, pool: Pool) -> Round:
+        found = self._rounds.get(pool.pool)
+        if found is None:
+            found = self._rounds[pool.pool] = Round(pool, self.reps)
+            self._join(pool, found)
+        return found
+
+    def _join(self, pool: Pool, one: Round | Standing) -> None:
+        for rep_id in pool.members:
+            self._of[rep_id].append(one)
+
+    def _changing(self, rep_id: str) -> Rep | None:
+        rep = self.reps.get(rep_id)
+        if rep is not None and rep_id not in self.before:
+            self.before[rep_id] = counts(rep)
+        return rep
+
+    def _changed(self, rep: Rep) -> None:
+        self.log.append(counts(rep))
+        self.refresh(rep)
+
+
+def counts(rep: Rep) -> Count:
+    """Return a rep's counts as they are now."""
+    return Count(rep.rep_id, rep.open, rep.untouched, dict(rep.by_pool), dict(rep.turns), rep.last_assigned_at)
 
 
 class _Try(NamedTuple):
@@ -107,31 +169,37 @@ class _Try(NamedTuple):
     later: datetime | None = None
 
 
-def decide(lead: Lead, index: Index, policy: Policy | None, now: datetime) -> Decision:
-    """Choose for one lead, and count it."""
+def decide(
+    lead: Lead, index: Index, policy: Policy | None, now: datetime, *, most: int | None = MOST_CONSIDERED
+) -> Decision:
+    """Choose for one lead, and count it; `most` bounds of how many reps it says what was thought, None: of all."""
     reasons: dict[str, WhyNot] = {}
     targets: list[Target] = []
     again: list[datetime] = []
-    for rule in policy.rules if policy is not None else ():
+    for rule in _rules(lead, policy):
         if not rule.holds(lead.values):
             continue
         waits: Decision | None = None
-        for one in _tries(lead, rule, policy, now):  # type: ignore[arg-type]  # there is one where there are rules
+        for one in _tries(lead, rule, index, policy, now):  # type: ignore[arg-type]  # there is one where there are rules
             if one.later is not None and one.later > now:
                 again.append(one.later)
                 continue
-            chosen, why = _from_pool(lead, rule, one.pool, index, now)
-            reasons = {**why, **reasons}
+            standing = index.standing(one.pool, rule.narrows, touched=lead.touched)
+            chosen = standing.first(lead.declined)
+            reasons = {**_thoughts(lead, rule, one.pool, index, most), **reasons}
             if chosen is not None:
+                index.give(chosen, one.pool, now, touched=lead.touched)
                 reasons[chosen] = WhyNot.CHOSEN
-                return _assigned(rule, one.pool, chosen, _considered(reasons, chosen))
+                return _assigned(rule, one.pool, chosen, _considered(reasons, chosen, most))
             targets.append(one.target)
-            again += _back(why, index, now)
-            waits = waits or replace(_waits(_why(why), rule.rule, one.pool.pool), strategy=str(one.pool.strategy))
+            if (back := standing.back_at(now)) is not None:
+                again.append(back)
+            why = _why(standing.reasons(lead.declined))
+            waits = waits or replace(_waits(why, rule.rule, one.pool.pool), strategy=str(one.pool.strategy))
         if waits is not None and (rule.to not in NAMED or rule.wait):
             return replace(
                 waits,
-                considered=_considered(reasons, None),
+                considered=_considered(reasons, None, most),
                 retry_at=min(again, default=None),
                 targets=tuple(dict.fromkeys(targets)),
             )
@@ -139,13 +207,24 @@ def decide(lead: Lead, index: Index, policy: Policy | None, now: datetime) -> De
     return replace(_waits(Why.NO_RULE, "", ""), retry_at=min(again, default=None), targets=tuple(targets))
 
 
-def _tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterator[_Try]:
+def _rules(lead: Lead, policy: Policy | None) -> Sequence[Rule]:
+    if policy is None:
+        return ()
+    if lead.only_pool is not None and lead.only_pool in policy.pools:
+        return (Rule(rule=HANDED_OVER, to=lead.only_pool, holds=_always),)
+    return policy.rules
+
+
+def _always(_: Mapping[str, Any]) -> bool:
+    return True
+
+
+def _tries(lead: Lead, rule: Rule, index: Index, policy: Policy, now: datetime) -> Iterator[_Try]:
     """Yield the pools of a rule in order: its target, then the fallbacks; none where there is no such rep."""
     if rule.to in NAMED:
-        rep_id = lead.previous_rep if rule.to == "previous" else lead.owner_rep
+        rep_id = _rep_named(lead, rule.to)
         if rep_id and not (rule.to == "previous" and _is_long_ago(lead, rule, now)):
-            pool = Pool(pool=rule.to, strategy=Strategy.LEAST_LOADED, members=(rep_id,))
-            yield _Try(pool, Target(rule.rule, rule.to, rep_id))
+            yield _Try(named(rule.to, rep_id), Target(rule.rule, rule.to, rep_id))
         return
     first: str | None = rule.to
     if rule.to == "paired":
@@ -157,15 +236,35 @@ def _tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterator[_T
         return
     yield _Try(policy.pools[first], Target(rule.rule, first))
     if rule.fallback is not None and rule.fallback != first:
-        since = lead.waiting_since or now
-        later = since + timedelta(seconds=rule.after_seconds)
-        yield _Try(policy.pools[rule.fallback], Target(rule.rule, rule.fallback), later)
+        fallback = policy.pools[rule.fallback]
+        yield _Try(fallback, Target(rule.rule, rule.fallback), _falls_back(lead, rule, policy.pools[first], index, now))
     seen = {first}
     after = policy.pools[first].fallback
     while after is not None and after not in seen:
         seen.add(after)
         yield _Try(policy.pools[after], Target(rule.rule, after))
         after = policy.pools[after].fallback
+
+
+def _rep_named(lead: Lead, to: str) -> str | None:
+    if to == "previous":
+        return lead.previous_rep
+    if to == "host":
+        return lead.host_rep
+    return lead.account_rep if to == "account_rep" else lead.owner_rep
+
+
+def _falls_back(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> datetime:
+    """Return when the fallback may be tried; in a pool's hours only what somebody of it works is counted."""
+    since = lead.waiting_since or now
+    if not rule.in_pool_hours:
+        return since + timedelta(seconds=rule.after_seconds)
+    return index.opens(pool, since, rule.after_seconds) or datetime.max.replace(tzinfo=UTC)
+
+
+def named(to: str, rep_id: str) -> Pool:
+    """Return a rep who is somebody's owner, host and the like as a pool of one."""
+    return Pool(pool=to, strategy=Strategy.LEAST_LOADED, members=(rep_id,))
 
 
 def pool_of(policy: Policy, name: str) -> Pool | None:
@@ -182,31 +281,11 @@ def _is_long_ago(lead: Lead, rule: Rule, now: datetime) -> bool:
     return now - lead.previous_at > timedelta(seconds=rule.within_seconds)
 
 
-def _from_pool(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime) -> tuple[str | None, dict[str, WhyNot]]:
-    """Choose one of the pool and count it; return who it is, if anybody, and what was thought of each."""
-    reasons: dict[str, WhyNot] = {}
-    able: list[Rep] = []
-    for rep_id in pool.members:
-        rep = index.reps.get(rep_id)
-        if rep is None:
-            continue
-        why_not = _why_not(lead, rule, pool, rep)
-        if why_not is None:
-            able.append(rep)
-        else:
-            reasons[rep_id] = why_not
-    if not able:
-        return None, reasons
-    if pool.strategy is Strategy.LEAST_LOADED:
-        chosen = min(able, key=lambda rep: (rep.open / rep.cap, turns.waited(rep)))
-        other = WhyNot.MORE_LOAD
-    else:
-        chosen = turns.choose(pool, able, index.clock(pool))
-        other = WhyNot.NOT_THEIR_TURN
-    reasons |= {rep.rep_id: other for rep in able}
-    reasons[chosen.rep_id] = WhyNot.CHOSEN
-    index.give(chosen.rep_id, pool, now, touched=lead.touched)
-    return chosen.rep_id, reasons
+def _thoughts(lead: Lead, rule: Rule, pool: Pool, index: Index, most: int | None) -> dict[str, WhyNot]:
+    """Return what is thought of the first `most` of a pool, whoever of them is chosen."""
+    other = WhyNot.MORE_LOAD if pool.strategy is Strategy.LEAST_LOADED else WhyNot.NOT_THEIR_TURN
+    known = (rep for rep_id in pool.members if (rep := index.reps.get(rep_id)) is not None)
+    return {rep.rep_id: _why_not(lead, rule, pool, rep) or other for rep in islice(known, most)}
 
 
 def _assigned(rule: Rule, pool: Pool, rep_id: str, considered: Sequence[Considered]) -> Decision:
@@ -223,30 +302,13 @@ def _assigned(rule: Rule, pool: Pool, rep_id: str, considered: Sequence[Consider
 
 def _why_not(lead: Lead, rule: Rule, pool: Pool, rep: Rep) -> WhyNot | None:
     """Return what keeps the lead from the rep, None when nothing does."""
-    if rep.away is WhyNot.INACTIVE:
-        return rep.away
-    if rep.rep_id in lead.declined:
+    if rep.away is not WhyNot.INACTIVE and rep.rep_id in lead.declined:
         return WhyNot.DECLINED_BEFORE
-    return without_room(rule, pool, rep, touched=lead.touched)
+    return without_room(pool, rule.narrows, rep, touched=lead.touched)
 
 
-def without_room(rule: Rule, pool: Pool, rep: Rep, *, touched: bool) -> WhyNot | None:
-    """Return what keeps every such lead from the rep."""
-    if rep.away is WhyNot.INACTIVE:
-        return rep.away
-    if rule.narrows is not None and not rule.narrows(rep.values):
-        return WhyNot.NO_MATCH
-    if rep.away is not None:
-        return rep.away
-    if rep.open >= rep.cap or (pool.cap is not None and rep.by_pool.get(pool.pool, 0) >= pool.cap):
-        return WhyNot.AT_CAP
-    if pool.untouched_cap is not None and rep.untouched >= pool.untouched_cap and not touched:
-        return WhyNot.UNTOUCHED_CAP
-    return None
-
-
-def _why(reasons: Mapping[str, WhyNot]) -> Why:
-    said = set(reasons.values()) - _LEAD_ALONE
+def _why(said: set[WhyNot]) -> Why:
+    said = said - {WhyNot.NO_MATCH}
     if not said:
         return Why.NO_MATCH
     if said & {WhyNot.AT_CAP, WhyNot.UNTOUCHED_CAP}:
@@ -254,12 +316,6 @@ def _why(reasons: Mapping[str, WhyNot]) -> Why:
     if said <= {WhyNot.PAUSED, WhyNot.INACTIVE} and WhyNot.PAUSED in said:
         return Why.PAUSED
     return Why.NOBODY_WORKING
-
-
-def _back(reasons: Mapping[str, WhyNot], index: Index, now: datetime) -> list[datetime]:
-    """Return when those who are away for a time are back."""
-    away = (index.reps[rep_id].back_at for rep_id, why in reasons.items() if why in (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE))
-    return [at for at in away if at is not None and at > now]
 
 
 def _waits(why: Why, rule: str, pool: str) -> Decision:
@@ -274,12 +330,12 @@ def _waits(why: Why, rule: str, pool: str) -> Decision:
     )
 
 
-def _considered(reasons: Mapping[str, WhyNot], chosen: str | None) -> Sequence[Considered]:
+def _considered(reasons: Mapping[str, WhyNot], chosen: str | None, most: int | None) -> Sequence[Considered]:
     ordered = sorted(reasons)
     if chosen is not None:
         ordered.remove(chosen)
         ordered.insert(0, chosen)
-    return [Considered(rep_id, rep_id == chosen, str(reasons[rep_id])) for rep_id in ordered]
+    return [Considered(rep_id, rep_id == chosen, str(reasons[rep_id])) for rep_id in ordered[:most]]
 
 
 def everybody(decision: Decision, index: Index) -> Sequence[Considered]:

@@ -39,7 +39,7 @@ class Changing:
             await subjects.lock(conn, wanted)
         desk = await desks.open_desk(conn, self._cache, [])
         answer = await change(conn, desk)
-        await store_group.advance(conn, desk.group)
+        await store_group.advance(conn, desk.group, changed=True)
         await store_queue.decide_anew(conn, everybody=concerns_all)
         self._cache.forget()
         fresh = await desks.open_desk(conn, self._cache, [])

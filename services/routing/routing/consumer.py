@@ -6,12 +6,12 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from backbone import times
+from backbone import subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
-from routing import deciding, events, store
+from routing import deciding, events, store, store_accounts
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
@@ -23,6 +23,7 @@ STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqua
 _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
 _ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
+_OPENING: Final = (forecast_pb2.OpportunityOpened,)
 _DEALS: Final = (forecast_pb2.OpportunityWon, forecast_pb2.OpportunityLost)
 
 
@@ -35,9 +36,19 @@ class Handler:
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Take in what happened, route whom it makes ready, drain the room that it frees."""
+        deals = {
+            UUID(event.message.opportunity.opportunity_id): _deal(event)
+            for event in incoming
+            if isinstance(event.message, _OPENING + _DEALS) and event.message.opportunity.opportunity_id
+        }
+        if deals:
+            await store_accounts.save_deals(conn, deals)
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
         if not about:
             return
+        to_pause = {events.rep_subject(rep_id) for event in about if (rep_id := _paused(event.message))}
+        if to_pause:
+            await subjects.lock(conn, to_pause)
         desk = await desks.open_desk(conn, self._cache, {lead_id for event in about for lead_id in _concerned(event)})
         for event in about:
             row = desk.rows[event.subject]
@@ -47,6 +58,20 @@ class Handler:
                 _take_in(desk, row, event.message)
         await deciding.settle(desk, conn)
         await desk.finish(conn, self._outbox, self._cache)
+
+
+def _deal(event: Incoming) -> tuple[UUID | None, str, bool]:
+    """Return a deal's lead, the account's name, and whether it is open."""
+    message = event.message
+    lead_id = message.stamp.lead_id  # type: ignore[attr-defined]
+    account = message.opportunity.account  # type: ignore[attr-defined]
+    return (UUID(lead_id) if lead_id else None, account, isinstance(message, _OPENING))
+
+
+def _paused(message: Message) -> str | None:
+    """Return whom an escalation takes offline."""
+    is_pause = isinstance(message, sla_pb2.SlaEscalated) and message.alert.to == "pause"
+    return message.clock.rep_id if is_pause else None  # type: ignore[attr-defined]
 
 
 def _concerned(event: Incoming) -> set[UUID]:
@@ -67,6 +92,8 @@ def _take_in(desk: Desk, row: Row, message: Message) -> None:
             _to_route(desk, row)
     elif isinstance(message, intake_pb2.TouchRecorded):
         _touched(desk, row, message)
+    elif isinstance(message, intake_pb2.EngagementRecorded):
+        _engaged(desk, row, message)
     elif isinstance(message, intake_pb2.LeadMerged):
         _merge(desk, row, message)
     elif isinstance(message, intake_pb2.LeadUnmerged):
@@ -183,7 +210,9 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
     row.touched = True
     waits = desk.waiting.get(row.lead_id)
     assignment = desk.assignments.get(row.lead_id)
-    if waits is not None and waits.hand_over == "reassigned":
+    if assignment is not None:
+        assignment.accept_by = None
+    if waits is not None and waits.hand_over in ("reassigned", "not_accepted"):
         # It was to be taken away for want of a touch; now there is one.
         desk.stop_waiting(row)
     elif waits is not None:
@@ -193,6 +222,15 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
     assignment.touched = True
     desk.changed.add(row.lead_id)
     desk.group.index.touch(assignment.rep_id)
+
+
+def _engaged(desk: Desk, row: Row, message: intake_pb2.EngagementRecorded) -> None:
+    """Note who hosts the meeting that the lead booked."""
+    if message.kind == "meeting_booked":
+        row.host_email = str(dict(message.properties).get("host_email") or "").lower() or row.host_email
+        _to_route(desk, row)
+    elif message.kind == "meeting_cancelled":
+        row.host_email = None
 
 
 def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
@@ -225,6 +263,8 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
 def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
     """Take the lead away from who missed it, once: only the cycle that the escalation names."""
     assignment = desk.assignments.get(row.lead_id)
+    if message.alert.to == "pause" and message.clock.rep_id:
+        desk.pause(message.clock.rep_id)
     if message.alert.to != "reassign" or assignment is None or assignment.cycle != message.clock.cycle:
         return
     row.declined = row.declined | {assignment.rep_id}

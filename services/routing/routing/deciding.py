@@ -1,14 +1,16 @@
 """Who is decided over, and when: arrivals and the queue in one ordering, as long as there is room."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import fields
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from backbone import conditions, subjects
 from backbone.database import Connection
 from routing import assigning, queueing, store, store_queue
 from routing.desk import Desk
-from routing.domain import GRADES, WORST_RANK, Lead, Outcome, order
+from routing.domain import GRADES, WORST_RANK, Lead, Outcome, role_at
 from routing.store import Row
 
 DRAINED_AT_ONCE: Final = 500
@@ -26,6 +28,7 @@ async def settle(desk: Desk, conn: Connection) -> None:
         page, is_full = await _next_of_queue(desk, conn, seen)
         desk.to_route |= dict.fromkeys(page)
         seen |= desk.to_route.keys()
+        await desk.look_up_companies(conn)
         let_in = _decide_all(desk)
         if not is_full:
             return
@@ -70,11 +73,12 @@ async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple
 
 def _decide_all(desk: Desk) -> bool:
     """Decide over every lead noted in `to_route`, best first, then oldest. Says whether any was let in."""
-    leads = sorted((lead_of(desk, desk.rows[lead_id]) for lead_id in desk.to_route), key=order)
+    rows = sorted((desk.rows[lead_id] for lead_id in desk.to_route), key=lambda row: order_of(desk, row))
     desk.to_route.clear()
     let_in = False
-    for lead in leads:
-        let_in = _decide(desk, desk.rows[lead.lead_id], lead) or let_in
+    for row in rows:
+        # Only now: who was given a lead before is a colleague's rep for the next one.
+        let_in = _decide(desk, row, lead_of(desk, row)) or let_in
     return let_in
 
 
@@ -98,56 +102,80 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
         return False
     if held is not None:
         index.keep(held.rep_id, held.pool, untouched=not held.touched)
-        by, reason = ("sla", "sla_missed") if outcome == "reassigned" else ("qualification", "")
-        desk.release(row, outcome=outcome or "reassigned", reason=reason, by=by)
-    desk.give(row, decision.rep_id, decision, starts_clocks=True, inputs=inputs, ordinal=ordinal)
+        end = parting(outcome or "reassigned")
+        desk.release(row, outcome=end.outcome, reason=end.reason, by=end.by)
+    clocks = not (outcome or "").startswith(HANDED_OVER_TO) or not row.touched
+    desk.give(row, decision.rep_id, decision, starts_clocks=clocks, inputs=inputs, ordinal=ordinal)
     return True
 
 
+HANDED_OVER_TO: Final = "handed_over:"
+"""With the reason behind it: why a lead changes hands by a person's word."""
+
+
+class Parting(NamedTuple):
+    """How an assignment ends."""
+
+    outcome: str
+    reason: str
+    by: str
+
+
+def parting(why: str) -> Parting:
+    """Return how the present assignment ends when a lead changes hands."""
+    if why.startswith(HANDED_OVER_TO):
+        return Parting("reassigned", why.removeprefix(HANDED_OVER_TO), "manager")
+    if why == "reassigned":
+        return Parting("reassigned", "sla_missed", "sla")
+    if why == "not_accepted":
+        return Parting("declined", "not_accepted", "routing")
+    return Parting(why, "", "qualification")
+
+
+def order_of(desk: Desk, row: Row) -> tuple[int, datetime, UUID]:
+    """Return the one ordering of arrivals and of those who wait: best, then oldest."""
+    grade = row.qualification.grade if row.qualification is not None else ""
+    return (GRADES.get(grade, WORST_RANK), row.created_at or desk.now, row.lead_id)
+
+
 def lead_of(desk: Desk, row: Row) -> Lead:
-    """Return what a decision reads of a lead."""
+    """Return what a decision reads of a lead, whose company was looked up."""
     assert row.fields is not None
+    role = role_at(row.stage)
+    roles = desk.group.roles
     values = conditions.lead_values(row.fields, row.qualification)
     values["lead.stage"] = row.stage
-    account = desk.group.accounts.get(row.fields.account_domain, {})
-    values |= account_values(account)
-    grade = row.qualification.grade if row.qualification is not None else ""
+    values |= desk.companies.values(row.fields.account_domain, row.fields.company, roles, but=row.lead_id, role=role)
+    rank, created_at, _ = order_of(desk, row)
     waits = desk.waiting.get(row.lead_id)
+    previous_rep, previous_at = _previous(row, role, roles)
     return Lead(
         lead_id=row.lead_id,
         values=values,
-        rank=GRADES.get(grade, WORST_RANK),
-        created_at=row.created_at or desk.now,
+        rank=rank,
+        created_at=created_at,
         waiting_since=waits.since if waits is not None else None,
-        owner_rep=account.get("rep_id") or None,
-        previous_rep=row.previous_rep,
-        previous_at=row.previous_at,
+        owner_rep=values["account.rep_id"] or None,
+        previous_rep=previous_rep,
+        previous_at=previous_at,
         sdr_id=row.sdr_id,
+        account_rep=values["account.active_rep"] or None,
+        host_rep=desk.group.by_email.get(row.host_email or ""),
+        only_pool=desk.only_pool.get(row.lead_id) or (waits.only_pool if waits is not None else None),
         declined=row.declined,
         touched=row.touched,
     )
 
 
+def _previous(row: Row, role: str, roles: Mapping[str, str]) -> tuple[str | None, datetime | None]:
+    """Return the last rep of the role that the lead is for now, and until when they had it."""
+    if role in row.previous:
+        rep_id, at = row.previous[role]
+        return rep_id, datetime.fromisoformat(at)
+    same = row.previous_rep is not None and roles.get(row.previous_rep) == role
+    return (row.previous_rep, row.previous_at) if same else (None, None)
+
+
 def _inputs(lead: Lead) -> dict[str, Any]:
-    return {
-        "values": lead.values,
-        "rank": lead.rank,
-        "created_at": lead.created_at,
-        "waiting_since": lead.waiting_since,
-        "owner_rep": lead.owner_rep,
-        "previous_rep": lead.previous_rep,
-        "previous_at": lead.previous_at,
-        "sdr_id": lead.sdr_id,
-        "declined": sorted(lead.declined),
-        "touched": lead.touched,
-    }
-
-
-def account_values(account: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what conditions read of the lead's company."""
-    return {
-        "account.status": account.get("status") or "",
-        "account.rep_id": account.get("rep_id") or "",
-        "account.active_rep": "",
-        "account.segment": account.get("segment") or "",
-    }
+    names = [one.name for one in fields(lead) if one.name != "lead_id"]
+    return {name: getattr(lead, name) for name in names} | {"declined": sorted(lead.declined)}

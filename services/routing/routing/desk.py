@@ -8,12 +8,13 @@ from uuid import UUID
 
 import msgspec
 
-from backbone import ids
+from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
-from routing import events, queueing, store, store_group, store_queue
-from routing.domain import MOST_CONSIDERED, Decision, Lead, Outcome
+from routing import events, queueing, store, store_accounts, store_group, store_queue
+from routing.domain import MOST_CONSIDERED, Decision, Lead, Outcome, WhyNot
 from routing.store import Assignment, Row
+from routing.store_accounts import Colleague, Companies
 from routing.store_group import Cache, Group
 from routing.store_queue import Waiting
 
@@ -32,6 +33,9 @@ class Desk:
     to_route: dict[UUID, None] = field(default_factory=dict)
     hand_over: dict[UUID, str] = field(default_factory=dict)
     """Leads that change hands: with what outcome the present assignment ends, once somebody else has room."""
+    only_pool: dict[UUID, str] = field(default_factory=dict)
+    """Leads that go to a pool by a person's word."""
+    companies: Companies = field(default_factory=Companies)
     forced: set[str] = field(default_factory=set)
     dirty: set[UUID] = field(default_factory=set)
     changed: set[UUID] = field(default_factory=set)
@@ -39,6 +43,10 @@ class Desk:
     now_waiting: dict[UUID, Waiting] = field(default_factory=dict)
     no_longer_waiting: set[UUID] = field(default_factory=set)
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    past: list[dict[str, Any]] = field(default_factory=list)
+    """Assignments that ended."""
+    paused: set[str] = field(default_factory=set)
+    """Reps whom a missed SLA paused."""
     outgoing: list[Event] = field(default_factory=list)
     nobody_waited: bool = False
     """When this transaction began, as far as it is known."""
@@ -67,6 +75,17 @@ class Desk:
         self.dirty.add(row.lead_id)
         self.changed.discard(row.lead_id)
         row.previous_rep, row.previous_at = assignment.rep_id, self.now
+        if rep is not None:
+            row.previous[rep.role] = [assignment.rep_id, self.now.isoformat()]
+        self.companies.note(_domain(row), row.lead_id, None)
+        self.past.append(
+            {
+                **{name: getattr(assignment, name) for name in ("lead_id", "cycle", "rep_id", "pool", "assigned_at")},
+                "ended_at": self.now,
+                "touched": assignment.touched,
+                "outcome": outcome,
+            }
+        )
         self.outgoing.append(
             events.released(
                 row,
@@ -135,7 +154,9 @@ class Desk:
             touched=row.touched,
         )
         rep = self.group.index.reps[rep_id]
+        assignment.accept_by = self._accept_by(row, rep_id) if inputs is not None else None
         self.assignments[row.lead_id] = assignment
+        self.companies.note(_domain(row), row.lead_id, Colleague(assignment.assigned_at, row.lead_id, rep_id))
         self.dirty.add(row.lead_id)
         self.changed.add(row.lead_id)
         self.ended.discard(row.lead_id)
@@ -154,6 +175,13 @@ class Desk:
                 previous=row.previous_rep,
             )
         )
+
+    def _accept_by(self, row: Row, rep_id: str) -> datetime | None:
+        """Return until when the rep has to accept, counted in their own hours; a lead in work needs no answer."""
+        policy = self.group.policy
+        if policy is None or policy.accept_within_seconds is None or row.touched:
+            return None
+        return calendars.add(self.group.known[rep_id].calendar, self.now, policy.accept_within_seconds)
 
     def wait(
         self, row: Row, lead: Lead, decision: Decision, *, hand_over: str | None, inputs: dict[str, Any], ordinal: int
@@ -174,6 +202,7 @@ class Desk:
             key=ids.derived("queue", queueing.text(wanted)),
             targets=wanted,
             hand_over=hand_over,
+            only_pool=lead.only_pool,
         )
         if waits == before:
             return
@@ -223,6 +252,26 @@ class Desk:
             }
         )
 
+    async def look_up_companies(self, conn: Connection) -> None:
+        """Look up the companies of those who are decided over next; who was given one before stays known."""
+        rows = [self.rows[lead_id] for lead_id in self.to_route]
+        wanted = [(row.fields.account_domain, row.fields.company) for row in rows if row.fields is not None]
+        found = await store_accounts.companies(conn, wanted, self.group.policy, has_accounts=self.group.has_accounts)
+        self.companies = found.after(self.companies)
+
+    def pause(self, rep_id: str) -> None:
+        """Give the rep nothing from now on; it is written at the end."""
+        rep = self.group.index.reps.get(rep_id)
+        if rep is not None and rep.away not in (WhyNot.PAUSED, WhyNot.INACTIVE):
+            self.group.index.come_or_go(rep_id, WhyNot.PAUSED)
+            self.paused.add(rep_id)
+
+    async def _pause(self, conn: Connection, rep_id: str) -> Event:
+        await conn.execute("UPDATE rep SET paused = true, version = version + 1 WHERE rep_id = $1", rep_id)
+        known = await store_group.known_rep(conn, rep_id)
+        await store_group.keep_version(conn, self.group, rep_id, known)
+        return events.rep_changed(rep_id, known, self.now)
+
     @property
     def _policy_version(self) -> int:
         return self.group.policy.version if self.group.policy is not None else 0
@@ -231,7 +280,11 @@ class Desk:
         """Write everything under the lock and announce it."""
         if self.dirty:
             await store.save(conn, [self.rows[lead_id] for lead_id in self.dirty if lead_id in self.rows])
-        await store_group.save_reps(conn, self.group, forced=frozenset(self.forced), more_wait=self.more_wait)
+        for rep_id in sorted(self.paused):
+            self.outgoing.append(await self._pause(conn, rep_id))
+        await store_group.save_reps(
+            conn, self.group, forced=frozenset(self.forced), more_wait=self.more_wait, changed=bool(self.paused)
+        )
         if self.ended:
             await store.delete_assignments(conn, self.ended)
         if self.changed:
@@ -240,13 +293,20 @@ class Desk:
             await store_queue.delete(conn, self.no_longer_waiting)
         if self.now_waiting:
             await store_queue.save(conn, list(self.now_waiting.values()))
+        if self.past:
+            await store.add_ended(conn, self.past)
         if self.decisions:
             await store.add_decisions(conn, self.decisions)
         await outbox.add(conn, self.outgoing)
         self.group.nobody_waits = self.nobody_waited and not self.now_waiting
-        cache.keep(self.group)
+        if not self.paused:
+            cache.keep(self.group)
         if self.more_wait:
             cache.more_wait.set()
+
+
+def _domain(row: Row) -> str:
+    return row.fields.account_domain if row.fields is not None else ""
 
 
 async def open_desk(conn: Connection, cache: Cache, lead_ids: Iterable[UUID]) -> Desk:

@@ -12,6 +12,8 @@ GRADES: Final = {grade: rank for rank, grade in enumerate(("A1", "A2", "B1", "A3
 WORST_RANK: Final = len(GRADES) + 1
 
 Holds = Callable[[Mapping[str, Any]], bool]
+ROLES: Final = {"srl": "sales", "sql": "sales"}
+"""Whose work a lead is at a stage; an SDR's at every other."""
 
 
 class Outcome(StrEnum):
@@ -53,6 +55,8 @@ class Strategy(StrEnum):
 
     WEIGHTED_ROUND_ROBIN = "weighted_round_robin"
     LEAST_LOADED = "least_loaded"
+    PERFORMANCE_WEIGHTED = "performance_weighted"
+    """Weighted round robin in which a rep's weight is multiplied by how their leads ended."""
 
 
 class Turn(NamedTuple):
@@ -92,6 +96,10 @@ class Rep:
     last_assigned_at: datetime | None
     by_pool: dict[str, int] = field(default_factory=dict)
     """Open assignments from each pool."""
+    share: float = 1.0
+    """Of the weight and of the cap that counts for load: less than 1 while a newcomer is not up to speed."""
+    performance: float = 1.0
+    """How the rep's leads ended beside everybody's, from 0.5 to 2."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +126,8 @@ class Rule:
     otherwise: str | None = None
     fallback: str | None = None
     after_seconds: float = 0
+    in_pool_hours: bool = False
+    """`after_seconds` runs only while somebody of the pool works."""
     within_seconds: float | None = None
     wait: bool = False
 
@@ -131,6 +141,14 @@ class Policy:
     rules: Sequence[Rule]
     pairs: Mapping[str, Sequence[str]]
     accept_within_seconds: float | None = None
+    margin_seconds: float = 0
+    """Nothing is given in the last so many seconds of a rep's day."""
+    ramp_days: int = 0
+    ramp_start: float = 1.0
+    """The share with which a newcomer begins; it grows to 1 over `ramp_days`."""
+    reads_colleagues: bool = False
+    reads_deals: bool = False
+    """Conditions ask for open opportunities of the lead's company."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +164,12 @@ class Lead:
     previous_rep: str | None = None
     previous_at: datetime | None = None
     sdr_id: str | None = None
+    account_rep: str | None = None
+    """Who already works a colleague."""
+    host_rep: str | None = None
+    """Who hosts the meeting that the lead booked."""
+    only_pool: str | None = None
+    """A person's word that it goes to this pool, whatever the rules say."""
     declined: frozenset[str] = frozenset()
     touched: bool = False
 
@@ -174,6 +198,6 @@ class Decision:
     """Of a lead that waits: where room would let it in."""
 
 
-def order(lead: Lead) -> tuple[Any, ...]:
-    """Return the one ordering of arrivals and of those who wait: best, then oldest."""
-    return (lead.rank, lead.created_at, lead.lead_id)
+def role_at(stage: str) -> str:
+    """Return whose work a lead is."""
+    return ROLES.get(stage, "sdr")

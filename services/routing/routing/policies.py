@@ -10,7 +10,13 @@ from backbone.documents import DURATION, Document
 from backbone.problem import Pointer
 from routing.domain import Holds, Policy, Pool, Rule, Strategy
 
-ACCOUNT: Final = {"account.status": TEXT, "account.rep_id": TEXT, "account.active_rep": TEXT, "account.segment": TEXT}
+ACCOUNT: Final = {
+    **{
+        f"account.{name}": TEXT for name in ("domain", "name", "status", "rep_id", "parent_domain", "segment", "target")
+    },
+    "account.active_rep": TEXT,
+    "account.open_opportunities": WHOLE,
+}
 REP: Final = {
     **{f"rep.{name}": TEXT for name in ("rep_id", "name", "team", "manager_id", "role", "kind", "time_zone")},
     **{f"rep.{name}": TEXTS for name in ("skills", "languages", "territories")},
@@ -18,7 +24,8 @@ REP: Final = {
     "rep.weight": NUMBER,
     "rep.active": FLAG,
 }
-NAMED_TARGETS: Final = ("owner", "account_rep", "previous", "paired")
+NAMED_TARGETS: Final = ("owner", "account_rep", "previous", "paired", "host")
+RAMP_START: Final = "25%"
 _LEADS: Final = Language.of({**LEAD, **ACCOUNT})
 _REPS: Final = Language.of(REP)
 _ALWAYS: Final[Holds] = lambda _: True  # noqa: E731
@@ -68,7 +75,11 @@ SCHEMA: Final = {
         pairs={"type": "array", "items": _object(["sdr", "sales"], sdr=_TEXT, sales={"type": "array", "items": _TEXT})},
         accept_within=DURATION,
         not_before_close=DURATION,
-        ramp=_object(weeks=_COUNT, start={"type": "string", "pattern": r"^\d{1,3}%$"}),
+        ramp=_object(
+            ["weeks"],
+            weeks={**_COUNT, "maximum": 520},
+            start={"type": "string", "pattern": r"^([1-9]\d?|100)%$"},
+        ),
     ),
 }
 
@@ -181,12 +192,20 @@ def _about_reps(text: str) -> Condition:
 
 def build(version: int, data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Policy:
     """Compile a stored policy for the reps as they are: who belongs to which pool."""
+    rules = [_rule(one) for one in data["rules"]]
+    read = {name for one in data["rules"] if "when" in one for name in _about_leads(one["when"]).reads}
+    ramp = data.get("ramp") or {}
     return Policy(
         version=version,
         pools={one["pool"]: _pool(one, reps) for one in data["pools"]},
-        rules=[_rule(one) for one in data["rules"]],
+        rules=rules,
         pairs={one["sdr"]: tuple(one["sales"]) for one in data.get("pairs", [])},
         accept_within_seconds=documents.duration(data["accept_within"]) if "accept_within" in data else None,
+        margin_seconds=documents.duration(data["not_before_close"]) if "not_before_close" in data else 0.0,
+        ramp_days=7 * ramp.get("weeks", 0),
+        ramp_start=int(ramp.get("start", RAMP_START).removesuffix("%")) / 100,
+        reads_colleagues="account.active_rep" in read or any(rule.to == "account_rep" for rule in rules),
+        reads_deals="account.open_opportunities" in read,
     )
 
 
@@ -210,6 +229,7 @@ def _rule(data: Mapping[str, Any]) -> Rule:
         narrows=_about_reps(data["reps"]).holds if "reps" in data else None,
         otherwise=data.get("else"),
         fallback=data.get("fallback"),
+        in_pool_hours=data.get("hours") == "pool",
         after_seconds=documents.duration(data["after"]) if "after" in data else 0.0,
         within_seconds=documents.duration(data["within"]) if "within" in data else None,
         wait=bool(data.get("wait", False)),

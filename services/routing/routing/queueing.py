@@ -6,7 +6,7 @@ from typing import Any
 
 from routing import assigning
 from routing.assigning import Index
-from routing.domain import Lead, Policy, Pool, Rep, Rule, Strategy, Target
+from routing.domain import Lead, Policy, Target
 
 
 def wants(lead: Lead, targets: Iterable[Target]) -> list[Any]:
@@ -20,22 +20,15 @@ def text(wanted: list[Any]) -> str:
 
 
 def room(wanted: list[Any], index: Index, policy: Policy) -> int:
-    """Return how many such leads could be let in now, whoever of them declined whom."""
+    """Return how many such leads could be let in now at most, whoever of them declined whom."""
     touched, *targets = wanted
-    free: dict[str, int] = {}
+    free = 0
     for rule_name, pool_name, named in targets:
-        pool = (
-            Pool(pool=pool_name, strategy=Strategy.LEAST_LOADED, members=(named,))
-            if named
-            else assigning.pool_of(policy, pool_name)
-        )
-        rules = [rule for rule in policy.rules if rule.rule == rule_name]
-        for rep_id in pool.members if pool is not None else ():
-            rep = index.reps.get(rep_id)
-            if rep is not None and any(_has_room(rule, pool, rep, touched=touched) for rule in rules):
-                free[rep_id] = rep.cap - rep.open
-    return sum(free.values())
-
-
-def _has_room(rule: Rule, pool: Pool | None, rep: Rep, *, touched: bool) -> bool:
-    return pool is not None and assigning.without_room(rule, pool, rep, touched=touched) is None
+        pool = assigning.named(pool_name, named) if named else assigning.pool_of(policy, pool_name)
+        if pool is None:
+            continue
+        narrowings = {rule.narrows for rule in policy.rules if rule.rule == rule_name}
+        if rule_name == assigning.HANDED_OVER:
+            narrowings = {None}
+        free += sum(index.standing(pool, one, touched=touched).room for one in narrowings)
+    return free

@@ -1,6 +1,6 @@
 """A decision made again from what it saw: the reps and their counts at its place in the group's log, its policy."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -36,28 +36,31 @@ async def again(conn: Connection, row: Mapping[str, Any]) -> Again | None:
     """Make a stored decision again; None for one that a person made, or whose lead was erased."""
     if row["inputs"] is None:
         return None
-    index = await _index(conn, row["sequence"], row["ordinal"], row["at"])
-    policy = await _policy(conn, row["policy_version"], index)
-    decision = assigning.decide(_lead(row["lead_id"], msgspec.json.decode(row["inputs"])), index, policy, row["at"])
+    rows = await conn.fetch(_REPS, row["sequence"], row["ordinal"])
+    policy = await _policy(conn, row["policy_version"], rows)
+    index = _index(rows, row["at"], policy)
+    lead = _lead(row["lead_id"], msgspec.json.decode(row["inputs"]))
+    decision = assigning.decide(lead, index, policy, row["at"], most=None)
     return Again(decision, list(assigning.everybody(decision, index)))
 
 
-async def _index(conn: Connection, sequence: int, ordinal: int, at: datetime) -> Index:
-    reps = {}
-    for row in await conn.fetch(_REPS, sequence, ordinal):
+def _index(rows: Iterable[Any], at: datetime, policy: Policy | None) -> Index:
+    reps, worked = {}, {}
+    for row in rows:
         rep = store_group.rep_of(row)
         rep.by_pool = dict(row["by_pool"])
         spans = [(_instant(start), _instant(end)) for start, end in row["time_off"]["spans"]]
-        rep.away, rep.back_at, _ = store_group.availability(store_group.known_of(row, spans), at)
-        reps[rep.rep_id] = rep
-    return Index(reps)
+        known = store_group.known_of(row, spans)
+        rep.away, rep.back_at, rep.share, _ = store_group.availability(known, at, policy)
+        reps[rep.rep_id], worked[rep.rep_id] = rep, known.calendar
+    return Index(reps, store_group.hours_of(worked))
 
 
-async def _policy(conn: Connection, version: int, index: Index) -> Policy | None:
+async def _policy(conn: Connection, version: int, rows: Iterable[Any]) -> Policy | None:
     document = await conn.fetchval("SELECT document FROM policy WHERE version = $1", version)
     if document is None:
         return None
-    return policies.build(version, document, {rep_id: rep.values for rep_id, rep in index.reps.items()})
+    return policies.build(version, document, {row["rep_id"]: store_group.rep_of(row).values for row in rows})
 
 
 def _lead(lead_id: UUID, inputs: Mapping[str, Any]) -> Lead:

@@ -1,7 +1,7 @@
 """Leads, assignments and decisions, by the batch."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -11,7 +11,7 @@ from handoff.events.v1 import common_pb2
 
 _LEAD = (
     "lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle, touched, previous_rep,"
-    " previous_at, sdr_id, declined, closed"
+    " previous_at, sdr_id, declined, closed, host_email, previous"
 )
 
 
@@ -38,6 +38,10 @@ class Row:
     sdr_id: str | None = None
     declined: frozenset[str] = frozenset()
     closed: bool = False
+    host_email: str | None = None
+    """Of whoever hosts the meeting that the lead booked."""
+    previous: dict[str, Any] = field(default_factory=dict)
+    """By role: the rep who had it last, and until when (RFC 3339)."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,8 @@ class Assignment:
     status: str | None = None
     next_step: str | None = None
     next_at: datetime | None = None
+    accept_by: datetime | None = None
+    """Until then the rep has to have accepted; None when that is not asked for, or was done."""
 
 
 async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
@@ -77,19 +83,22 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
     """Write whole leads."""
     await conn.execute(
         "INSERT INTO lead (lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle,"
-        " touched, previous_rep, previous_at, sdr_id, declined, closed)"
+        " touched, previous_rep, previous_at, sdr_id, declined, closed, account_domain, host_email, previous)"
         " SELECT v.lead_id, v.fields, v.qualification, v.live, v.stage, v.created_at, v.recorded_at, v.arrived_at,"
         " v.cycle, v.touched, v.previous_rep, v.previous_at, v.sdr_id,"
-        " string_to_array(v.declined, chr(31)), v.closed"
+        " string_to_array(v.declined, chr(31)), v.closed, v.account_domain, v.host_email, v.previous"
         " FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[], $5::text[], $6::timestamptz[],"
         " $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[], $11::text[], $12::timestamptz[],"
-        " $13::text[], $14::text[], $15::boolean[]) AS v(lead_id, fields, qualification, live, stage,"
-        " created_at, recorded_at, arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed)"
+        " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::jsonb[])"
+        " AS v(lead_id, fields, qualification, live, stage,"
+        " created_at, recorded_at, arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed,"
+        " account_domain, host_email, previous)"
         " ON CONFLICT (lead_id) DO UPDATE SET fields = excluded.fields, qualification = excluded.qualification,"
         " live = excluded.live, stage = excluded.stage, created_at = excluded.created_at,"
         " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, cycle = excluded.cycle,"
         " touched = excluded.touched, previous_rep = excluded.previous_rep, previous_at = excluded.previous_at,"
-        " sdr_id = excluded.sdr_id, declined = excluded.declined, closed = excluded.closed",
+        " sdr_id = excluded.sdr_id, declined = excluded.declined, closed = excluded.closed,"
+        " account_domain = excluded.account_domain, host_email = excluded.host_email, previous = excluded.previous",
         [row.lead_id for row in rows],
         [row.fields.SerializeToString() if row.fields is not None else None for row in rows],
         [row.qualification.SerializeToString() if row.qualification is not None else None for row in rows],
@@ -105,6 +114,9 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.sdr_id for row in rows],
         [_LIST.join(sorted(row.declined)) for row in rows],
         [row.closed for row in rows],
+        [row.fields.account_domain if row.fields is not None else None for row in rows],
+        [row.host_email for row in rows],
+        [row.previous for row in rows],
     )
 
 
@@ -118,11 +130,12 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
     """Write assignments."""
     await conn.execute(
         "INSERT INTO assignment SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::uuid[],"
-        " $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::text[], $11::timestamptz[])"
+        " $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::text[], $11::timestamptz[],"
+        " $12::timestamptz[])"
         " ON CONFLICT (lead_id) DO UPDATE SET rep_id = excluded.rep_id, cycle = excluded.cycle, pool = excluded.pool,"
         " decision_id = excluded.decision_id, assigned_at = excluded.assigned_at, accepted_at = excluded.accepted_at,"
         " touched = excluded.touched, status = excluded.status, next_step = excluded.next_step,"
-        " next_at = excluded.next_at",
+        " next_at = excluded.next_at, accept_by = excluded.accept_by",
         [one.lead_id for one in given],
         [one.rep_id for one in given],
         [one.cycle for one in given],
@@ -134,12 +147,31 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
         [one.status for one in given],
         [one.next_step for one in given],
         [one.next_at for one in given],
+        [one.accept_by for one in given],
     )
 
 
 async def delete_assignments(conn: Connection, lead_ids: Iterable[UUID]) -> None:
     """Delete assignments that ended."""
     await conn.execute("DELETE FROM assignment WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
+
+
+async def lapsed(conn: Connection, now: datetime, *, limit: int) -> list[UUID]:
+    """Return leads whose rep let the time to accept go by, the longest first."""
+    rows = await conn.fetch(
+        "SELECT lead_id FROM assignment WHERE accept_by <= $1 ORDER BY accept_by LIMIT $2", now, limit
+    )
+    return [row[0] for row in rows]
+
+
+_ENDED: Final = ("lead_id", "cycle", "rep_id", "pool", "assigned_at", "ended_at", "touched", "outcome")
+
+
+async def add_ended(conn: Connection, ended: Sequence[Mapping[str, Any]]) -> None:
+    """Keep assignments that are over."""
+    await conn.copy_records_to_table(
+        "ended_assignment", columns=_ENDED, records=[tuple(map(one.__getitem__, _ENDED)) for one in ended]
+    )
 
 
 _DECISION: Final = (
@@ -171,5 +203,9 @@ async def decision(conn: Connection, decision_id: UUID) -> Any:
 async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
     """Delete what is held of a person."""
     gone = list(lead_ids)
-    await conn.execute("UPDATE lead SET fields = NULL, qualification = NULL WHERE lead_id = ANY($1::uuid[])", gone)
+    await conn.execute(
+        "UPDATE lead SET fields = NULL, qualification = NULL, account_domain = NULL, host_email = NULL"
+        " WHERE lead_id = ANY($1::uuid[])",
+        gone,
+    )
     await conn.execute("UPDATE decision SET inputs = NULL WHERE lead_id = ANY($1::uuid[])", gone)

@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from heapq import heappop, heappush
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -17,18 +18,26 @@ from backbone import calendars, ids
 from backbone.calendars import Calendar
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from routing import policies
-from routing.assigning import Count, Index
-from routing.domain import Policy, Rep, Turn, WhyNot
+from routing import assigning, policies
+from routing.assigning import Count, Index, Opens
+from routing.domain import Policy, Pool, Rep, Turn, WhyNot
 
 GROUP: Final = 1
 
 
 _LOCK: Final = """
-WITH locked AS MATERIALIZED (SELECT sequence, stamp FROM routing_group WHERE group_id = $1 FOR UPDATE)
-SELECT sequence, stamp, clock_timestamp() AS now FROM locked
+WITH locked AS MATERIALIZED (SELECT sequence, stamp, changed_at FROM routing_group WHERE group_id = $1 FOR UPDATE)
+SELECT sequence, stamp, changed_at, clock_timestamp() AS now,
+       EXISTS (SELECT FROM group_step s WHERE s.sequence = $2 AND s.stamp = $3) AS is_ours
+FROM locked
 """
-"""The lock is waited for, and the time that counts is the one after the wait: hence the order of the two."""
+"""The lock is waited for, and the time that counts is the one after the wait: hence the order of the two.
+
+`is_ours`: what this process remembers was committed, though others went on since.
+"""
+
+_STEPS_KEPT: Final = 10_000
+"""Who was away from the group for longer loads all of it anew."""
 
 
 @dataclass(slots=True)
@@ -40,10 +49,9 @@ class Known:
     paused: bool
     calendar: Calendar
     time_off: Sequence[tuple[datetime, datetime]]
-    away: WhyNot | None = None
-    back_at: datetime | None = None
-    holds_until: datetime | None = None
-    """Until when `away` and `back_at` hold; None: they were never looked up."""
+    performance: float = 1.0
+    joined_at: datetime | None = None
+    """When they were made a rep; None for those who were there before that was noted."""
     message: common_pb2.Rep | None = None
     """As events tell of the rep, once one was told."""
 
@@ -58,8 +66,13 @@ class Group:
     index: Index
     policy: Policy | None
     known: Mapping[str, Known]
-    accounts: Mapping[str, Mapping[str, Any]]
-    before: dict[str, tuple[int, int, dict[str, Turn], datetime | None]] = field(default_factory=dict)
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """Of the reps."""
+    has_accounts: bool = False
+    by_email: Mapping[str, str] = field(default_factory=dict)
+    """Rep ids by work address."""
+    changes: list[tuple[datetime, str]] = field(default_factory=list)
+    """A heap of when reps come or go next."""
     nobody_waits: bool = False
     """Known to be so of this state; else it has to be looked up."""
 
@@ -74,20 +87,21 @@ class Cache:
 
     async def lock(self, conn: Connection) -> tuple[Group, datetime]:
         """Lock the group's row and return the group as of now, with the database's time."""
-        row = await conn.fetchrow(_LOCK, GROUP)
-        assert row is not None
-        now: datetime = row["now"]
         group = self._group
         # While the transaction changes it, it is nobody else's; a rollback leaves nothing behind.
         self._group = None
-        if group is None or group.stamp != row["stamp"]:
+        row = await conn.fetchrow(_LOCK, GROUP, *((group.sequence, group.stamp) if group is not None else (0, None)))
+        assert row is not None
+        now: datetime = row["now"]
+        if group is None or (
+            group.stamp != row["stamp"] and (not row["is_ours"] or row["changed_at"] > group.sequence)
+        ):
             group = await _load(conn, row["sequence"], row["stamp"])
+        elif group.stamp != row["stamp"]:
+            await _catch_up(conn, group)
+            group.sequence, group.stamp, group.nobody_waits = row["sequence"], row["stamp"], False
         _set_availability(group, now)
-        group.index.log.clear()
-        group.before = {
-            rep.rep_id: (rep.open, rep.untouched, dict(rep.turns), rep.last_assigned_at)
-            for rep in group.index.reps.values()
-        }
+        group.index.begin()
         return group, now
 
     def keep(self, group: Group) -> None:
@@ -102,23 +116,58 @@ class Cache:
 async def _load(conn: Connection, sequence: int, stamp: UUID) -> Group:
     rows = await conn.fetch("SELECT * FROM rep ORDER BY rep_id")
     open_by_pool = await conn.fetch("SELECT rep_id, pool, count(*) AS open FROM assignment GROUP BY rep_id, pool")
-    accounts = await conn.fetch("SELECT domain, document FROM account")
     off = await _time_off(conn, [row["rep_id"] for row in rows])
     known = {row["rep_id"]: known_of(row, off.get(row["rep_id"], [])) for row in rows}
     reps = {row["rep_id"]: rep_of(row) for row in rows}
     for row in open_by_pool:
         reps[row["rep_id"]].by_pool[row["pool"]] = row["open"]
     values = {rep_id: rep.values for rep_id, rep in reps.items()}
-    found = await conn.fetchrow("SELECT version, document FROM policy ORDER BY version DESC LIMIT 1")
-    policy = policies.build(found["version"], found["document"], values) if found is not None else None
+    policy = await policy_in_force(conn, values)
     return Group(
         sequence=sequence,
         stamp=stamp,
-        index=Index(reps),
+        index=Index(reps, hours_of({rep_id: one.calendar for rep_id, one in known.items()})),
         policy=policy,
         known=known,
-        accounts={row["domain"]: row["document"] for row in accounts},
+        roles={rep_id: rep.role for rep_id, rep in reps.items()},
+        has_accounts=await conn.fetchval("SELECT EXISTS (SELECT FROM account)"),
+        by_email={one.document["email"].lower(): rep_id for rep_id, one in sorted(known.items(), reverse=True)},
+        changes=[(_LONG_AGO, rep_id) for rep_id in sorted(known)],
     )
+
+
+def hours_of(calendar_of: Mapping[str, Calendar]) -> Opens:
+    """Return by when a pool has worked so many seconds: whenever anybody of it does."""
+
+    def opens(pool: Pool, since: datetime, seconds: float) -> datetime | None:
+        distinct = {calendar_of[rep_id] for rep_id in pool.members if rep_id in calendar_of}
+        return calendars.add_any(distinct, since, seconds)
+
+    return opens
+
+
+async def policy_in_force(conn: Connection, reps: Mapping[str, Mapping[str, Any]]) -> Policy | None:
+    """Return the policy compiled for the reps as they are, None when there is none."""
+    found = await conn.fetchrow("SELECT version, document FROM policy ORDER BY version DESC LIMIT 1")
+    return policies.build(found["version"], found["document"], reps) if found is not None else None
+
+
+async def _catch_up(conn: Connection, group: Group) -> None:
+    """Take in what other instances counted since: the log from where this one stopped."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (rep_id) * FROM rep_count WHERE sequence > $1 ORDER BY rep_id, sequence DESC, ordinal DESC",
+        group.sequence,
+    )
+    for row in rows:
+        rep = group.index.reps[row["rep_id"]]
+        rep.open, rep.untouched, rep.last_assigned_at = row["open"], row["untouched"], row["last_assigned_at"]
+        rep.by_pool, rep.turns = dict(row["by_pool"]), turns_of(row)
+        group.index.refresh(rep)
+
+
+def turns_of(row: Any) -> dict[str, Turn]:
+    """Return a rep's turns as a row has them."""
+    return {pool: Turn(*turn) for pool, turn in row["turns"].items()}
 
 
 def known_of(row: Any, off: Sequence[tuple[datetime, datetime]]) -> Known:
@@ -127,7 +176,15 @@ def known_of(row: Any, off: Sequence[tuple[datetime, datetime]]) -> Known:
     hours = [(one["days"], one["start"], one["end"]) for one in document["working_hours"]]
     closed = calendars.holidays(document["holidays"], datetime.now().year) if document.get("holidays") else frozenset()  # noqa: DTZ005
     calendar = Calendar(zone=document["time_zone"], windows=calendars.windows(hours), closed=closed, off=tuple(off))
-    return Known(document=document, version=row["version"], paused=row["paused"], calendar=calendar, time_off=off)
+    return Known(
+        document=document,
+        version=row["version"],
+        paused=row["paused"],
+        calendar=calendar,
+        time_off=off,
+        joined_at=row["joined_at"],
+        performance=row["performance"],
+    )
 
 
 def rep_of(row: Any) -> Rep:
@@ -152,35 +209,66 @@ def rep_of(row: Any) -> Rep:
         back_at=None,
         open=row["open"],
         untouched=row["untouched"],
-        turns={pool: Turn(*turn) for pool, turn in row["turns"].items()},
+        turns=turns_of(row),
         last_assigned_at=row["last_assigned_at"],
+        performance=row["performance"],
     )
 
 
 def _set_availability(group: Group, now: datetime) -> None:
-    for rep_id, rep in group.index.reps.items():
-        known = group.known[rep_id]
-        if known.holds_until is None or now >= known.holds_until:
-            known.away, known.back_at, known.holds_until = availability(known, now)
-        rep.away, rep.back_at = known.away, known.back_at
+    """Let in who came and let go who went since the last time: only those are looked at."""
+    changes = group.changes
+    while changes and changes[0][0] <= now:
+        _, rep_id = heappop(changes)
+        presence = availability(group.known[rep_id], now, group.policy)
+        if presence.until < _FOR_EVER:
+            heappush(changes, (presence.until, rep_id))
+        group.index.come_or_go(rep_id, presence.away, presence.back_at, presence.share)
 
 
-def availability(known: Known, now: datetime) -> tuple[WhyNot | None, datetime | None, datetime]:
-    """Return why a rep gets nothing now (None: they do), when they are back, and until when this holds."""
+class Presence(NamedTuple):
+    """Whether a rep takes leads."""
+
+    away: WhyNot | None
+    """Why nothing goes to them now; None while they are at work."""
+    back_at: datetime | None
+    share: float
+    """Of the weight, while they are new."""
+    until: datetime
+    """Until when this holds."""
+
+
+def availability(known: Known, now: datetime, policy: Policy | None) -> Presence:
+    """Return whether a rep takes leads at an instant."""
     if not known.document["active"]:
-        return WhyNot.INACTIVE, None, _FOR_EVER
+        return Presence(WhyNot.INACTIVE, None, 1.0, _FOR_EVER)
     if known.paused:
-        return WhyNot.PAUSED, None, _FOR_EVER
+        return Presence(WhyNot.PAUSED, None, 1.0, _FOR_EVER)
+    share, grows_at = _share(known, now, policy)
+    margin = timedelta(seconds=policy.margin_seconds if policy is not None else 0)
     closes = calendars.open_until(known.calendar, now)
-    if closes is not None:
-        return None, None, closes
-    back = calendars.next_opening(known.calendar, now)
+    if closes is not None and closes - margin > now:
+        return Presence(None, None, share, min(closes - margin, grows_at))
+    back = calendars.next_opening(known.calendar, closes or now)
     leave = next((end for start, end in known.time_off if start <= now < end), None)
     changes = min((at for at in (back, leave) if at is not None), default=now + _LOOK_AGAIN)
-    return (WhyNot.ON_LEAVE if leave is not None else WhyNot.OFF_HOURS), back, changes
+    why = WhyNot.ON_LEAVE if leave is not None else WhyNot.OFF_HOURS
+    return Presence(why, back, share, min(changes, grows_at))
+
+
+def _share(known: Known, now: datetime, policy: Policy | None) -> tuple[float, datetime]:
+    """Return a newcomer's share of the weight, by whole days since they joined, and when it grows."""
+    if policy is None or not policy.ramp_days or known.joined_at is None:
+        return 1.0, _FOR_EVER
+    days = max(0, (now - known.joined_at).days)
+    if days >= policy.ramp_days:
+        return 1.0, _FOR_EVER
+    share = policy.ramp_start + (1 - policy.ramp_start) * days / policy.ramp_days
+    return share, known.joined_at + timedelta(days=days + 1)
 
 
 _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 _LOOK_AGAIN: Final = timedelta(days=1)
 
 
@@ -188,31 +276,32 @@ class CapBroken(asyncpg.SerializationError):
     """The database refused a count: what was kept in memory was stale. Rolled back, loaded anew and tried again."""
 
 
-async def save_reps(conn: Connection, group: Group, *, forced: frozenset[str], more_wait: bool) -> None:
+async def save_reps(
+    conn: Connection, group: Group, *, forced: frozenset[str], more_wait: bool, changed: bool = False
+) -> None:
     """Write what changed of the reps' counts. CapBroken rather than a rep over the cap, unless a person forced it."""
-    changed = [
-        rep
-        for rep in group.index.reps.values()
-        if (rep.open, rep.untouched, rep.turns, rep.last_assigned_at) != group.before[rep.rep_id]
+    before = group.index.before
+    counted = [
+        group.index.reps[rep_id] for rep_id in before if assigning.counts(group.index.reps[rep_id]) != before[rep_id]
     ]
-    if changed:
+    if counted:
         status = await conn.execute(
             "UPDATE rep r SET open = r.open + v.opened, untouched = v.untouched, turns = v.turns,"
             " last_assigned_at = v.last_assigned_at, over_cap = r.open + v.opened > r.cap"
             " FROM unnest($1::text[], $2::int[], $3::int[], $4::jsonb[], $5::timestamptz[], $6::boolean[])"
             " AS v(rep_id, opened, untouched, turns, last_assigned_at, forced)"
             " WHERE r.rep_id = v.rep_id AND (v.opened <= 0 OR v.forced OR r.open + v.opened <= r.cap)",
-            [rep.rep_id for rep in changed],
-            [rep.open - group.before[rep.rep_id][0] for rep in changed],
-            [rep.untouched for rep in changed],
-            [rep.turns for rep in changed],
-            [rep.last_assigned_at for rep in changed],
-            [rep.rep_id in forced for rep in changed],
+            [rep.rep_id for rep in counted],
+            [rep.open - before[rep.rep_id].open for rep in counted],
+            [rep.untouched for rep in counted],
+            [rep.turns for rep in counted],
+            [rep.last_assigned_at for rep in counted],
+            [rep.rep_id in forced for rep in counted],
         )
-        if int(status.split()[-1]) != len(changed):
+        if int(status.split()[-1]) != len(counted):
             raise CapBroken("a rep would be over the cap")
     await _keep_counts(conn, group)
-    await advance(conn, group, more_wait=more_wait)
+    await advance(conn, group, more_wait=more_wait, changed=changed)
 
 
 async def _keep_counts(conn: Connection, group: Group) -> None:
@@ -228,16 +317,24 @@ async def _keep_counts(conn: Connection, group: Group) -> None:
     log.clear()
 
 
-async def advance(conn: Connection, group: Group, *, more_wait: bool = False) -> None:
-    """Say that the group is another one now; every instance sees it at its next lock."""
+async def advance(conn: Connection, group: Group, *, more_wait: bool = False, changed: bool = False) -> None:
+    """Say that the group is another one now; every instance sees it at its next lock.
+
+    `changed`: not its counts alone, but reps or the policy, so that others load it anew.
+    """
     group.sequence += 1
     group.stamp = ids.new()
     await conn.execute(
-        "UPDATE routing_group SET sequence = $2, stamp = $3, drain = $4 WHERE group_id = $1",
+        "WITH step AS (INSERT INTO group_step VALUES ($2, $3)),"
+        " gone AS (DELETE FROM group_step WHERE sequence < $2 - $6 AND $2 % 1000 = 0)"
+        " UPDATE routing_group SET sequence = $2, stamp = $3, drain = $4,"
+        " changed_at = CASE WHEN $5 THEN $2 ELSE changed_at END WHERE group_id = $1",
         GROUP,
         group.sequence,
         group.stamp,
         more_wait,
+        changed,
+        _STEPS_KEPT,
     )
 
 
@@ -250,10 +347,10 @@ async def known_rep(conn: Connection, rep_id: str) -> Known:
 async def keep_version(conn: Connection, group: Group, rep_id: str, known: Known) -> None:
     """Keep a rep as changed, for decisions that are made again."""
     await conn.execute(
-        "INSERT INTO rep_version (rep_id, sequence, document, version, cap, paused, time_off)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (rep_id, sequence) DO UPDATE SET"
+        "INSERT INTO rep_version (rep_id, sequence, document, version, cap, paused, time_off, joined_at, performance)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (rep_id, sequence) DO UPDATE SET"
         " document = excluded.document, version = excluded.version, cap = excluded.cap, paused = excluded.paused,"
-        " time_off = excluded.time_off",
+        " time_off = excluded.time_off, joined_at = excluded.joined_at, performance = excluded.performance",
         rep_id,
         group.sequence + 1,
         known.document,
@@ -261,6 +358,8 @@ async def keep_version(conn: Connection, group: Group, rep_id: str, known: Known
         known.document["cap"],
         known.paused,
         {"spans": [(start.isoformat(), end.isoformat()) for start, end in known.time_off]},
+        known.joined_at,
+        known.performance,
     )
 
 
@@ -275,10 +374,11 @@ async def loads(
         limit,
     )
     off = await _time_off(conn, [row["rep_id"] for row in rows])
+    policy = await policy_in_force(conn, {})
     found = []
     for row in rows:
         rep, known = rep_of(row), known_of(row, off.get(row["rep_id"], []))
-        rep.away, rep.back_at, _ = availability(known, now)
+        rep.away, rep.back_at, rep.share, _ = availability(known, now, policy)
         found.append((rep, known))
     return found
 

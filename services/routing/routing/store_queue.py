@@ -29,6 +29,8 @@ class Waiting:
     targets: Sequence[Any]
     hand_over: str | None
     """The outcome that ends the assignment that the lead still has; None for a lead without a rep."""
+    only_pool: str | None = None
+    """It was handed over to this pool by a person's word."""
 
 
 async def of(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Waiting]:
@@ -41,12 +43,14 @@ async def save(conn: Connection, waits: Sequence[Waiting]) -> None:
     """Write who waits; since when stays."""
     await conn.execute(
         "INSERT INTO waiting (lead_id, pool, rule, reason_code, rank, created_at, since, decision_id, retry_at, key,"
-        " targets, hand_over) SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[],"
-        " $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::timestamptz[], $10::uuid[], $11::jsonb[], $12::text[])"
+        " targets, hand_over, only_pool)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[],"
+        " $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::timestamptz[], $10::uuid[], $11::jsonb[], $12::text[],"
+        " $13::text[])"
         " ON CONFLICT (lead_id) DO UPDATE SET pool = excluded.pool, rule = excluded.rule,"
         " reason_code = excluded.reason_code, rank = excluded.rank, decision_id = excluded.decision_id,"
         " retry_at = excluded.retry_at, key = excluded.key, targets = excluded.targets,"
-        " hand_over = excluded.hand_over",
+        " hand_over = excluded.hand_over, only_pool = excluded.only_pool",
         [one.lead_id for one in waits],
         [one.pool for one in waits],
         [one.rule for one in waits],
@@ -59,6 +63,7 @@ async def save(conn: Connection, waits: Sequence[Waiting]) -> None:
         [one.key for one in waits],
         [{"of": one.targets} for one in waits],
         [one.hand_over for one in waits],
+        [one.only_pool for one in waits],
     )
 
 
@@ -111,7 +116,7 @@ async def due(conn: Connection, now: datetime, *, limit: int, but: Iterable[UUID
 async def next_retry(conn: Connection) -> datetime | None:
     """Return when the next one is to be decided over anew; at once where the last transaction left some over."""
     at: datetime | None = await conn.fetchval(
-        "SELECT least((SELECT min(retry_at) FROM waiting),"
+        "SELECT least((SELECT min(retry_at) FROM waiting), (SELECT min(accept_by) FROM assignment),"
         " (SELECT now() FROM routing_group WHERE drain AND EXISTS (SELECT FROM waiting)))"
     )
     return at

@@ -2,49 +2,34 @@
 
 Each pool has a clock. A lead moves it on by 1 / (the weights of all at work with room), and takes 1 / weight of a rep's
 own time. Of those whose next turn has begun by the clock, the one whose turn ends first gets the lead (worst-case fair
-queueing): nobody is ever more than one lead away from their share. Who was away, or is new, starts at most one turn
-behind the clock: there is nothing to catch up with, so nobody is flooded on return.
+queueing, Bennett and Zhang 1996): nobody is ever more than one lead away from their share. Who was away, or is new,
+starts at most one turn behind the clock: there is nothing to catch up with, so nobody is flooded on return.
+
+Heaps keep the order, so that a turn costs the same among ten reps and among ten thousand. What changed of a rep is put
+in anew; the old entry stays where it is and is passed over when it comes up.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Collection, Mapping
+from heapq import heapify, heappop, heappush
+from typing import Any, Final
 
-from routing.domain import Pool, Rep, Turn
+from routing.domain import Pool, Rep, Strategy, Turn
 
 DIGITS: Final = 6
 """Two instants of a pool's clock are the same when they agree in so many: sums of fractions are never exact."""
+UNIT: Final = 1_000_000
+"""Weights are counted in millionths, as whole numbers: their sum does not depend on the order of the additions."""
+_STALE: Final = 4
+"""Entries a rep that a heap may hold, most of them no longer true, before it is put in order."""
+_ROOMY: Final = 64
 
 
-def clock(pool: Pool, reps: Mapping[str, Rep]) -> float:
-    """Return what the pool's clock shows: it goes on with whoever served last, whoever left since."""
-    shown = 0.0
-    for rep_id in pool.members:
-        rep = reps.get(rep_id)
-        turn = rep.turns.get(pool.pool) if rep is not None else None
-        if turn is not None and turn.clock > shown:
-            shown = turn.clock
-    return shown
-
-
-def choose(pool: Pool, able: Sequence[Rep], shown: float) -> Rep:
-    """Return whose turn it is among those who can take the lead, as the pool's clock shows `shown`."""
-    now = _at(pool, able, shown)
-    begins = [(_begins(pool, rep, now), rep) for rep in able]
-    begun = [
-        (round(at + 1 / rep.weight, DIGITS), waited(rep), rep) for at, rep in begins if round(at - now, DIGITS) <= 0
-    ]
-    return min(begun, key=lambda one: one[:2])[2]
-
-
-def take(pool: Pool, rep: Rep, reps: Mapping[str, Rep], shown: float) -> Turn:
-    """Return the rep's place after a turn."""
-    now = _at(pool, [rep], shown)
-    at_work = sum(
-        one.weight
-        for rep_id in pool.members
-        if (one := reps.get(rep_id)) is not None and one.away is None and (one.open < one.cap or one is rep)
-    )
-    return Turn(next=_begins(pool, rep, now) + 1 / rep.weight, clock=now + 1 / (at_work or rep.weight))
+def weight(pool: Pool, rep: Rep) -> int:
+    """Return the rep's weight in the pool, in millionths."""
+    counted = rep.weight * rep.share
+    if pool.strategy is Strategy.PERFORMANCE_WEIGHTED:
+        counted *= rep.performance
+    return max(1, round(counted * UNIT))
 
 
 def waited(rep: Rep) -> tuple[float, str]:
@@ -52,13 +37,152 @@ def waited(rep: Rep) -> tuple[float, str]:
     return (rep.last_assigned_at.timestamp() if rep.last_assigned_at is not None else 0.0, rep.rep_id)
 
 
-def _at(pool: Pool, able: Sequence[Rep], shown: float) -> float:
-    """Return the clock, moved on where nobody's turn has begun yet."""
-    return max(shown, min(_begins(pool, rep, shown) for rep in able))
+class Round:
+    """A pool's clock, and the weights of all who are at work with room."""
+
+    def __init__(self, pool: Pool, reps: Mapping[str, Rep]) -> None:
+        self.pool = pool
+        self.clock = 0.0
+        self._at_work = 0
+        self._counted: dict[str, int] = {}
+        for rep_id in pool.members:
+            if (rep := reps.get(rep_id)) is not None:
+                self.refresh(rep)
+
+    def refresh(self, rep: Rep) -> None:
+        """Count a rep as they are now. The clock goes on with whoever served last, whoever left since."""
+        turn = rep.turns.get(self.pool.pool)
+        if turn is not None and turn.clock > self.clock:
+            self.clock = turn.clock
+        counts = weight(self.pool, rep) if rep.away is None and rep.open < rep.cap else 0
+        self._at_work += counts - self._counted.get(rep.rep_id, 0)
+        self._counted[rep.rep_id] = counts
+
+    def take(self, rep: Rep) -> Turn:
+        """Return the rep's place after a turn."""
+        own = weight(self.pool, rep)
+        now = max(self.clock, self.due(rep))
+        everybody = self._at_work - self._counted.get(rep.rep_id, 0) + own
+        # Nobody who takes part all the time is ever more than one turn behind.
+        begins = max(self.due(rep), now - UNIT / own)
+        return Turn(next=begins + UNIT / own, clock=now + UNIT / everybody)
+
+    def due(self, rep: Rep) -> float:
+        """Return when the rep's next turn begins."""
+        turn = rep.turns.get(self.pool.pool)
+        return turn.next if turn is not None else 0.0
 
 
-def _begins(pool: Pool, rep: Rep, now: float) -> float:
-    """Return when the rep's next turn begins: nobody who takes part all the time is ever more than one turn behind."""
-    turn = rep.turns.get(pool.pool)
-    due, earliest = (turn.next if turn is not None else 0.0), now - 1 / rep.weight
-    return due if due > earliest else earliest
+class _Heap:
+    """Entries that end with a rep's id and the mark under which they are still true."""
+
+    def __init__(self, marks: Mapping[str, int]) -> None:
+        self._marks = marks
+        self._entries: list[tuple[Any, ...]] = []
+
+    def put(self, *key: Any) -> None:
+        heappush(self._entries, key)
+        if len(self._entries) > _ROOMY + _STALE * len(self._marks):
+            self._entries = [entry for entry in self._entries if self._marks.get(entry[-2]) == entry[-1]]
+            heapify(self._entries)
+
+    def first(self) -> tuple[Any, ...] | None:
+        """Return the first that is still true, and leave it."""
+        while self._entries:
+            entry = self._entries[0]
+            if self._marks.get(entry[-2]) == entry[-1]:
+                return entry
+            heappop(self._entries)
+        return None
+
+    def first_but(self, skipped: Collection[str]) -> tuple[Any, ...] | None:
+        """Return the first that is still true and of nobody who is skipped, and leave it."""
+        aside: list[tuple[Any, ...]] = []
+        while (found := self.first()) is not None and found[-2] in skipped:
+            aside.append(heappop(self._entries))
+        for entry in aside:
+            heappush(self._entries, entry)
+        return found
+
+    def pop(self) -> tuple[Any, ...]:
+        return heappop(self._entries)
+
+
+class Order:
+    """Who of those who can take a lead is next."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, int] = {}
+        self._marked = 0
+
+    def put(self, rep: Rep) -> None:
+        """Place a rep who can take leads as they are now."""
+        self._marked += 1
+        self._marks[rep.rep_id] = self._marked
+        self._place(rep, self._marked)
+
+    def drop(self, rep_id: str) -> None:
+        """Forget a rep who cannot."""
+        self._marks.pop(rep_id, None)
+
+    def first(self, skipped: Collection[str]) -> str | None:
+        """Return who is next, None when nobody can."""
+        raise NotImplementedError
+
+    def _place(self, rep: Rep, mark: int) -> None:
+        raise NotImplementedError
+
+
+class LoadOrder(Order):
+    """The least loaded by open / cap, then the longest wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._heap = _Heap(self._marks)
+
+    def first(self, skipped: Collection[str]) -> str | None:
+        """Return who is next, None when nobody can."""
+        found = self._heap.first_but(skipped)
+        return str(found[-2]) if found is not None else None
+
+    def _place(self, rep: Rep, mark: int) -> None:
+        since, rep_id = waited(rep)
+        self._heap.put(rep.open / (rep.cap * rep.share), since, rep_id, mark)
+
+
+class TurnOrder(Order):
+    """Whose turn it is by the pool's clock."""
+
+    def __init__(self, of: Round) -> None:
+        super().__init__()
+        self._round = of
+        self._later = _Heap(self._marks)
+        """Whose turn has not begun: when it begins and ends, the wait."""
+        self._begun = _Heap(self._marks)
+        """Whose turn has begun: when it ends, the wait."""
+        self._behind = _Heap(self._marks)
+        """Whose turn would have ended by now: the wait alone decides."""
+
+    def first(self, skipped: Collection[str]) -> str | None:
+        """Return whose turn it is, None when nobody can."""
+        self._move_on(self._round.clock)
+        if (found := self._first_begun(skipped)) is None and (later := self._later.first_but(skipped)) is not None:
+            # Nobody's turn has begun yet: the clock moves on to the first.
+            self._move_on(later[0])
+            found = self._first_begun(skipped)
+        return str(found[-2]) if found is not None else None
+
+    def _first_begun(self, skipped: Collection[str]) -> tuple[Any, ...] | None:
+        return self._behind.first_but(skipped) or self._begun.first_but(skipped)
+
+    def _place(self, rep: Rep, mark: int) -> None:
+        due = self._round.due(rep)
+        since, rep_id = waited(rep)
+        self._later.put(due, round(due + UNIT / weight(self._round.pool, rep), DIGITS), since, rep_id, mark)
+
+    def _move_on(self, now: float) -> None:
+        while (entry := self._later.first()) is not None and round(entry[0] - now, DIGITS) <= 0:
+            self._begun.put(*self._later.pop()[1:])
+        shown = round(now, DIGITS)
+        while (entry := self._begun.first()) is not None and entry[0] <= shown:
+            self._behind.put(*self._begun.pop()[1:])

@@ -57,11 +57,11 @@ def test_turns_are_smooth_not_in_runs() -> None:
 
 
 def test_who_comes_back_and_who_is_new_take_turns_like_everybody() -> None:
-    ana, ben = rep("ana"), rep("ben", away=WhyNot.ON_LEAVE)
-    pool, rules = index(ana, ben), policy(ROUND, ["ana", "ben", "new"])
+    pool, rules = index(rep("ana"), rep("ben", away=WhyNot.ON_LEAVE)), policy(ROUND, ["ana", "ben", "new"])
     turns(pool, rules, 50)
-    ben.away = None
+    pool.come_or_go("ben", None)
     pool.reps["new"] = rep("new")
+    pool.refresh(pool.reps["new"])
     after = turns(pool, rules, 12)
     assert all(count in (3, 4, 5) for count in Counter(after).values())
     assert set(after[:3]) >= {"ben", "new"}
@@ -69,12 +69,11 @@ def test_who_comes_back_and_who_is_new_take_turns_like_everybody() -> None:
 
 
 def test_a_repeated_away_and_back_gives_neither_debt_nor_credit() -> None:
-    ana, ben = rep("ana"), rep("ben")
-    pool, rules = index(ana, ben), policy(ROUND, ["ana", "ben"])
+    pool, rules = index(rep("ana"), rep("ben")), policy(ROUND, ["ana", "ben"])
     for _ in range(20):
-        ben.away = WhyNot.OFF_HOURS
+        pool.come_or_go("ben", WhyNot.OFF_HOURS)
         turns(pool, rules, 3)
-        ben.away = None
+        pool.come_or_go("ben", None)
         assert Counter(turns(pool, rules, 4))["ben"] in (2, 3)
 
 

@@ -1,0 +1,102 @@
+"""Who of a pool can take a lead, who cannot and why: kept as counts change, never gone through for a decision."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from heapq import heappop, heappush
+from typing import Final
+
+from routing.domain import Holds, Pool, Rep, WhyNot
+from routing.turns import Order
+
+_BACK: Final = (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE)
+
+
+def without_room(pool: Pool, narrows: Holds | None, rep: Rep, *, touched: bool) -> WhyNot | None:
+    """Return what keeps every such lead from the rep, None when nothing does."""
+    if rep.away is WhyNot.INACTIVE:
+        return rep.away
+    if narrows is not None and not narrows(rep.values):
+        return WhyNot.NO_MATCH
+    if rep.away is not None:
+        return rep.away
+    if rep.open >= rep.cap or (pool.cap is not None and rep.by_pool.get(pool.pool, 0) >= pool.cap):
+        return WhyNot.AT_CAP
+    if pool.untouched_cap is not None and rep.untouched >= pool.untouched_cap and not touched:
+        return WhyNot.UNTOUCHED_CAP
+    return None
+
+
+class Standing:
+    """The reps of a pool as one kind of lead finds them: those that a rule narrows it to, touched already or not."""
+
+    def __init__(
+        self, pool: Pool, narrows: Holds | None, order: Order, reps: Mapping[str, Rep], *, touched: bool
+    ) -> None:
+        self.pool = pool
+        self._narrows = narrows
+        self._touched = touched
+        self._order = order
+        self._why: dict[str, WhyNot] = {}
+        self._counts: Counter[WhyNot] = Counter()
+        self._room: dict[str, int] = {}
+        self.room = 0
+        """So many such leads could be let in now, whoever of them declined whom."""
+        self._back: list[tuple[datetime, str]] = []
+        self._expected: dict[str, datetime] = {}
+        for rep_id in pool.members:
+            if (rep := reps.get(rep_id)) is not None:
+                self.refresh(rep)
+
+    def refresh(self, rep: Rep) -> None:
+        """Take in what changed of a rep."""
+        why = without_room(self.pool, self._narrows, rep, touched=self._touched)
+        before = self._why.pop(rep.rep_id, None)
+        if before is not None:
+            self._counts[before] -= 1
+        room = 0
+        if why is None:
+            room = self._room_of(rep)
+            self._order.put(rep)
+        else:
+            self._why[rep.rep_id] = why
+            self._counts[why] += 1
+            self._order.drop(rep.rep_id)
+            if why in _BACK and rep.back_at is not None and self._expected.get(rep.rep_id) != rep.back_at:
+                self._expected[rep.rep_id] = rep.back_at
+                heappush(self._back, (rep.back_at, rep.rep_id))
+        self.room += room - self._room.get(rep.rep_id, 0)
+        self._room[rep.rep_id] = room
+
+    def first(self, declined: Collection[str]) -> str | None:
+        """Return who gets the next such lead, None when nobody can take it."""
+        return self._order.first(declined)
+
+    def reasons(self, declined: Collection[str]) -> set[WhyNot]:
+        """Return why the others cannot, those left out who declined it."""
+        counts = self._counts
+        if declined:
+            counts = counts.copy()
+            for rep_id in declined:
+                if (why := self._why.get(rep_id)) is not None and why is not WhyNot.INACTIVE:
+                    counts[why] -= 1
+        return {why for why, count in counts.items() if count > 0}
+
+    def back_at(self, now: datetime) -> datetime | None:
+        """Return when the first of those who are away for a time is back."""
+        while self._back:
+            at, rep_id = self._back[0]
+            if at > now and self._why.get(rep_id) in _BACK:
+                return at
+            heappop(self._back)
+            if self._expected.get(rep_id) == at:
+                del self._expected[rep_id]
+        return None
+
+    def _room_of(self, rep: Rep) -> int:
+        room = rep.cap - rep.open
+        if self.pool.cap is not None:
+            room = min(room, self.pool.cap - rep.by_pool.get(self.pool.pool, 0))
+        if self.pool.untouched_cap is not None and not self._touched:
+            room = min(room, self.pool.untouched_cap - rep.untouched)
+        return room

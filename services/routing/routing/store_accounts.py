@@ -1,0 +1,139 @@
+"""What is known of leads' companies: accounts, colleagues in work, open deals. Read under the group's lock."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from backbone.database import Connection
+from routing import accounts
+from routing.domain import Policy
+
+COLLEAGUES: Final = 20
+"""Of one company, those who are worked longest."""
+
+
+class Colleague(NamedTuple):
+    """A lead of the company that a rep has."""
+
+    assigned_at: datetime
+    lead_id: UUID
+    rep_id: str
+
+
+@dataclass(slots=True)
+class Companies:
+    """The companies of some leads."""
+
+    accounts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By domain."""
+    colleagues: dict[str, list[Colleague]] = field(default_factory=dict)
+    """By domain, the longest first."""
+    deals: dict[str, set[UUID]] = field(default_factory=dict)
+    """Open ones, by domain or by the company's name."""
+    changes: list[tuple[str, UUID, Colleague | None]] = field(default_factory=list)
+
+    def values(self, domain: str, name: str, roles: Mapping[str, str], *, but: UUID, role: str) -> dict[str, Any]:
+        """Return what conditions read of a lead's company; `roles` are the reps', `role` is whose work the lead is."""
+        account = accounts.match(domain, name, self.accounts) or {}
+        others = [one.rep_id for one in self.colleagues.get(domain, ()) if one.lead_id != but]
+        same = [rep_id for rep_id in others if roles.get(rep_id) == role]
+        deals = self.deals.get(domain, set()) | self.deals.get(accounts.company(name), set())
+        texts = ("domain", "name", "status", "rep_id", "parent_domain", "segment", "target")
+        return {
+            **{f"account.{key}": account.get(key) or "" for key in texts},
+            "account.active_rep": next(iter([*same, *others]), ""),
+            "account.open_opportunities": len(deals),
+        }
+
+    def note(self, domain: str, lead_id: UUID, now_with: Colleague | None) -> None:
+        """Note who has a lead of the company since a moment of this transaction, None: nobody."""
+        if not domain:
+            return
+        self.changes.append((domain, lead_id, now_with))
+        self._apply(domain, lead_id, now_with)
+
+    def after(self, before: "Companies") -> "Companies":
+        """Return these with what changed since the transaction began."""
+        self.changes = before.changes
+        for change in self.changes:
+            self._apply(*change)
+        return self
+
+    def _apply(self, domain: str, lead_id: UUID, now_with: Colleague | None) -> None:
+        if (known := self.colleagues.get(domain)) is not None:
+            others = [one for one in known if one.lead_id != lead_id]
+            self.colleagues[domain] = others if now_with is None else [*others, now_with]
+
+
+async def companies(
+    conn: Connection, of: Iterable[tuple[str, str]], policy: Policy | None, *, has_accounts: bool
+) -> Companies:
+    """Look companies up by domain and name: only what the policy reads."""
+    wanted = set(of)
+    domains = sorted({domain for domain, _ in wanted if domain})
+    names = sorted({accounts.company(name) for _, name in wanted if name})
+    found = Companies()
+    if has_accounts:
+        found.accounts = await _accounts(conn, domains, names)
+    if policy is not None and policy.reads_colleagues:
+        found.colleagues = await _colleagues(conn, domains)
+    if policy is not None and policy.reads_deals:
+        found.deals = await _deals(conn, domains, names)
+    return found
+
+
+async def _accounts(conn: Connection, domains: list[str], names: list[str]) -> dict[str, Mapping[str, Any]]:
+    hosts = sorted({one for domain in domains for one in accounts.domains(domain)})
+    rows = await conn.fetch(
+        "WITH RECURSIVE up AS ("
+        " SELECT domain, document FROM account"
+        " WHERE domain = ANY($1::text[]) OR lower(document->>'name') = ANY($2::text[])"
+        " UNION SELECT a.domain, a.document FROM up JOIN account a ON a.domain = up.document->>'parent_domain')"
+        " SELECT domain, document FROM up",
+        hosts,
+        names,
+    )
+    return {row["domain"]: row["document"] for row in rows}
+
+
+async def _colleagues(conn: Connection, domains: list[str]) -> dict[str, list[Colleague]]:
+    rows = await conn.fetch(
+        "SELECT d.domain, a.assigned_at, a.lead_id, a.rep_id FROM unnest($1::text[]) AS d(domain) CROSS JOIN LATERAL"
+        " (SELECT a.assigned_at, a.lead_id, a.rep_id FROM lead l JOIN assignment a USING (lead_id)"
+        " WHERE l.account_domain = d.domain ORDER BY a.assigned_at, a.lead_id LIMIT $2) AS a",
+        domains,
+        COLLEAGUES,
+    )
+    found: dict[str, list[Colleague]] = {domain: [] for domain in domains}
+    for row in rows:
+        found[row["domain"]].append(Colleague(row["assigned_at"], row["lead_id"], row["rep_id"]))
+    return found
+
+
+async def _deals(conn: Connection, domains: list[str], names: list[str]) -> dict[str, set[UUID]]:
+    rows = await conn.fetch(
+        "SELECT l.account_domain AS company, o.opportunity_id FROM opportunity o JOIN lead l USING (lead_id)"
+        " WHERE o.open AND l.account_domain = ANY($1::text[])"
+        " UNION SELECT account, opportunity_id FROM opportunity WHERE open AND account = ANY($2::text[])",
+        domains,
+        [*domains, *names],
+    )
+    found: dict[str, set[UUID]] = {}
+    for row in rows:
+        found.setdefault(row["company"], set()).add(row["opportunity_id"])
+    return found
+
+
+async def save_deals(conn: Connection, deals: Mapping[UUID, tuple[UUID | None, str, bool]]) -> None:
+    """Write deals: by id the lead, the account's name and whether it is open."""
+    await conn.execute(
+        "INSERT INTO opportunity SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[])"
+        " ON CONFLICT (opportunity_id) DO UPDATE SET lead_id = excluded.lead_id, account = excluded.account,"
+        " open = excluded.open",
+        list(deals),
+        [lead_id for lead_id, _, _ in deals.values()],
+        [accounts.company(name) for _, name, _ in deals.values()],
+        [is_open for _, _, is_open in deals.values()],
+    )

@@ -1,0 +1,160 @@
+"""The choice over any history: held against a rule that goes through everybody, and against an index made afresh."""
+
+from collections import Counter
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from routing import assigning
+from routing.assigning import Index
+from routing.domain import Lead, Policy, Pool, Rep, Rule, Strategy, Turn, WhyNot
+
+NOW: Final = datetime(2026, 11, 10, 12, tzinfo=UTC)
+UNIT: Final = 1_000_000
+NAMES: Final = ("ana", "ben", "cem", "dee", "eli")
+AWAY: Final = (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE, WhyNot.PAUSED, WhyNot.INACTIVE)
+
+
+def speaks_german(values: Any) -> bool:
+    return bool(values["german"])
+
+
+EVERYONE: Final = Rule(rule="everyone", to="main", holds=lambda values: not values["german"])
+GERMAN: Final = Rule(rule="german", to="main", holds=lambda values: bool(values["german"]), narrows=speaks_german)
+
+
+def expected(lead: Lead, narrows: Any, pool: Pool, reps: dict[str, Rep]) -> str | None:
+    """Choose by going through everybody: what the pool's rule says, written down plainly."""
+
+    def weight(rep: Rep) -> int:
+        shared = rep.weight * rep.share * (rep.performance if pool.strategy is Strategy.PERFORMANCE_WEIGHTED else 1)
+        return max(1, round(shared * UNIT))
+
+    def has_room(rep: Rep) -> bool:
+        in_pool = pool.cap is None or rep.by_pool.get(pool.pool, 0) < pool.cap
+        untouched = pool.untouched_cap is None or lead.touched or rep.untouched < pool.untouched_cap
+        return rep.open < rep.cap and in_pool and untouched
+
+    def turn(rep: Rep) -> Turn:
+        return rep.turns.get(pool.pool, Turn(0.0, 0.0))
+
+    def wait(rep: Rep) -> tuple[float, str]:
+        return (rep.last_assigned_at.timestamp() if rep.last_assigned_at else 0.0, rep.rep_id)
+
+    able = [
+        rep
+        for rep in reps.values()
+        if rep.away is None
+        and rep.rep_id not in lead.declined
+        and has_room(rep)
+        and (narrows is None or narrows(rep.values))
+    ]
+    if not able:
+        return None
+    if pool.strategy is Strategy.LEAST_LOADED:
+        return min(able, key=lambda rep: (rep.open / (rep.cap * rep.share), wait(rep))).rep_id
+    shown = max(turn(rep).clock for rep in reps.values())
+    now = max(shown, min(turn(rep).next for rep in able))
+    begun = [rep for rep in able if round(turn(rep).next - now, 6) <= 0]
+    ends = {rep.rep_id: round(max(turn(rep).next + UNIT / weight(rep), now), 6) for rep in begun}
+    return min(begun, key=lambda rep: (ends[rep.rep_id], wait(rep))).rep_id
+
+
+class Histories(RuleBasedStateMachine):
+    """Leads come, are declined, touched, closed; reps come and go: whatever the order, the choice is the rule's."""
+
+    @initialize(
+        strategy=st.sampled_from(list(Strategy)),
+        weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0]), min_size=5, max_size=5),
+        caps=st.lists(st.integers(0, 6), min_size=5, max_size=5),
+        cap=st.sampled_from([None, 3]),
+        untouched_cap=st.sampled_from([None, 2]),
+    )
+    def found(
+        self, strategy: Strategy, weights: list[float], caps: list[int], cap: int | None, untouched_cap: int | None
+    ) -> None:
+        reps = {
+            name: Rep(
+                rep_id=name,
+                role="sdr",
+                cap=caps[place],
+                weight=weights[place],
+                values={"german": place % 2 == 0},
+                away=None,
+                back_at=None,
+                open=0,
+                untouched=0,
+                turns={},
+                last_assigned_at=None,
+                performance=1 + place / 4,
+            )
+            for place, name in enumerate(NAMES)
+        }
+        self.index = Index(reps)
+        self.pool = Pool(pool="main", strategy=strategy, members=NAMES, cap=cap, untouched_cap=untouched_cap)
+        self.policy = Policy(version=1, pools={"main": self.pool}, rules=(GERMAN, EVERYONE), pairs={})
+        self.held: list[tuple[str, bool]] = []
+        self.now = NOW
+
+    @rule(german=st.booleans(), touched=st.booleans(), declined=st.frozensets(st.sampled_from(NAMES), max_size=2))
+    def a_lead_comes(self, german: bool, touched: bool, declined: frozenset[str]) -> None:
+        self.now += timedelta(seconds=1)
+        self.index.begin()
+        lead = Lead(
+            lead_id=UUID(int=0),
+            values={"german": german},
+            rank=1,
+            created_at=NOW,
+            touched=touched,
+            declined=declined,
+        )
+        wanted = expected(lead, speaks_german if german else None, self.pool, self.index.reps)
+        afresh = assigning.decide(lead, Index(deepcopy(self.index.reps)), self.policy, self.now, most=None)
+        decision = assigning.decide(lead, self.index, self.policy, self.now, most=None)
+        assert decision.rep_id == wanted
+        assert (afresh.rep_id, afresh.reason_code, afresh.considered) == (
+            decision.rep_id,
+            decision.reason_code,
+            decision.considered,
+        )
+        assert {one.rep_id for one in decision.considered} == set(NAMES)
+        assert [one.rep_id for one in decision.considered if one.chosen] == ([wanted] if wanted else [])
+        if wanted is not None:
+            self.held.append((wanted, touched))
+
+    @precondition(lambda self: self.held)
+    @rule(place=st.integers(0, 30))
+    def a_lead_ends(self, place: int) -> None:
+        rep_id, touched = self.held.pop(place % len(self.held))
+        self.index.take(rep_id, "main", untouched=not touched)
+
+    @precondition(lambda self: self.held)
+    @rule(place=st.integers(0, 30))
+    def a_lead_is_touched(self, place: int) -> None:
+        rep_id, touched = self.held[place % len(self.held)]
+        self.held[place % len(self.held)] = (rep_id, True)
+        if not touched:
+            self.index.touch(rep_id)
+
+    @rule(name=st.sampled_from(NAMES), away=st.sampled_from([None, None, *AWAY]), share=st.sampled_from([1.0, 0.25]))
+    def a_rep_comes_or_goes(self, name: str, away: WhyNot | None, share: float) -> None:
+        self.index.come_or_go(name, away, None, share)
+
+    @invariant()
+    def nobody_is_over_the_cap(self) -> None:
+        counted = Counter(rep_id for rep_id, _ in self.held)
+        untouched = Counter(rep_id for rep_id, touched in self.held if not touched)
+        for rep in self.index.reps.values():
+            assert rep.open == counted[rep.rep_id] <= rep.cap
+            assert rep.untouched == untouched[rep.rep_id]
+            assert self.pool.cap is None or rep.by_pool.get("main", 0) <= self.pool.cap
+            assert self.pool.untouched_cap is None or rep.untouched <= self.pool.untouched_cap
+
+
+TestHistories = Histories.TestCase
+TestHistories.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
