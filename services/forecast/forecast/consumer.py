@@ -26,6 +26,7 @@ DEALS = (
     | qualification_pb2.LeadSalesQualified
     | qualification_pb2.LeadHandedBack
     | routing_pb2.LeadRouted
+    | routing_pb2.OpportunityHandedOver
 )
 ANSWERED: Final = frozenset({"PersonalDataErased", "SettingsChanged"})
 SALES: Final = "sales"
@@ -44,7 +45,13 @@ class Handler:
         deciding = [event for event in incoming if _decides(event)]
         if deciding:
             # All at once and sorted: two batches, or a batch and a caller, never wait for each other in a circle.
-            await subjects.lock(conn, await store.ids_of_leads(conn, {event.subject for event in deciding}))
+            named = {
+                UUID(event.message.opportunity_id)
+                for event in deciding
+                if isinstance(event.message, routing_pb2.OpportunityHandedOver)
+            }
+            theirs = await store.ids_of_leads(conn, {event.subject for event in deciding})
+            await subjects.lock(conn, {*theirs, *named})
         for event in deciding:
             await self._deal(conn, event)
         for event in incoming:
@@ -71,11 +78,26 @@ class Handler:
             await self._move(conn, event, message.stamp, {"stage": domain.HANDED_BACK}, reason=reason)
         elif isinstance(message, routing_pb2.LeadRouted):
             await self._move(conn, event, message.stamp, {"owner_id": message.rep_id})
+        elif isinstance(message, routing_pb2.OpportunityHandedOver):
+            await self._hand_over(conn, event, message)
         elif isinstance(message, ENDED):
             # Nobody works this lead any more. What sales has qualified, or people opened, ends by their own word.
             reason, unqualified = message.qualification.reason, (domain.UNQUALIFIED,)
             lost = {"stage": domain.LOST}
             await self._move(conn, event, message.stamp, lost, only_from=unqualified, only_ours=True, reason=reason)
+
+    async def _hand_over(self, conn: Connection, event: Incoming, message: routing_pb2.OpportunityHandedOver) -> None:
+        deal = await store.find(conn, UUID(message.opportunity_id))
+        if deal is None or deal.state.stage not in domain.OPEN or deal.state.owner_id == message.to_rep_id:
+            return
+        move = Move(
+            move_id=ids.derived("move of", str(event.id)),
+            occurred_at=times.at(message.handed_over_at),
+            recorded_at=times.at(message.stamp.recorded_at),
+            changes={"owner_id": message.to_rep_id},
+            reason=message.reason,
+        )
+        await dealing.move_deal(conn, self._outbox, deal.opportunity_id, move, external_id=None, by=event.topic)
 
     async def _open(self, conn: Connection, event: Incoming, message: qualification_pb2.LeadSalesReady) -> None:
         existing = await store.of_lead(conn, event.subject)

@@ -17,6 +17,7 @@ KINDS = (
     "LeadRecycled",
     "LeadDisqualified",
     "LeadRouted",
+    "OpportunityHandedOver",
     "SettingsChanged",
 )
 REST_S: Final = 0.5

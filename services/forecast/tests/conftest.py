@@ -121,6 +121,13 @@ class Company:
         )
         return lead, message
 
+    def handed_over(self, deal: UUID, to: str, at: str = AT) -> tuple[UUID, Any]:
+        """Return OpportunityHandedOver, of a deal without a lead."""
+        message = routing_pb2.OpportunityHandedOver(stamp=self.stamp(deal, at), opportunity_id=str(deal), to_rep_id=to)
+        message.stamp.lead_id = ""
+        times.put(message.handed_over_at, times.parse("2026-11-12T12:00:00Z"))
+        return deal, message
+
 
 @pytest.fixture(scope="module")
 async def forecast(servers: Any, signer: Signer) -> AsyncIterator[Actor]:

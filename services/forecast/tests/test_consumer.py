@@ -1,6 +1,7 @@
 """What forecast makes of what its neighbours tell it."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -38,6 +39,20 @@ async def test_an_sdrs_assignment_makes_no_owner(company: Any) -> None:
     await company.tell("qualification", company.sales_ready(lead))
     await company.tell("routing", company.routed(lead, "ana", role="sdr"))
     assert [deal["owner_id"] for deal in await company.deals(lead)] == [""]
+
+
+async def test_a_leavers_deals_change_hands_once_and_an_ended_one_keeps_its_owner(company: Any) -> None:
+    going, over = (await company.open(), await company.open())
+    await company.move(over["opportunity_id"], stage="lost", reason="no_budget")
+    for deal in (going, over):
+        await company.tell("routing", company.handed_over(UUID(deal["opportunity_id"]), "heir"), twice=True)
+    owners = {
+        deal["opportunity_id"]: (await company.http.get(f"/v1/opportunities/{deal['opportunity_id']}")).json()
+        for deal in (going, over)
+    }
+    assert owners[going["opportunity_id"]]["owner_id"] == "heir"
+    assert owners[over["opportunity_id"]]["owner_id"] == company.rep
+    await company.check_counters()
 
 
 async def test_what_becomes_of_the_lead_becomes_of_its_deal(company: Any) -> None:

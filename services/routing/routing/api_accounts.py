@@ -8,7 +8,7 @@ from backbone import database, fields, outbox, security
 from backbone.database import Connection
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
-from routing import events
+from routing import events, store_accounts
 from routing.changing import Changing
 from routing.desk import Desk
 from routing.store_group import Cache
@@ -58,11 +58,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             stored = await conn.fetchval("SELECT document FROM account WHERE domain = $1", domain)
             before = stored if keeps_the_rest else None
             document = {**Account().model_dump(), **(before or {}), **said}
-            await conn.execute(
-                "INSERT INTO account VALUES ($1, $2) ON CONFLICT (domain) DO UPDATE SET document = excluded.document",
-                domain,
-                document,
-            )
+            await store_accounts.save_account(conn, domain, document)
             desk.outgoing.append(events.account_changed(domain, document, desk.now))
             return {"domain": domain, **document}
 

@@ -1,7 +1,7 @@
 """What routing learns from intake, qualification, the SLA and forecast."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -20,10 +20,11 @@ from routing.store_group import Cache
 
 STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqualified", "customer": "converted"}
 
+ENDS: Final = frozenset({"won", "lost", "handed_back"})
 _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
 _ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
-_OPENING: Final = (forecast_pb2.OpportunityOpened,)
+_OPENING: Final = (forecast_pb2.OpportunityOpened, forecast_pb2.OpportunityMoved)
 _DEALS: Final = (forecast_pb2.OpportunityWon, forecast_pb2.OpportunityLost)
 
 
@@ -60,12 +61,15 @@ class Handler:
         await desk.finish(conn, self._outbox, self._cache)
 
 
-def _deal(event: Incoming) -> tuple[UUID | None, str, bool]:
-    """Return a deal's lead, the account's name, and whether it is open."""
-    message = event.message
-    lead_id = message.stamp.lead_id  # type: ignore[attr-defined]
-    account = message.opportunity.account  # type: ignore[attr-defined]
-    return (UUID(lead_id) if lead_id else None, account, isinstance(message, _OPENING))
+def _deal(event: Incoming) -> store_accounts.Deal:
+    message: Any = event.message
+    deal, lead_id = message.opportunity, message.stamp.lead_id
+    return store_accounts.Deal(
+        lead_id=UUID(lead_id) if lead_id else None,
+        account=deal.account,
+        owner_id=deal.owner_id,
+        is_open=isinstance(message, _OPENING) and deal.stage not in ENDS,
+    )
 
 
 def _paused(message: Message) -> str | None:

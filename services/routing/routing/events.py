@@ -190,6 +190,22 @@ def updated(row: Row, assignment: Assignment, at: datetime) -> Event:
     return Event(subject=row.lead_id, message=message, occurred_at=at)
 
 
+def deal_handed_over(
+    subject: UUID, opportunity_id: UUID, *, lead_id: UUID | None, from_rep: str, to_rep: str, reason: str, at: datetime
+) -> Event:
+    """Return OpportunityHandedOver; forecast makes it true."""
+    message = routing_pb2.OpportunityHandedOver(
+        stamp=_now_stamp(at),
+        opportunity_id=str(opportunity_id),
+        from_rep_id=from_rep,
+        to_rep_id=to_rep,
+        reason=reason,
+    )
+    message.stamp.lead_id = str(lead_id) if lead_id is not None else ""
+    times.put(message.handed_over_at, at)
+    return Event(subject=subject, message=message, occurred_at=at)
+
+
 def rep_subject(rep_id: str) -> UUID:
     """Return what events about a rep are keyed with."""
     return ids.derived("rep", rep_id)

@@ -1,7 +1,7 @@
 """What runs in a process of routing."""
 
 from backbone import process
-from routing import api, api_accounts, api_policy, api_queue, api_reps, timers
+from routing import api, api_accounts, api_hand_over, api_policy, api_queue, api_reps, timers
 from routing.consumer import Handler
 from routing.settings import Settings
 from routing.store_group import Cache
@@ -19,6 +19,7 @@ KINDS = (
     "LeadRecycled",
     "LeadDisqualified",
     "OpportunityOpened",
+    "OpportunityMoved",
     "OpportunityWon",
     "OpportunityLost",
     "SlaEscalated",
@@ -30,7 +31,7 @@ async def compose(service: process.Service[Settings]) -> None:
     cache = Cache()
     handler = Handler(service.outbox, cache)
     service.consume(["intake", "qualification", "sla", "forecast"], handler.handle, kinds=KINDS)
-    for routes in (api_reps, api_policy, api_accounts, api):
+    for routes in (api_reps, api_policy, api_accounts, api_hand_over, api):
         service.app.include_router(routes.router(service.database, service.outbox, cache))
     service.app.include_router(api_queue.router(service.database))
     service.work("timers", lambda: timers.run(service.database, service.outbox, cache))

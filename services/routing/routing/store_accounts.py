@@ -126,14 +126,52 @@ async def _deals(conn: Connection, domains: list[str], names: list[str]) -> dict
     return found
 
 
-async def save_deals(conn: Connection, deals: Mapping[UUID, tuple[UUID | None, str, bool]]) -> None:
-    """Write deals: by id the lead, the account's name and whether it is open."""
+class Deal(NamedTuple):
+    """An opportunity as far as routing knows it."""
+
+    lead_id: UUID | None
+    account: str
+    owner_id: str
+    is_open: bool
+
+
+async def save_deals(conn: Connection, deals: Mapping[UUID, Deal]) -> None:
+    """Write deals by their ids."""
     await conn.execute(
-        "INSERT INTO opportunity SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[])"
+        "INSERT INTO opportunity (opportunity_id, lead_id, account, owner_id, open)"
+        " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::boolean[])"
         " ON CONFLICT (opportunity_id) DO UPDATE SET lead_id = excluded.lead_id, account = excluded.account,"
-        " open = excluded.open",
+        " owner_id = excluded.owner_id, open = excluded.open",
         list(deals),
-        [lead_id for lead_id, _, _ in deals.values()],
-        [accounts.company(name) for _, name, _ in deals.values()],
-        [is_open for _, _, is_open in deals.values()],
+        [deal.lead_id for deal in deals.values()],
+        [accounts.company(deal.account) for deal in deals.values()],
+        [deal.owner_id for deal in deals.values()],
+        [deal.is_open for deal in deals.values()],
+    )
+
+
+async def deals_of(conn: Connection, owner_id: str) -> list[tuple[UUID, UUID | None]]:
+    """Return the open opportunities of a rep, each with its lead."""
+    rows = await conn.fetch(
+        "SELECT opportunity_id, lead_id FROM opportunity WHERE open AND owner_id = $1 ORDER BY opportunity_id", owner_id
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+async def owned(conn: Connection, rep_id: str | None) -> dict[str, Mapping[str, Any]]:
+    """Return the accounts that a rep owns, or all that have an owner."""
+    rows = await conn.fetch(
+        "SELECT domain, document FROM account WHERE document->>'rep_id' IS NOT NULL"
+        " AND ($1::text IS NULL OR document->>'rep_id' = $1) ORDER BY domain",
+        rep_id,
+    )
+    return {row["domain"]: row["document"] for row in rows}
+
+
+async def save_account(conn: Connection, domain: str, document: Mapping[str, Any]) -> None:
+    """Write an account."""
+    await conn.execute(
+        "INSERT INTO account VALUES ($1, $2) ON CONFLICT (domain) DO UPDATE SET document = excluded.document",
+        domain,
+        document,
     )

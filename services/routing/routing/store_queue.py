@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from backbone.database import Connection
@@ -113,13 +113,34 @@ async def due(conn: Connection, now: datetime, *, limit: int, but: Iterable[UUID
     return [row[0] for row in rows]
 
 
-async def next_retry(conn: Connection) -> datetime | None:
-    """Return when the next one is to be decided over anew; at once where the last transaction left some over."""
-    at: datetime | None = await conn.fetchval(
-        "SELECT least((SELECT min(retry_at) FROM waiting), (SELECT min(accept_by) FROM assignment),"
-        " (SELECT now() FROM routing_group WHERE drain AND EXISTS (SELECT FROM waiting)))"
-    )
-    return at
+class Due(NamedTuple):
+    """When there is something to do next, and what time it is; None: nothing is waited for."""
+
+    settle_at: datetime | None
+    """Somebody who waits is decided over anew, or who did not accept in time loses a lead."""
+    hand_over_at: datetime | None
+    weigh_at: datetime | None
+    """Performance is computed anew."""
+    now: datetime
+
+
+_DUE: Final = """
+SELECT least(
+    (SELECT min(retry_at) FROM waiting),
+    (SELECT min(accept_by) FROM assignment),
+    (SELECT now() FROM routing_group WHERE drain AND EXISTS (SELECT FROM waiting))
+), (SELECT min(at) FROM hand_over WHERE answer IS NULL),
+(SELECT coalesce(performance_at + interval '1 day', now()) FROM routing_group WHERE (
+    SELECT document->'pools' @> '[{"strategy": "performance_weighted"}]' FROM policy ORDER BY version DESC LIMIT 1
+)), now()
+"""
+
+
+async def next_due(conn: Connection) -> Due:
+    """Return when there is something to do next; at once where the last transaction left leads over."""
+    row = await conn.fetchrow(_DUE)
+    assert row is not None
+    return Due(*row)
 
 
 async def decide_anew(conn: Connection, *, everybody: bool) -> None:

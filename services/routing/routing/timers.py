@@ -1,17 +1,22 @@
-"""Hours open, fallbacks fall due: the queue is tried again at the very moment, by whichever replica is free."""
+"""Hours open, fallbacks and answers fall due, hand-overs too: at the very moment, by whichever replica is free."""
 
 import asyncio
 import contextlib
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from backbone import database, subjects, times
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
-from routing import deciding, store, store_queue
+from backbone.problem import Problem
+from routing import deciding, handing_over, performing, store, store_hand_over, store_queue
 from routing import desk as desks
+from routing.changing import Changing
 from routing.desk import Desk
+from routing.handing_over import HandOver
 from routing.store_group import Cache
+from routing.store_queue import Due
 
 LONGEST_SLEEP_S: Final = 1.0
 """Another replica may have written an earlier instant; it is seen by then."""
@@ -19,16 +24,21 @@ SHORTEST_SLEEP_S: Final = 0.02
 
 
 async def run(db: Database, outbox: Outbox, cache: Cache) -> None:
-    """Settle at each instant at which somebody who waits may be routed."""
+    """Do what is due at each instant at which something is."""
+    changes = Changing(db, outbox, cache)
     while True:
         try:
             async with db.reading() as conn:
-                at, now = await store_queue.next_retry(conn), await times.now(conn)
-            if at is not None and at <= now:
+                due = await store_queue.next_due(conn)
+            if _is_past(due.weigh_at, due):
+                await performing.weigh(changes)
+            if _is_past(due.hand_over_at, due):
+                await db.run(lambda conn: _hand_over(conn, outbox, cache))
+            if _is_past(due.settle_at, due):
                 await db.run(lambda conn: _settle(conn, outbox, cache))
                 await asyncio.sleep(SHORTEST_SLEEP_S)
                 continue
-            left = (at - now).total_seconds() if at is not None else LONGEST_SLEEP_S
+            left = _left(due)
         except Exception as error:
             if not database.is_transient(error):
                 raise
@@ -37,6 +47,16 @@ async def run(db: Database, outbox: Outbox, cache: Cache) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(cache.more_wait.wait(), min(left, LONGEST_SLEEP_S))
         cache.more_wait.clear()
+
+
+def _is_past(at: datetime | None, due: Due) -> bool:
+    return at is not None and at <= due.now
+
+
+def _left(due: Due) -> float:
+    """Return the seconds until the next of what is not past."""
+    ahead = [(at - due.now).total_seconds() for at in due[:3] if at is not None and at > due.now]
+    return min(ahead, default=LONGEST_SLEEP_S)
 
 
 async def _settle(conn: Connection, outbox: Outbox, cache: Cache) -> None:
@@ -60,3 +80,15 @@ def _lapse(desk: Desk, lead_id: UUID) -> None:
         row.declined = row.declined | {assignment.rep_id}
         desk.hand_over[lead_id] = "not_accepted"
         desk.to_route[lead_id] = None
+
+
+async def _hand_over(conn: Connection, outbox: Outbox, cache: Cache) -> None:
+    """Make the first hand-over that is due; one that cannot be made any more says why, and is not tried again."""
+    row = await store_hand_over.due(conn, await times.now(conn))
+    if row is None:
+        return
+    try:
+        answer = await handing_over.make(conn, HandOver(**row["body"]), outbox, cache)
+    except Problem as problem:
+        answer = {"refused": problem.detail}
+    await store_hand_over.answer(conn, row["hand_over_id"], answer)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,9 +9,10 @@ import pytest
 from backbone import ids, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2
+from handoff.events.v1 import common_pb2, intake_pb2
+from services.routing.tests import desk
+from services.routing.tests.desk import put_rep, qualified
 
-ALWAYS = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "start": "00:00", "end": "24:00"}]
 POLICY = """
 pools:
   - {pool: sdr, reps: rep.role == "sdr", strategy: weighted_round_robin}
@@ -29,32 +29,8 @@ async def routing(start: Stage) -> Actor:
     return await start("routing")
 
 
-async def put_rep(routing: Actor, rep_id: str, **fields: Any) -> None:
-    body = {
-        "name": rep_id.title(),
-        "email": f"{rep_id}@kestrel.example",
-        "team": "north",
-        "role": "sdr",
-        "time_zone": "UTC",
-        "working_hours": ALWAYS,
-        **fields,
-    }
-    answer = await routing.http.put(f"/v1/reps/{rep_id}", json=body)
-    assert answer.status_code == 200, answer.text
-
-
 async def put_policy(routing: Actor, text: str = POLICY) -> None:
-    answer = await routing.http.put("/v1/policy", content=text)
-    assert answer.status_code == 200, answer.text
-
-
-def qualified(lead: UUID, *, stage: str = "mql", grade: str = "A1", live: bool = True, **more: Any) -> tuple[UUID, Any]:
-    now = times.stamp(times.parse("2026-11-10T12:00:00Z"))
-    stamp = common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=now, recorded_at=now, arrived_at=now)
-    fields = common_pb2.LeadFields(company="Acme", account_domain="acme.example", created_at=now)
-    qualification = common_pb2.Qualification(stage=stage, grade=grade, cycle=1)
-    shape = qualification_pb2.LeadSalesReady if stage == "srl" else qualification_pb2.LeadQualified
-    return lead, shape(stamp=stamp, qualification=qualification, lead=fields, **more)
+    await desk.put_policy(routing, text)
 
 
 async def holders(routing: Actor) -> dict[UUID, str]:

@@ -6,13 +6,25 @@ from uuid import UUID
 
 import pytest
 
-from backbone import ids, subjects, times
+from backbone import ids, subjects
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2
 from routing import deciding
+from services.routing.tests.desk import (
+    FIELDS,
+    escalated,
+    holder,
+    learn,
+    loads,
+    put_policy,
+    put_rep,
+    qualified,
+    stamp,
+    touched,
+    waiting,
+)
 
-ALWAYS = [{"days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "start": "00:00", "end": "24:00"}]
 POLICY = """
 pools:
   - {pool: sdr, reps: rep.role == "sdr" && rep.team == "north", fallback: night}
@@ -23,71 +35,13 @@ rules:
   - {rule: sales ready, when: lead.stage == "srl", to: sales}
   - {rule: everyone, to: sdr}
 """
-NOW = times.parse("2026-11-10T12:00:00Z")
 
 
 @pytest.fixture
 async def routing(start: Stage) -> Actor:
     actor = await start("routing")
-    answer = await actor.http.put("/v1/policy", content=POLICY)
-    assert answer.status_code == 200, answer.text
+    await put_policy(actor, POLICY)
     return actor
-
-
-async def put_rep(routing: Actor, rep_id: str, **fields: Any) -> None:
-    body = {"name": rep_id, "email": f"{rep_id}@kestrel.example", "team": "north", "role": "sdr", "time_zone": "UTC"}
-    answer = await routing.http.put(f"/v1/reps/{rep_id}", json={**body, "working_hours": ALWAYS, **fields})
-    assert answer.status_code == 200, answer.text
-
-
-def stamp(lead: UUID, *, live: bool = True) -> common_pb2.Stamp:
-    now = times.stamp(NOW)
-    return common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=now, recorded_at=now, arrived_at=now)
-
-
-FIELDS = common_pb2.LeadFields(company="Acme", account_domain="acme.example", created_at=times.stamp(NOW))
-
-
-def qualified(lead: UUID, *, stage: str = "mql", grade: str = "A1", live: bool = True, **more: Any) -> tuple[UUID, Any]:
-    seen = common_pb2.Qualification(stage=stage, grade=grade, cycle=1)
-    shape = qualification_pb2.LeadSalesReady if stage == "srl" else qualification_pb2.LeadQualified
-    return lead, shape(stamp=stamp(lead, live=live), qualification=seen, lead=FIELDS, **more)
-
-
-def touched(lead: UUID, rep_id: str = "ana") -> tuple[UUID, Any]:
-    message = intake_pb2.TouchRecorded(stamp=stamp(lead), rep_id=rep_id, kind="call", outcome="attempted")
-    return lead, message
-
-
-def escalated(lead: UUID, cycle: int) -> tuple[UUID, Any]:
-    alert = sla_pb2.Alert(level="escalation", to="reassign")
-    return lead, sla_pb2.SlaEscalated(stamp=stamp(lead), clock=sla_pb2.Clock(cycle=cycle), alert=alert)
-
-
-async def learn(routing: Actor, topic: str, *some: tuple[UUID, Any]) -> None:
-    await routing.publish(topic, list(some))
-    await routing.settled()
-
-
-async def holder(routing: Actor, lead: UUID) -> str | None:
-    answer = await routing.http.get(f"/v1/leads/{lead}/assignment")
-    return answer.json().get("rep_id")
-
-
-async def waiting(routing: Actor) -> dict[str, str]:
-    items = (await routing.http.get("/v1/waiting")).json()["items"]
-    return {item["lead_id"]: item["reason_code"] for item in items}
-
-
-async def loads(routing: Actor) -> dict[str, int]:
-    """Read every rep's load, page by page."""
-    found: dict[str, int] = {}
-    asked: dict[str, str] | None = {"limit": "1"}
-    while asked is not None:
-        page = (await routing.http.get("/v1/load", params=asked)).json()
-        found |= {item["rep_id"]: item["open"] for item in page["items"]}
-        asked = {"limit": "1", "cursor": page["next_cursor"]} if page["next_cursor"] else None
-    return found
 
 
 async def told(routing: Actor, lead: UUID, kinds: Sequence[str]) -> list[Any]:
@@ -195,6 +149,27 @@ async def test_a_missed_sla_takes_the_lead_away_once_and_only_in_its_own_cycle(r
     assert (await holder(routing, lead), await holder(routing, saved)) == ("ben", "ana")
     released = (await told(routing, lead, ["LeadRouted", "AssignmentReleased", "LeadRouted"]))[1]
     assert (released.outcome, released.reason, released.released_by) == ("reassigned", "sla_missed", "sla")
+
+
+async def test_an_escalation_can_take_a_rep_offline(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    missed = await holder(routing, lead)
+    await learn(routing, "sla", escalated(lead, cycle=1, to="pause", rep_id=missed or ""))
+    more = [ids.new() for _ in range(4)]
+    await learn(routing, "qualification", *(qualified(one) for one in more))
+    assert {await holder(routing, one) for one in more} == {"ana", "ben"} - {missed}
+    assert (await routing.http.get(f"/v1/reps/{missed}")).json()["paused"] is True
+    events = await routing.published(lambda seen: any(event.message.rep.paused for event in changes(seen)))
+    assert [event.message.rep.rep_id for event in changes(events) if event.message.rep.paused] == [missed]
+    await routing.http.post(f"/v1/reps/{missed}/resume")
+    assert (await routing.http.get(f"/v1/reps/{missed}/load")).json()["available"] is True
+
+
+def changes(seen: Sequence[Any]) -> list[Any]:
+    return [event for event in seen if event.type == "RepChanged"]
 
 
 async def test_a_merge_keeps_the_survivors_assignment_or_moves_the_only_one(routing: Actor) -> None:

@@ -105,7 +105,7 @@ async def test_each_queue_is_found_once_and_its_leads_best_and_oldest_first(db: 
 async def test_leads_left_over_are_tried_again_at_once(db: Database) -> None:
     async with db.transaction() as conn:
         await store_queue.save(conn, [waits(1, "one")])
-        assert await store_queue.next_retry(conn) is None
+        assert (await store_queue.next_due(conn)).settle_at is None
         group, _ = await Cache().lock(conn)
         await store_group.advance(conn, group, more_wait=True)
-        assert await store_queue.next_retry(conn) is not None
+        assert (await store_queue.next_due(conn)).settle_at is not None

@@ -406,3 +406,41 @@ class AccountChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AccountChanged: _TypeAlias = AccountChanged  # noqa: Y015
+
+@_typing.final
+class OpportunityHandedOver(_message.Message):
+    """A deal changed hands with a leaver's or a territory's work. The key is the lead's, or the deal's where there is none."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAMP_FIELD_NUMBER: _builtins.int
+    OPPORTUNITY_ID_FIELD_NUMBER: _builtins.int
+    FROM_REP_ID_FIELD_NUMBER: _builtins.int
+    TO_REP_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    HANDED_OVER_AT_FIELD_NUMBER: _builtins.int
+    opportunity_id: _builtins.str
+    from_rep_id: _builtins.str
+    to_rep_id: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def stamp(self) -> _common_pb2.Stamp: ...
+    @_builtins.property
+    def handed_over_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stamp: _common_pb2.Stamp | None = ...,
+        opportunity_id: _builtins.str = ...,
+        from_rep_id: _builtins.str = ...,
+        to_rep_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        handed_over_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["handed_over_at", b"handed_over_at", "stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_rep_id", b"from_rep_id", "handed_over_at", b"handed_over_at", "opportunity_id", b"opportunity_id", "reason", b"reason", "stamp", b"stamp", "to_rep_id", b"to_rep_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpportunityHandedOver: _TypeAlias = OpportunityHandedOver  # noqa: Y015

@@ -40,8 +40,21 @@ CREATE TABLE opportunity (
     opportunity_id uuid PRIMARY KEY,
     lead_id uuid,
     account text NOT NULL,
+    owner_id text NOT NULL,
     open boolean NOT NULL
 );
+
+CREATE INDEX opportunity_owner ON opportunity (owner_id) WHERE open;
+
+CREATE TABLE hand_over (
+    hand_over_id uuid PRIMARY KEY,
+    at timestamptz NOT NULL,
+    body jsonb NOT NULL,
+    made_by text NOT NULL,
+    answer jsonb
+);
+
+CREATE INDEX hand_over_at ON hand_over (at) WHERE answer IS NULL;
 
 CREATE INDEX opportunity_lead ON opportunity (lead_id) WHERE open;
 
@@ -77,7 +90,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE ended_assignment, opportunity, group_step")
+    op.execute("DROP TABLE ended_assignment, hand_over, opportunity, group_step")
     op.execute("DROP INDEX rep_count_sequence, account_name")
     op.execute("ALTER TABLE assignment DROP COLUMN accept_by")
     op.execute("ALTER TABLE waiting DROP COLUMN only_pool")

@@ -1,0 +1,104 @@
+"""What tests of routing say to it and ask of it."""
+
+from typing import Any, Final
+from uuid import UUID
+
+from backbone import times
+from backbone.testing.stage import Actor
+from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
+
+DAYS: Final = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+ALWAYS: Final = [{"days": DAYS, "start": "00:00", "end": "24:00"}]
+NOW: Final = times.parse("2026-11-10T12:00:00Z")
+
+
+async def put_rep(routing: Actor, rep_id: str, **fields: Any) -> None:
+    body = {"name": rep_id, "email": f"{rep_id}@kestrel.example", "team": "north", "role": "sdr", "time_zone": "UTC"}
+    answer = await routing.http.put(f"/v1/reps/{rep_id}", json={**body, "working_hours": ALWAYS, **fields})
+    assert answer.status_code == 200, answer.text
+
+
+async def put_policy(routing: Actor, text: str) -> int:
+    answer = await routing.http.put("/v1/policy", content=text)
+    assert answer.status_code == 200, answer.text
+    return int(answer.json()["version"])
+
+
+def stamp(lead: UUID, *, live: bool = True) -> common_pb2.Stamp:
+    now = times.stamp(NOW)
+    return common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=now, recorded_at=now, arrived_at=now)
+
+
+def fields(**said: Any) -> common_pb2.LeadFields:
+    return common_pb2.LeadFields(created_at=times.stamp(NOW), **said)
+
+
+FIELDS: Final = fields(company="Acme", account_domain="acme.example")
+
+
+def qualified(
+    lead: UUID,
+    *,
+    stage: str = "mql",
+    grade: str = "A1",
+    live: bool = True,
+    cycle: int = 1,
+    told: common_pb2.LeadFields = FIELDS,
+    **more: Any,
+) -> tuple[UUID, Any]:
+    seen = common_pb2.Qualification(stage=stage, grade=grade, cycle=cycle)
+    shape = qualification_pb2.LeadSalesReady if stage == "srl" else qualification_pb2.LeadQualified
+    return lead, shape(stamp=stamp(lead, live=live), qualification=seen, lead=told, **more)
+
+
+def recycled(lead: UUID, stage: str = "nurture") -> tuple[UUID, Any]:
+    seen = common_pb2.Qualification(stage=stage, reason="timing", cycle=1)
+    return lead, qualification_pb2.LeadRecycled(stamp=stamp(lead), qualification=seen)
+
+
+def touched(lead: UUID, rep_id: str = "ana") -> tuple[UUID, Any]:
+    message = intake_pb2.TouchRecorded(stamp=stamp(lead), rep_id=rep_id, kind="call", outcome="attempted")
+    return lead, message
+
+
+def booked(lead: UUID, host: str, kind: str = "meeting_booked") -> tuple[UUID, Any]:
+    message = intake_pb2.EngagementRecorded(stamp=stamp(lead), kind=kind)
+    message.properties.update({"host_email": host})
+    return lead, message
+
+
+def escalated(lead: UUID, cycle: int, to: str = "reassign", rep_id: str = "") -> tuple[UUID, Any]:
+    alert = sla_pb2.Alert(level="escalation", to=to)
+    return lead, sla_pb2.SlaEscalated(stamp=stamp(lead), clock=sla_pb2.Clock(cycle=cycle, rep_id=rep_id), alert=alert)
+
+
+async def learn(routing: Actor, topic: str, *some: tuple[UUID, Any]) -> None:
+    await routing.publish(topic, list(some))
+    await routing.settled()
+
+
+async def holder(routing: Actor, lead: UUID) -> str | None:
+    answer = await routing.http.get(f"/v1/leads/{lead}/assignment")
+    return answer.json().get("rep_id")
+
+
+async def decision(routing: Actor, lead: UUID) -> dict[str, Any]:
+    """Return the newest decision over the lead."""
+    found: dict[str, Any] = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"][0]
+    return found
+
+
+async def waiting(routing: Actor) -> dict[str, str]:
+    items = (await routing.http.get("/v1/waiting")).json()["items"]
+    return {item["lead_id"]: item["reason_code"] for item in items}
+
+
+async def loads(routing: Actor) -> dict[str, int]:
+    """Read every rep's load, page by page."""
+    found: dict[str, int] = {}
+    asked: dict[str, str] | None = {"limit": "1"}
+    while asked is not None:
+        page = (await routing.http.get("/v1/load", params=asked)).json()
+        found |= {item["rep_id"]: item["open"] for item in page["items"]}
+        asked = {"limit": "1", "cursor": page["next_cursor"]} if page["next_cursor"] else None
+    return found

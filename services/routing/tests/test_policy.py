@@ -1,0 +1,255 @@
+"""Who gets what by every kind of rule, and when: accounts, colleagues, hosts, hours, newcomers, answers in time."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids, times
+from backbone.testing import eventually
+from backbone.testing.stage import Actor, Stage
+from handoff.events.v1 import forecast_pb2
+from services.routing.tests.desk import (
+    DAYS,
+    booked,
+    decision,
+    fields,
+    holder,
+    learn,
+    loads,
+    put_policy,
+    put_rep,
+    qualified,
+    recycled,
+    stamp,
+    touched,
+    waiting,
+)
+
+POOLS = """
+pools:
+  - {pool: sdr, reps: rep.role == "sdr"}
+  - {pool: sales, reps: rep.role == "sales", strategy: least_loaded}
+"""
+
+
+@pytest.fixture
+async def routing(start: Stage) -> Actor:
+    return await start("routing")
+
+
+def told(domain: str = "", company: str = "Acme") -> Any:
+    return fields(company=company, account_domain=domain)
+
+
+async def given(routing: Actor, *, stage: str = "mql", **more: Any) -> tuple[str | None, dict[str, Any]]:
+    """Let a lead come, and return who has it and why."""
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead, stage=stage, **more))
+    return await holder(routing, lead), await decision(routing, lead)
+
+
+def deal(kind: Any, lead: UUID | None, **said: Any) -> tuple[UUID, Any]:
+    subject = lead or ids.new()
+    message = kind(stamp=stamp(subject), opportunity=forecast_pb2.Opportunity(opportunity_id=str(ids.new()), **said))
+    if lead is None:
+        message.stamp.lead_id = ""
+    return subject, message
+
+
+async def test_an_account_is_found_by_domain_by_hierarchy_and_by_name(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "fred", kind="farmer", team="farm")
+    rules = "rules: [{rule: named, to: owner}, {rule: rest, to: north}]"
+    await put_policy(routing, f'pools: [{{pool: north, reps: rep.team == "north"}}]\n{rules}')
+    group = {"name": "Acme Holding", "status": "customer", "rep_id": "fred"}
+    await routing.http.put("/v1/accounts/acme.example", json=group)
+    daughter = {"name": "Zenith Works", "status": "prospect", "parent_domain": "acme.example"}
+    await routing.http.put("/v1/accounts/zenith.example", json=daughter)
+    assert (await given(routing, told=told("acme.example")))[0] == "fred"
+    assert (await given(routing, told=told("mail.eu.acme.example")))[0] == "fred"
+    assert (await given(routing, told=told("zenith.example")))[0] == "fred"
+    assert (await given(routing, told=told("", "zenith  WORKS")))[0] == "fred"
+    assert (await given(routing, told=told("acme.test", "Acme")))[0] == "ana"
+    await routing.http.delete("/v1/accounts/acme.example")
+    assert (await given(routing, told=told("zenith.example")))[0] == "ana"
+
+
+async def test_conditions_see_how_a_company_stands(routing: Actor) -> None:
+    for rep_id in ("ana", "ben", "cem", "dee"):
+        await put_rep(routing, rep_id, team=rep_id)
+    pools = "".join(f'  - {{pool: {one}, reps: rep.team == "{one}"}}\n' for one in ("ana", "ben", "cem", "dee"))
+    rules = """
+rules:
+  - {rule: rivals, when: account.status == "competitor", to: ana}
+  - {rule: in talks, when: account.open_opportunities > 0, to: ben}
+  - {rule: big ones, when: account.segment == "enterprise" && account.active_rep == "", to: cem}
+  - {rule: rest, to: dee}
+"""
+    await put_policy(routing, f"pools:\n{pools}{rules}")
+    await routing.http.put("/v1/accounts/rival.example", json={"status": "competitor"})
+    await routing.http.put("/v1/accounts/big.example", json={"status": "prospect", "segment": "enterprise"})
+    await routing.http.put("/v1/accounts/part.example", json={"parent_domain": "big.example"})
+    assert (await given(routing, told=told("rival.example")))[0] == "ana"
+    assert (await given(routing, told=told("part.example")))[0] == "cem"
+    assert (await given(routing, told=told("part.example")))[0] == "dee", "a colleague is in work by then"
+    talking = ids.new()
+    await learn(routing, "qualification", qualified(talking, told=told("talks.example"), live=False))
+    opened = deal(forecast_pb2.OpportunityOpened, talking, stage="qualified")
+    await learn(routing, "forecast", opened, deal(forecast_pb2.OpportunityOpened, None, account="Named Corp"))
+    assert (await given(routing, told=told("talks.example")))[0] == "ben"
+    assert (await given(routing, told=told("", "Named  corp")))[0] == "ben"
+    lost = forecast_pb2.OpportunityLost(stamp=opened[1].stamp, opportunity=opened[1].opportunity)
+    await learn(routing, "forecast", (talking, lost))
+    assert (await given(routing, told=told("talks.example")))[0] == "dee"
+
+
+async def test_leads_of_one_account_stay_with_one_rep_also_when_they_come_at_once(routing: Actor) -> None:
+    for rep_id in ("ana", "ben", "cem"):
+        await put_rep(routing, rep_id)
+    await put_policy(routing, f"{POOLS}rules: [{{rule: colleagues, to: account_rep}}, {{rule: rest, to: sdr}}]")
+    same = [ids.new() for _ in range(6)]
+    others = [ids.new() for _ in range(6)]
+    await learn(
+        routing,
+        "qualification",
+        *(qualified(lead, told=told("same.example")) for lead in same),
+        *(qualified(lead, told=told(f"{lead}.example")) for lead in others),
+    )
+    assert len({await holder(routing, lead) for lead in same}) == 1
+    assert len({await holder(routing, lead) for lead in others}) == 3
+    late = ids.new()
+    await learn(routing, "qualification", qualified(late, told=told("same.example")))
+    assert await holder(routing, late) == await holder(routing, same[0])
+
+
+async def test_a_booked_meeting_is_its_hosts(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben", email="Ben.Host@kestrel.example")
+    pools = 'pools: [{pool: sdr, reps: rep.rep_id == "ana"}]'
+    await put_policy(routing, f"{pools}\nrules: [{{rule: host, to: host}}, {{rule: rest, to: sdr}}]")
+    one, other, off = ids.new(), ids.new(), ids.new()
+    await learn(routing, "intake", booked(one, "ben.host@KESTREL.example"), booked(other, "who@kestrel.example"))
+    await learn(routing, "intake", booked(off, "ben.host@kestrel.example"), booked(off, "", "meeting_cancelled"))
+    await learn(routing, "qualification", qualified(one), qualified(other), qualified(off))
+    assert [await holder(routing, lead) for lead in (one, other, off)] == ["ben", "ana", "ana"]
+
+
+async def test_a_lead_that_comes_back_goes_to_the_last_rep_of_that_role(routing: Actor) -> None:
+    for rep_id in ("ana", "ben", "cem"):
+        await put_rep(routing, rep_id)
+    await put_rep(routing, "sam", role="sales")
+    rules = """
+rules:
+  - {rule: came back, when: lead.cycle > 1, to: previous, within: 180d}
+  - {rule: sales ready, when: lead.stage == "srl", to: sales}
+  - {rule: rest, to: sdr}
+"""
+    await put_policy(routing, f"{POOLS}{rules}")
+    leads = [ids.new() for _ in range(3)]
+    first = {}
+    for lead in leads:
+        await learn(routing, "qualification", qualified(lead))
+        first[lead] = await holder(routing, lead)
+        await learn(routing, "qualification", qualified(lead, stage="srl", sdr_id=first[lead]))
+        assert await holder(routing, lead) == "sam"
+        await learn(routing, "qualification", recycled(lead))
+    assert sorted(first.values()) == ["ana", "ben", "cem"]
+    for lead in leads:
+        await learn(routing, "qualification", qualified(lead, cycle=2))
+        assert await holder(routing, lead) == first[lead], "the SDR, not who had it last"
+
+
+async def test_nothing_is_given_in_the_last_minutes_of_a_day(routing: Actor) -> None:
+    async with routing.database.reading() as conn:
+        now = await times.now(conn)
+    start, end = (f"{now + timedelta(minutes=minutes):%H:%M}" for minutes in (-60, 30))
+    await put_rep(routing, "ana", working_hours=[{"days": DAYS, "start": start, "end": end}])
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]\nnot_before_close: 10h")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    assert await waiting(routing) == {str(lead): "nobody_working"}
+    (thought,) = (await decision(routing, lead))["considered"]
+    assert thought["reason"] == "off_hours"
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]\nnot_before_close: 1m")
+    assert await holder(routing, lead) == "ana"
+
+
+async def test_a_newcomer_gets_a_share_of_a_turn(routing: Actor) -> None:
+    for rep_id in ("ana", "ben", "new"):
+        await put_rep(routing, rep_id)
+    async with routing.database.transaction() as conn:
+        await conn.execute("UPDATE rep SET joined_at = now() - interval '1 year' WHERE rep_id <> 'new'")
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]\nramp: {{weeks: 4, start: 25%}}")
+    await learn(routing, "qualification", *(qualified(ids.new()) for _ in range(90)))
+    assert await loads(routing) == {"ana": 40, "ben": 40, "new": 10}
+
+
+async def test_a_fallback_waits_for_the_pools_own_hours(routing: Actor) -> None:
+    async with routing.database.reading() as conn:
+        now = await times.now(conn)
+    tomorrow = (now + timedelta(days=1)).strftime("%a").lower()
+    await put_rep(routing, "ana", working_hours=[{"days": [tomorrow], "start": "10:00", "end": "11:00"}])
+    await put_rep(routing, "zoe", team="night")
+    pools = 'pools: [{pool: day, reps: rep.team == "north"}, {pool: night, reps: rep.team == "night"}]'
+    rule = "{rule: all, to: day, fallback: night, after: 30m, hours: pool}"
+    await put_policy(routing, f"{pools}\nrules: [{rule}]")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    (item,) = (await routing.http.get("/v1/waiting")).json()["items"]
+    opening = times.parse(f"{(now + timedelta(days=1)).date()}T10:00:00Z")
+    assert times.parse(item["retry_at"]) == opening, "ana is back before the fallback falls due"
+    await routing.http.post("/v1/reps/ana/pause")
+    (item,) = (await routing.http.get("/v1/waiting")).json()["items"]
+    assert times.parse(item["retry_at"]) == opening + timedelta(minutes=30)
+    await put_policy(routing, f"{pools}\nrules: [{rule.replace('hours: pool', 'hours: wall').replace('30m', '1s')}]")
+
+    async def fell_back() -> None:
+        assert await holder(routing, lead) == "zoe"
+
+    await eventually(fell_back)
+
+
+async def test_who_does_not_accept_in_time_loses_the_lead_to_the_next(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]\naccept_within: 2s")
+    idle, taken, worked = ids.new(), ids.new(), ids.new()
+    await learn(routing, "qualification", qualified(idle), qualified(taken), qualified(worked))
+    ana = routing.as_role("sdr", rep="ana")
+    assert (await ana.post(f"/v1/assignments/{taken}/accept")).status_code == 200
+    await learn(routing, "intake", touched(worked))
+
+    async def looked_for_another() -> None:
+        assert await waiting(routing) == {str(idle): "no_match"}
+
+    await eventually(looked_for_another)
+    assert await holder(routing, idle) == "ana", "better late than with nobody"
+    await put_rep(routing, "ben")
+    assert [await holder(routing, lead) for lead in (idle, taken, worked)] == ["ben", "ana", "ana"]
+    events = await routing.published(lambda seen: any(event.type == "AssignmentReleased" for event in seen))
+    (released,) = [event.message for event in events if event.type == "AssignmentReleased"]
+    assert (released.outcome, released.reason, released.released_by) == ("declined", "not_accepted", "routing")
+
+
+async def test_a_performance_weighted_pool_gives_more_to_whose_leads_end_well(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben")
+    won = [(ids.new(), "ana" if number % 4 else "ben", "converted") for number in range(40)]
+    lost = [(ids.new(), "ben" if number % 4 else "ana", "recycled") for number in range(40)]
+    async with routing.database.transaction() as conn:
+        await conn.executemany(
+            "INSERT INTO ended_assignment VALUES ($1, 1, $2, 'sdr', now(), now(), true, $3)", [*won, *lost]
+        )
+    pools = POOLS.replace('rep.role == "sdr"}', 'rep.role == "sdr", strategy: performance_weighted}')
+    await put_policy(routing, f"{pools}rules: [{{rule: rest, to: sdr}}]")
+
+    async def weighed() -> None:
+        async with routing.database.reading() as conn:
+            assert await conn.fetchval("SELECT performance_at FROM routing_group") is not None
+
+    await eventually(weighed)
+    await learn(routing, "qualification", *(qualified(ids.new()) for _ in range(60)))
+    given_to = Counter(await loads(routing))
+    assert given_to["ana"] > 1.5 * given_to["ben"] > 0
