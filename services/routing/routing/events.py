@@ -12,8 +12,8 @@ from backbone import ids, times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, routing_pb2
 from routing.domain import MOST_CONSIDERED, Considered, Decision
+from routing.reps import Known
 from routing.store import Assignment, Row
-from routing.store_group import Known
 
 
 def stamp(row: Row, at: datetime) -> common_pb2.Stamp:

@@ -7,20 +7,19 @@ keep the reps in memory, valid while the row's sequence is the one they know.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from heapq import heappop, heappush
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
-from backbone import calendars, ids
-from backbone.calendars import Calendar
+from backbone import ids
 from backbone.database import Connection
-from handoff.events.v1 import common_pb2
-from routing import assigning, policies
-from routing.assigning import Count, Index, Opens
-from routing.domain import Policy, Pool, Rep, Turn, WhyNot
+from routing import assigning, policies, reps
+from routing.assigning import Count, Index
+from routing.domain import Policy, Rep
+from routing.reps import Known
 
 GROUP: Final = 1
 
@@ -41,31 +40,15 @@ _STEPS_KEPT: Final = 10_000
 
 
 @dataclass(slots=True)
-class Known:
-    """A rep as the database has it."""
-
-    document: Mapping[str, Any]
-    version: int
-    paused: bool
-    calendar: Calendar
-    time_off: Sequence[tuple[datetime, datetime]]
-    performance: float = 1.0
-    joined_at: datetime | None = None
-    """When they were made a rep; None for those who were there before that was noted."""
-    message: common_pb2.Rep | None = None
-    """As events tell of the rep, once one was told."""
-
-
-@dataclass(slots=True)
 class Group:
     """The group in a transaction that holds its lock."""
 
-    sequence: int
-    stamp: UUID
-    """Of the commit that made this state. A sequence number would come again after a rollback; this does not."""
     index: Index
     policy: Policy | None
     known: Mapping[str, Known]
+    sequence: int = 0
+    stamp: UUID | None = None
+    """Of the commit that made this state. A sequence number would come again after a rollback; this does not."""
     roles: Mapping[str, str] = field(default_factory=dict)
     """Of the reps."""
     has_accounts: bool = False
@@ -100,7 +83,7 @@ class Cache:
         elif group.stamp != row["stamp"]:
             await _catch_up(conn, group)
             group.sequence, group.stamp, group.nobody_waits = row["sequence"], row["stamp"], False
-        _set_availability(group, now)
+        set_availability(group, now)
         group.index.begin()
         return group, now
 
@@ -117,39 +100,34 @@ async def _load(conn: Connection, sequence: int, stamp: UUID) -> Group:
     rows = await conn.fetch("SELECT * FROM rep ORDER BY rep_id")
     open_by_pool = await conn.fetch("SELECT rep_id, pool, count(*) AS open FROM assignment GROUP BY rep_id, pool")
     off = await _time_off(conn, [row["rep_id"] for row in rows])
-    known = {row["rep_id"]: known_of(row, off.get(row["rep_id"], [])) for row in rows}
-    reps = {row["rep_id"]: rep_of(row) for row in rows}
+    known = {row["rep_id"]: reps.known_of(row, off.get(row["rep_id"], [])) for row in rows}
+    found = {row["rep_id"]: reps.rep_of(row) for row in rows}
     for row in open_by_pool:
-        reps[row["rep_id"]].by_pool[row["pool"]] = row["open"]
-    values = {rep_id: rep.values for rep_id, rep in reps.items()}
-    policy = await policy_in_force(conn, values)
+        found[row["rep_id"]].by_pool[row["pool"]] = row["open"]
+    policy = await policy_in_force(conn, {rep_id: rep.values for rep_id, rep in found.items()})
+    group = made(known, found, policy)
+    group.sequence, group.stamp = sequence, stamp
+    group.has_accounts = await conn.fetchval("SELECT EXISTS (SELECT FROM account)")
+    return group
+
+
+def made(known: Mapping[str, Known], found: dict[str, Rep], policy: Policy | None) -> Group:
+    """Return a group of reps that nobody has looked up the presence of yet."""
+    calendar_of = {rep_id: one.calendar for rep_id, one in known.items()}
     return Group(
-        sequence=sequence,
-        stamp=stamp,
-        index=Index(reps, hours_of({rep_id: one.calendar for rep_id, one in known.items()})),
+        index=Index(found, reps.hours_of(calendar_of)),
         policy=policy,
         known=known,
-        roles={rep_id: rep.role for rep_id, rep in reps.items()},
-        has_accounts=await conn.fetchval("SELECT EXISTS (SELECT FROM account)"),
+        roles={rep_id: rep.role for rep_id, rep in found.items()},
         by_email={one.document["email"].lower(): rep_id for rep_id, one in sorted(known.items(), reverse=True)},
-        changes=[(_LONG_AGO, rep_id) for rep_id in sorted(known)],
+        changes=[(reps.LONG_AGO, rep_id) for rep_id in sorted(known)],
     )
 
 
-def hours_of(calendar_of: Mapping[str, Calendar]) -> Opens:
-    """Return by when a pool has worked so many seconds: whenever anybody of it does."""
-
-    def opens(pool: Pool, since: datetime, seconds: float) -> datetime | None:
-        distinct = {calendar_of[rep_id] for rep_id in pool.members if rep_id in calendar_of}
-        return calendars.add_any(distinct, since, seconds)
-
-    return opens
-
-
-async def policy_in_force(conn: Connection, reps: Mapping[str, Mapping[str, Any]]) -> Policy | None:
+async def policy_in_force(conn: Connection, values: Mapping[str, Mapping[str, Any]]) -> Policy | None:
     """Return the policy compiled for the reps as they are, None when there is none."""
     found = await conn.fetchrow("SELECT version, document FROM policy ORDER BY version DESC LIMIT 1")
-    return policies.build(found["version"], found["document"], reps) if found is not None else None
+    return policies.build(found["version"], found["document"], values) if found is not None else None
 
 
 async def _catch_up(conn: Connection, group: Group) -> None:
@@ -159,117 +137,18 @@ async def _catch_up(conn: Connection, group: Group) -> None:
         group.sequence,
     )
     for row in rows:
-        rep = group.index.reps[row["rep_id"]]
-        rep.open, rep.untouched, rep.last_assigned_at = row["open"], row["untouched"], row["last_assigned_at"]
-        rep.by_pool, rep.turns = dict(row["by_pool"]), turns_of(row)
-        group.index.refresh(rep)
+        reps.count(group.index, row)
 
 
-def turns_of(row: Any) -> dict[str, Turn]:
-    """Return a rep's turns as a row has them."""
-    return {pool: Turn(*turn) for pool, turn in row["turns"].items()}
-
-
-def known_of(row: Any, off: Sequence[tuple[datetime, datetime]]) -> Known:
-    """Return what does not change in a batch of a rep, of a row with their document, version and pause."""
-    document = row["document"]
-    hours = [(one["days"], one["start"], one["end"]) for one in document["working_hours"]]
-    closed = calendars.holidays(document["holidays"], datetime.now().year) if document.get("holidays") else frozenset()  # noqa: DTZ005
-    calendar = Calendar(zone=document["time_zone"], windows=calendars.windows(hours), closed=closed, off=tuple(off))
-    return Known(
-        document=document,
-        version=row["version"],
-        paused=row["paused"],
-        calendar=calendar,
-        time_off=off,
-        joined_at=row["joined_at"],
-        performance=row["performance"],
-    )
-
-
-def rep_of(row: Any) -> Rep:
-    """Return a rep of a row with their document, cap and counts."""
-    document = row["document"]
-    texts = ("name", "team", "manager_id", "role", "kind", "time_zone")
-    values: dict[str, Any] = {f"rep.{name}": document.get(name) or "" for name in texts}
-    values |= {f"rep.{name}": document.get(name) or [] for name in ("skills", "languages", "territories")}
-    values |= {
-        "rep.rep_id": row["rep_id"],
-        "rep.cap": row["cap"],
-        "rep.weight": float(document["weight"]),
-        "rep.active": document["active"],
-    }
-    return Rep(
-        rep_id=row["rep_id"],
-        role=document["role"],
-        cap=row["cap"],
-        weight=float(document["weight"]),
-        values=values,
-        away=None,
-        back_at=None,
-        open=row["open"],
-        untouched=row["untouched"],
-        turns=turns_of(row),
-        last_assigned_at=row["last_assigned_at"],
-        performance=row["performance"],
-    )
-
-
-def _set_availability(group: Group, now: datetime) -> None:
+def set_availability(group: Group, now: datetime) -> None:
     """Let in who came and let go who went since the last time: only those are looked at."""
     changes = group.changes
     while changes and changes[0][0] <= now:
         _, rep_id = heappop(changes)
-        presence = availability(group.known[rep_id], now, group.policy)
-        if presence.until < _FOR_EVER:
+        presence = reps.availability(group.known[rep_id], now, group.policy)
+        if presence.until < reps.FOR_EVER:
             heappush(changes, (presence.until, rep_id))
         group.index.come_or_go(rep_id, presence.away, presence.back_at, presence.share)
-
-
-class Presence(NamedTuple):
-    """Whether a rep takes leads."""
-
-    away: WhyNot | None
-    """Why nothing goes to them now; None while they are at work."""
-    back_at: datetime | None
-    share: float
-    """Of the weight, while they are new."""
-    until: datetime
-    """Until when this holds."""
-
-
-def availability(known: Known, now: datetime, policy: Policy | None) -> Presence:
-    """Return whether a rep takes leads at an instant."""
-    if not known.document["active"]:
-        return Presence(WhyNot.INACTIVE, None, 1.0, _FOR_EVER)
-    if known.paused:
-        return Presence(WhyNot.PAUSED, None, 1.0, _FOR_EVER)
-    share, grows_at = _share(known, now, policy)
-    margin = timedelta(seconds=policy.margin_seconds if policy is not None else 0)
-    closes = calendars.open_until(known.calendar, now)
-    if closes is not None and closes - margin > now:
-        return Presence(None, None, share, min(closes - margin, grows_at))
-    back = calendars.next_opening(known.calendar, closes or now)
-    leave = next((end for start, end in known.time_off if start <= now < end), None)
-    changes = min((at for at in (back, leave) if at is not None), default=now + _LOOK_AGAIN)
-    why = WhyNot.ON_LEAVE if leave is not None else WhyNot.OFF_HOURS
-    return Presence(why, back, share, min(changes, grows_at))
-
-
-def _share(known: Known, now: datetime, policy: Policy | None) -> tuple[float, datetime]:
-    """Return a newcomer's share of the weight, by whole days since they joined, and when it grows."""
-    if policy is None or not policy.ramp_days or known.joined_at is None:
-        return 1.0, _FOR_EVER
-    days = max(0, (now - known.joined_at).days)
-    if days >= policy.ramp_days:
-        return 1.0, _FOR_EVER
-    share = policy.ramp_start + (1 - policy.ramp_start) * days / policy.ramp_days
-    return share, known.joined_at + timedelta(days=days + 1)
-
-
-_FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
-_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
-_LOOK_AGAIN: Final = timedelta(days=1)
 
 
 class CapBroken(asyncpg.SerializationError):
@@ -341,7 +220,7 @@ async def advance(conn: Connection, group: Group, *, more_wait: bool = False, ch
 async def known_rep(conn: Connection, rep_id: str) -> Known:
     """Return one rep as the database has it now."""
     row = await conn.fetchrow("SELECT * FROM rep WHERE rep_id = $1", rep_id)
-    return known_of(row, (await _time_off(conn, [rep_id])).get(rep_id, []))
+    return reps.known_of(row, (await _time_off(conn, [rep_id])).get(rep_id, []))
 
 
 async def keep_version(conn: Connection, group: Group, rep_id: str, known: Known) -> None:
@@ -377,8 +256,8 @@ async def loads(
     policy = await policy_in_force(conn, {})
     found = []
     for row in rows:
-        rep, known = rep_of(row), known_of(row, off.get(row["rep_id"], []))
-        rep.away, rep.back_at, rep.share, _ = availability(known, now, policy)
+        rep, known = reps.rep_of(row), reps.known_of(row, off.get(row["rep_id"], []))
+        rep.away, rep.back_at, rep.share, _ = reps.availability(known, now, policy)
         found.append((rep, known))
     return found
 

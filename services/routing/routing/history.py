@@ -1,0 +1,161 @@
+"""The group as it was: reps by their versions, counts by their log, decision by decision."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from backbone.database import Connection
+from routing import policies, reps, store_group
+from routing.domain import Lead, Policy
+from routing.reps import Known
+from routing.store_group import Group
+
+PAGE: Final = 1000
+"""Rows of the log that are read at once, and decisions after which other work of the process gets its turn."""
+
+AS_IT_WAS: Final = """
+SELECT DISTINCT ON (v.rep_id) v.*, coalesce(c.open, 0) AS open, coalesce(c.untouched, 0) AS untouched,
+       coalesce(c.by_pool, '{}') AS by_pool, coalesce(c.turns, '{}') AS turns, c.last_assigned_at
+FROM rep_version v LEFT JOIN LATERAL (
+    SELECT * FROM rep_count c WHERE c.rep_id = v.rep_id AND (c.sequence, c.ordinal) < ($1, $2)
+    ORDER BY c.sequence DESC, c.ordinal DESC LIMIT 1
+) c ON true
+WHERE v.sequence < $1 ORDER BY v.rep_id, v.sequence DESC
+"""
+
+
+def group_of(rows: list[Any], policy: tuple[int, Mapping[str, Any]] | None) -> Group:
+    """Return a group of rows with reps' versions and counts, under a policy's version and document."""
+    known = {row["rep_id"]: _known(row) for row in rows}
+    found = {row["rep_id"]: reps.rep_of(row) for row in rows}
+    for row in rows:
+        found[row["rep_id"]].by_pool = dict(row["by_pool"])
+    compiled: Policy | None = None
+    if policy is not None:
+        compiled = policies.build(*policy, {rep_id: rep.values for rep_id, rep in found.items()})
+    return store_group.made(known, found, compiled)
+
+
+def _known(row: Any) -> Known:
+    return reps.known_of(row, [(instant(start), instant(end)) for start, end in row["time_off"]["spans"]])
+
+
+def instant(text: str) -> datetime:
+    """Return an instant as it was kept."""
+    return datetime.fromisoformat(text)
+
+
+def lead_of(row: Mapping[str, Any]) -> Lead:
+    """Return what a stored decision read of its lead. The decision has to have been computed: it has inputs."""
+    inputs = msgspec.json.decode(row["inputs"])
+    instants = ("created_at", "waiting_since", "previous_at")
+    said = {**inputs, **{name: instant(inputs[name]) if inputs[name] else None for name in instants}}
+    return Lead(lead_id=row["lead_id"], **{**said, "declined": frozenset(inputs["declined"])})
+
+
+async def policy_of(conn: Connection, version: int) -> tuple[int, Mapping[str, Any]] | None:
+    """Return a policy's version and document, None where there was none."""
+    document = await conn.fetchval("SELECT document FROM policy WHERE version = $1", version)
+    return (version, document) if document is not None else None
+
+
+class Past:
+    """The group while decisions of a span of time are gone through in their order."""
+
+    def __init__(self, conn: Connection, *, policy: tuple[int, Mapping[str, Any]] | None = None) -> None:
+        self._conn = conn
+        self._fixed = policy
+        """Under which policy all is seen; None: each decision under its own."""
+        self._versions: list[Any] = []
+        self._counts: list[Any] = []
+        self._read_to = (0, 0)
+        self._policies: dict[int, tuple[int, Mapping[str, Any]] | None] = {}
+        self._rows: dict[str, dict[str, Any]] = {}
+        self._version = 0
+        self.group: Group | None = None
+
+    async def decisions(self, since: datetime, until: datetime) -> AsyncIterator[Any]:
+        """Yield the computed decisions of [since, until) in order, each with `group` as it found it."""
+        last = (0, -1)
+        while True:
+            rows = await self._conn.fetch(
+                "SELECT * FROM decision WHERE at >= $1 AND at < $2 AND inputs IS NOT NULL"
+                " AND (sequence, ordinal) > ($3, $4) ORDER BY sequence, ordinal LIMIT $5",
+                since,
+                until,
+                *last,
+                PAGE,
+            )
+            for row in rows:
+                await self._go_to(row)
+                yield row
+            if len(rows) < PAGE:
+                return
+            last = (rows[-1]["sequence"], rows[-1]["ordinal"])
+            await asyncio.sleep(0)
+
+    async def _go_to(self, row: Any) -> None:
+        place = (row["sequence"], row["ordinal"])
+        if not self._rows:
+            await self._begin(place)
+        changed = await self._take_versions(row["sequence"])
+        if self._fixed is None and row["policy_version"] != self._version:
+            self._version, changed = row["policy_version"], True
+        await self._take_counts(place)
+        if changed or self.group is None:
+            self.group = group_of(list(self._rows.values()), await self._policy())
+        store_group.set_availability(self.group, row["at"])
+        self.group.index.begin()
+
+    async def _policy(self) -> tuple[int, Mapping[str, Any]] | None:
+        if self._fixed is not None:
+            return self._fixed
+        if self._version not in self._policies:
+            self._policies[self._version] = await policy_of(self._conn, self._version)
+        return self._policies[self._version]
+
+    async def _begin(self, place: tuple[int, int]) -> None:
+        self._rows = {row["rep_id"]: dict(row) for row in await self._conn.fetch(AS_IT_WAS, *place)}
+        self._versions = await self._conn.fetch(
+            "SELECT * FROM rep_version WHERE sequence >= $1 ORDER BY sequence, rep_id", place[0]
+        )
+        self._versions.reverse()
+        self._read_to = (place[0], place[1] - 1)
+
+    async def _take_versions(self, before: int) -> bool:
+        changed = False
+        while self._versions and self._versions[-1]["sequence"] < before:
+            version = dict(self._versions.pop())
+            blank = {"open": 0, "untouched": 0, "by_pool": {}, "turns": {}, "last_assigned_at": None}
+            self._rows[version["rep_id"]] = {**blank, **self._rows.get(version["rep_id"], {}), **version}
+            changed = True
+        return changed
+
+    async def _take_counts(self, before: tuple[int, int]) -> None:
+        """Take in the log up to a place; a simulation, which has counts of its own, does not."""
+        while True:
+            if not self._counts:
+                self._counts = await self._conn.fetch(
+                    "SELECT * FROM rep_count WHERE (sequence, ordinal) > ($1, $2) AND (sequence, ordinal) < ($3, $4)"
+                    " ORDER BY sequence, ordinal LIMIT $5",
+                    *self._read_to,
+                    *before,
+                    PAGE,
+                )
+                self._counts.reverse()
+            if not self._counts:
+                return
+            while self._counts:
+                self._take_count(self._counts.pop())
+
+    def _take_count(self, count: Any) -> None:
+        self._read_to = (count["sequence"], count["ordinal"])
+        row = self._rows.get(count["rep_id"])
+        if row is None:
+            return
+        row.update({name: count[name] for name in ("open", "untouched", "by_pool", "turns", "last_assigned_at")})
+        if self.group is not None:
+            reps.count(self.group.index, count)
