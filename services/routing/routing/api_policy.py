@@ -1,19 +1,19 @@
 """The policy: put in force, shown, and asked what it would do with a lead."""
 
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from backbone import conditions, database, fields, ids, outbox, security, times
 from backbone.database import Connection
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
-from routing import assigning, deciding, policies, store, store_accounts
+from routing import assigning, deciding, policies, simulating, store, store_accounts, store_group
 from routing.changing import Changing
 from routing.desk import Desk
 from routing.domain import GRADES, WORST_RANK, Lead, role_at
@@ -63,6 +63,19 @@ class Question(fields.Body):
     """What about this lead."""
 
     lead: Imagined
+
+
+USUAL_SPAN: Final = timedelta(days=30)
+
+
+class WhatIf(fields.Body):
+    """A policy (YAML), and the span of the past to try it on: the last 30 days when not said."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    policy: Annotated[str, Field(min_length=1, max_length=1_000_000)]
+    since: Annotated[fields.Instant | None, Field(alias="from")] = None
+    to: fields.Instant | None = None
 
 
 def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter:
@@ -146,6 +159,18 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 for one in assigning.everybody(decision, group.index)
             ],
         }
+
+    @api.post("/v1/policy/simulate")
+    async def simulate(_: Manager, body: WhatIf) -> dict[str, Any]:
+        """Say what a policy would have done with the leads of a span of the past; nothing is written."""
+        async with db.reading() as conn:
+            now = await times.now(conn)
+            reps = {rep.rep_id: rep.values for rep, _known in await store_group.loads(conn, now)}
+            document = policies.parse(body.policy.encode(errors="replace"), reps)
+            until = body.to or now
+            since = body.since or until - USUAL_SPAN
+            found = await simulating.run(conn, 0, document.data, since, until)
+        return {**found, "from": times.text(since), "to": times.text(until)}
 
     async def known(conn: Connection, group: Group, now: datetime, lead_id: UUID) -> Lead:
         row = (await store.load(conn, [lead_id]))[lead_id]

@@ -1,7 +1,6 @@
 """The pure choice: the first rule that matches, the rep of its pool whose turn it is, and why nobody else."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -9,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from routing.domain import (
     MOST_CONSIDERED,
+    NAMED,
     Considered,
     Decision,
-    Holds,
     Lead,
     Outcome,
     Policy,
@@ -20,145 +19,14 @@ from routing.domain import (
     Rule,
     Strategy,
     Target,
-    Turn,
     Why,
     WhyNot,
 )
-from routing.standings import Standing, without_room
-from routing.turns import LoadOrder, Round, TurnOrder
+from routing.index import Index
+from routing.standings import without_room
 
-NAMED: Final = ("owner", "account_rep", "previous", "host")
-"""Targets that are one rep of the lead's, not a pool."""
 HANDED_OVER: Final = "handed over"
 """The rule of a decision in which a person named the pool."""
-
-Opens = Callable[[Pool, datetime, float], datetime | None]
-
-
-class Count(NamedTuple):
-    """What a rep's counts were after a change."""
-
-    rep_id: str
-    open: int
-    untouched: int
-    by_pool: Mapping[str, int]
-    turns: Mapping[str, Turn]
-    last_assigned_at: datetime | None
-
-
-class Index:
-    """Every rep of the group with their counts, as decisions go on, and the log of how they went.
-
-    What a decision asks for is kept as counts change, so that it costs the same however many reps there are.
-    """
-
-    def __init__(self, reps: dict[str, Rep], opens: Opens | None = None) -> None:
-        self.reps = reps
-        self.opens: Opens = opens or (lambda _, since, seconds: since + timedelta(seconds=seconds))
-        """By when a pool has worked so many seconds since an instant; None: never."""
-        self.log: list[Count] = []
-        self.before: dict[str, Count] = {}
-        """The counts of those that changed since `begin`, as they were then."""
-        self._rounds: dict[str, Round] = {}
-        self._standings: dict[tuple[str, str, Holds | None, bool], Standing] = {}
-        self._of: defaultdict[str, list[Round | Standing]] = defaultdict(list)
-
-    def begin(self) -> None:
-        """Begin a transaction: nothing has changed yet."""
-        self.log.clear()
-        self.before.clear()
-
-    def standing(self, pool: Pool, narrows: Holds | None, *, touched: bool) -> Standing:
-        """Return how the reps of a pool stand to such leads."""
-        one = pool.members[0] if pool.pool in NAMED else ""
-        key = (pool.pool, one, narrows, touched and pool.untouched_cap is not None)
-        found = self._standings.get(key)
-        if found is None:
-            by_load = pool.strategy is Strategy.LEAST_LOADED
-            order = LoadOrder() if by_load else TurnOrder(self._round(pool))
-            found = Standing(pool, narrows, order, self.reps, touched=touched)
-            self._standings[key] = found
-            self._join(pool, found)
-        return found
-
-    def give(self, rep_id: str, pool: Pool | None, now: datetime, *, touched: bool, counted_in: str = "") -> None:
-        """Count an assignment; `counted_in` names the pool of one that nobody's turn gave."""
-        rep = self._changing(rep_id)
-        assert rep is not None
-        rep.open += 1
-        rep.untouched += not touched
-        # A microsecond apart, so that the order within a batch is kept.
-        rep.last_assigned_at = now + timedelta(microseconds=len(self.log))
-        name = pool.pool if pool is not None else counted_in
-        rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
-        if pool is not None and pool.strategy is not Strategy.LEAST_LOADED:
-            rep.turns[name] = self._round(pool).take(rep)
-        self._changed(rep)
-
-    def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
-        """Count the end of an assignment."""
-        rep = self._changing(rep_id)
-        if rep is None:
-            return
-        rep.open = max(0, rep.open - 1)
-        rep.untouched = max(0, rep.untouched - untouched)
-        rep.by_pool[pool] = max(0, rep.by_pool.get(pool, 0) - 1)
-        self._changed(rep)
-
-    def keep(self, rep_id: str, pool: str, *, untouched: bool) -> None:
-        """Undo `take`: the assignment goes on."""
-        rep = self._changing(rep_id)
-        if rep is None:
-            return
-        rep.open += 1
-        rep.untouched += untouched
-        rep.by_pool[pool] = rep.by_pool.get(pool, 0) + 1
-        self._changed(rep)
-
-    def touch(self, rep_id: str) -> None:
-        """Count a first touch."""
-        rep = self._changing(rep_id)
-        if rep is not None:
-            rep.untouched = max(0, rep.untouched - 1)
-            self._changed(rep)
-
-    def come_or_go(self, rep_id: str, away: WhyNot | None, back_at: datetime | None = None, share: float = 1.0) -> None:
-        """Take in whether a rep is at work, and with what share of the weight."""
-        rep = self.reps[rep_id]
-        if (rep.away, rep.back_at, rep.share) != (away, back_at, share):
-            rep.away, rep.back_at, rep.share = away, back_at, share
-            self.refresh(rep)
-
-    def refresh(self, rep: Rep) -> None:
-        """Take in what was changed of a rep from outside."""
-        for one in self._of.get(rep.rep_id, ()):
-            one.refresh(rep)
-
-    def _round(self, pool: Pool) -> Round:
-        found = self._rounds.get(pool.pool)
-        if found is None:
-            found = self._rounds[pool.pool] = Round(pool, self.reps)
-            self._join(pool, found)
-        return found
-
-    def _join(self, pool: Pool, one: Round | Standing) -> None:
-        for rep_id in pool.members:
-            self._of[rep_id].append(one)
-
-    def _changing(self, rep_id: str) -> Rep | None:
-        rep = self.reps.get(rep_id)
-        if rep is not None and rep_id not in self.before:
-            self.before[rep_id] = counts(rep)
-        return rep
-
-    def _changed(self, rep: Rep) -> None:
-        self.log.append(counts(rep))
-        self.refresh(rep)
-
-
-def counts(rep: Rep) -> Count:
-    """Return a rep's counts as they are now."""
-    return Count(rep.rep_id, rep.open, rep.untouched, dict(rep.by_pool), dict(rep.turns), rep.last_assigned_at)
 
 
 class _Try(NamedTuple):
@@ -186,7 +54,7 @@ def decide(
                 continue
             standing = index.standing(one.pool, rule.narrows, touched=lead.touched)
             chosen = standing.first(lead.declined)
-            reasons = {**_thoughts(lead, rule, one.pool, index, most), **reasons}
+            reasons = {**thoughts(lead, rule, one.pool, index, most), **reasons}
             if chosen is not None:
                 index.give(chosen, one.pool, now, touched=lead.touched)
                 reasons[chosen] = WhyNot.CHOSEN
@@ -213,6 +81,12 @@ def _rules(lead: Lead, policy: Policy | None) -> Sequence[Rule]:
     if lead.only_pool is not None and lead.only_pool in policy.pools:
         return (Rule(rule=HANDED_OVER, to=lead.only_pool, holds=_always),)
     return policy.rules
+
+
+def rule_named(lead: Lead, policy: Policy, name: str) -> Rule:
+    """Return the rule under which a decision was made."""
+    named = (rule for rule in _rules(lead, policy) if rule.rule == name and rule.holds(lead.values))
+    return next(named, Rule(rule=name, to="", holds=_always))
 
 
 def _always(_: Mapping[str, Any]) -> bool:
@@ -281,7 +155,7 @@ def _is_long_ago(lead: Lead, rule: Rule, now: datetime) -> bool:
     return now - lead.previous_at > timedelta(seconds=rule.within_seconds)
 
 
-def _thoughts(lead: Lead, rule: Rule, pool: Pool, index: Index, most: int | None) -> dict[str, WhyNot]:
+def thoughts(lead: Lead, rule: Rule, pool: Pool, index: Index, most: int | None) -> dict[str, WhyNot]:
     """Return what is thought of the first `most` of a pool, whoever of them is chosen."""
     other = WhyNot.MORE_LOAD if pool.strategy is Strategy.LEAST_LOADED else WhyNot.NOT_THEIR_TURN
     known = (rep for rep_id in pool.members if (rep := index.reps.get(rep_id)) is not None)

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 MOST_CONSIDERED: Final = 20
+NAMED: Final = ("owner", "account_rep", "previous", "host")
+"""Targets that are one rep of the lead's, not a pool."""
 GRADES: Final = {grade: rank for rank, grade in enumerate(("A1", "A2", "B1", "A3", "B2", "C1", "B3", "C2", "C3"), 1)}
 WORST_RANK: Final = len(GRADES) + 1
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from backbone.database import Connection
-from routing import policies, reps, store_group
+from routing import index, policies, reps, store_group
 from routing.domain import Lead, Policy
 from routing.reps import Known
 from routing.store_group import Group
@@ -68,7 +68,7 @@ class Past:
     def __init__(self, conn: Connection, *, policy: tuple[int, Mapping[str, Any]] | None = None) -> None:
         self._conn = conn
         self._fixed = policy
-        """Under which policy all is seen; None: each decision under its own."""
+        """Under which policy all is seen, with counts that are the caller's from the beginning on; None: as it was."""
         self._versions: list[Any] = []
         self._counts: list[Any] = []
         self._read_to = (0, 0)
@@ -101,10 +101,13 @@ class Past:
         place = (row["sequence"], row["ordinal"])
         if not self._rows:
             await self._begin(place)
-        changed = await self._take_versions(row["sequence"])
-        if self._fixed is None and row["policy_version"] != self._version:
-            self._version, changed = row["policy_version"], True
-        await self._take_counts(place)
+        changed = self._take_versions(row["sequence"])
+        if self._fixed is not None:
+            self._keep_counts()
+        else:
+            changed = changed or row["policy_version"] != self._version
+            self._version = row["policy_version"]
+            await self._take_counts(place)
         if changed or self.group is None:
             self.group = group_of(list(self._rows.values()), await self._policy())
         store_group.set_availability(self.group, row["at"])
@@ -125,7 +128,7 @@ class Past:
         self._versions.reverse()
         self._read_to = (place[0], place[1] - 1)
 
-    async def _take_versions(self, before: int) -> bool:
+    def _take_versions(self, before: int) -> bool:
         changed = False
         while self._versions and self._versions[-1]["sequence"] < before:
             version = dict(self._versions.pop())
@@ -134,8 +137,13 @@ class Past:
             changed = True
         return changed
 
+    def _keep_counts(self) -> None:
+        """Let counts that the caller changed outlive a new version of a rep."""
+        for rep in self.group.index.reps.values() if self.group is not None else ():
+            self._rows[rep.rep_id].update(index.counts(rep)._asdict())
+
     async def _take_counts(self, before: tuple[int, int]) -> None:
-        """Take in the log up to a place; a simulation, which has counts of its own, does not."""
+        """Take in the log up to a place."""
         while True:
             if not self._counts:
                 self._counts = await self._conn.fetch(

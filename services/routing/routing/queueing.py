@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from routing import assigning
-from routing.assigning import Index
 from routing.domain import Lead, Policy, Target
+from routing.index import Index
 
 
 def wants(lead: Lead, targets: Iterable[Target]) -> list[Any]:

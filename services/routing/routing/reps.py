@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from backbone import calendars
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
-from routing.assigning import Index, Opens
 from routing.domain import Policy, Pool, Rep, Turn, WhyNot
+from routing.index import Index, Opens
 
 
 @dataclass(slots=True)

@@ -16,9 +16,9 @@ import asyncpg
 
 from backbone import ids
 from backbone.database import Connection
-from routing import assigning, policies, reps
-from routing.assigning import Count, Index
+from routing import index, policies, reps
 from routing.domain import Policy, Rep
+from routing.index import Count, Index
 from routing.reps import Known
 
 GROUP: Final = 1
@@ -161,7 +161,7 @@ async def save_reps(
     """Write what changed of the reps' counts. CapBroken rather than a rep over the cap, unless a person forced it."""
     before = group.index.before
     counted = [
-        group.index.reps[rep_id] for rep_id in before if assigning.counts(group.index.reps[rep_id]) != before[rep_id]
+        group.index.reps[rep_id] for rep_id in before if index.counts(group.index.reps[rep_id]) != before[rep_id]
     ]
     if counted:
         status = await conn.execute(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from routing import assigning
-from routing.assigning import Index
 from routing.domain import Lead, Policy, Pool, Rep, Rule, Strategy, Turn, WhyNot
+from routing.index import Index
 
 NOW: Final = datetime(2026, 11, 10, 12, tzinfo=UTC)
 UNIT: Final = 1_000_000

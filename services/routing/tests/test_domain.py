@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing import assigning, queueing
-from routing.assigning import Index
 from routing.domain import Lead, Outcome, Policy, Pool, Rep, Rule, Strategy, Target, WhyNot
+from routing.index import Index
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
 ROUND = Strategy.WEIGHTED_ROUND_ROBIN

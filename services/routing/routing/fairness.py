@@ -1,0 +1,68 @@
+"""Who should have got how many leads of a pool by weight and presence, who did, and why not exactly that."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from backbone.database import Connection
+from routing import assigning, turns
+from routing.domain import Outcome
+from routing.history import Past, lead_of
+
+
+@dataclass(slots=True)
+class _Tally:
+    expected: float = 0.0
+    actual: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+
+async def report(conn: Connection, pool: str, since: datetime, until: datetime) -> dict[str, Any]:
+    """Go through the pool's decisions of [since, until).
+
+    Each lead is expected to be shared by all of the pool who were at work, by weight. `reasons` says why a rep did not
+    get those that went to others: turns alone leave less than a lead's deviation, every other reason explains more.
+    """
+    past = Past(conn)
+    tallies: dict[str, _Tally] = {}
+    decisions = 0
+    async for row in past.decisions(since, until):
+        if row["pool"] == pool and row["outcome"] == str(Outcome.ASSIGNED):
+            decisions += 1
+            _count(tallies, past, row)
+    return {
+        "pool": pool,
+        "decisions": decisions,
+        "reps": [
+            {
+                "rep_id": rep_id,
+                "expected": round(tally.expected, 3),
+                "actual": tally.actual,
+                "deviation": round(tally.actual - tally.expected, 3),
+                "reasons": dict(sorted(tally.reasons.items())),
+            }
+            for rep_id, tally in sorted(tallies.items())
+        ],
+    }
+
+
+def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
+    group = past.group
+    assert group is not None
+    assert group.policy is not None
+    pool = assigning.pool_of(group.policy, row["pool"])
+    if pool is None:  # a named rep: nobody's turn
+        return
+    lead = lead_of(row)
+    rule = assigning.rule_named(lead, group.policy, row["rule"])
+    for rep_id, why in assigning.thoughts(lead, rule, pool, group.index, None).items():
+        tally = tallies.setdefault(rep_id, _Tally())
+        if rep_id == row["rep_id"]:
+            tally.actual += 1
+        else:
+            tally.reasons[str(why)] += 1
+    at_work = [rep for rep_id in pool.members if (rep := group.index.reps.get(rep_id)) and rep.away is None]
+    weights = {rep.rep_id: turns.weight(pool, rep) for rep in at_work}
+    for rep_id, weight in weights.items():
+        tallies[rep_id].expected += weight / sum(weights.values())

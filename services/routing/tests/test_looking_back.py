@@ -1,0 +1,95 @@
+"""Fairness and what-if: over decisions that were really made, from the events alone."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids
+from backbone.testing.stage import Actor, Stage
+from services.routing.tests.desk import holder, learn, put_policy, put_rep, qualified
+
+POLICY = """
+pools: [{pool: sdr, reps: rep.role == "sdr"}]
+rules: [{rule: rest, to: sdr}]
+"""
+
+
+@pytest.fixture
+async def routing(start: Stage) -> Actor:
+    actor = await start("routing")
+    await put_policy(actor, POLICY)
+    return actor
+
+
+async def come(routing: Actor, count: int) -> list[UUID]:
+    leads = [ids.new() for _ in range(count)]
+    await learn(routing, "qualification", *(qualified(lead) for lead in leads))
+    return leads
+
+
+async def report(routing: Actor) -> dict[str, Any]:
+    answer = await routing.http.get("/v1/fairness", params={"pool": "sdr", "from": "2026-01-01T00:00:00Z"})
+    assert answer.status_code == 200, answer.text
+    return {one["rep_id"]: one for one in answer.json()["reps"]}
+
+
+async def what_if(routing: Actor, policy: str) -> dict[str, Any]:
+    answer = await routing.http.post("/v1/policy/simulate", json={"policy": policy, "from": "2026-01-01T00:00:00Z"})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_fairness_says_what_each_should_have_got_and_why_not(routing: Actor) -> None:
+    await put_rep(routing, "ana", weight=2)
+    await put_rep(routing, "ben", cap=3)
+    await put_rep(routing, "cem", active=False)
+    await come(routing, 6)  # in turns: 4 and 2
+    await come(routing, 6)  # ben takes one more, then is full
+    seen = await report(routing)
+    assert (seen["ana"]["expected"], seen["ana"]["actual"], seen["ana"]["deviation"]) == (8.0, 9, 1.0)
+    assert (seen["ben"]["expected"], seen["ben"]["actual"], seen["ben"]["deviation"]) == (4.0, 3, -1.0)
+    assert (seen["cem"]["expected"], seen["cem"]["actual"]) == (0.0, 0)
+    assert seen["cem"]["reasons"] == {"inactive": 12}
+    assert seen["ben"]["reasons"]["at_cap"] + seen["ben"]["reasons"]["not_their_turn"] == 9
+    # A rep who changed since is seen as they were.
+    await put_rep(routing, "ana", weight=1, cap=0)
+    assert await report(routing) == seen
+
+
+async def test_what_another_policy_would_have_done(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben", skills=["german"], cap=2)
+    leads = await come(routing, 6)
+    before = {lead: await holder(routing, lead) for lead in leads}
+    assert sorted(str(one) for one in before.values()) == ["ana"] * 4 + ["ben"] * 2
+    same = await what_if(routing, POLICY)
+    assert (same["leads"], same["same"], same["other"], same["waited"]) == (6, 6, 0, 0)
+    narrow = POLICY.replace("to: sdr}", "reps: '\"german\" in rep.skills', to: sdr}")
+    other = await what_if(routing, narrow)
+    assert (other["leads"], other["waited"], other["still_waiting"]) == (6, 4, 4)
+    assert other["reps"] == [
+        {"rep_id": "ana", "actual": 4, "simulated": 0, "most_open": 0},
+        {"rep_id": "ben", "actual": 2, "simulated": 2, "most_open": 2},
+    ]
+    assert other["load"][0]["most_open"] == {"ben": 2}
+    assert {one["would_be"] for one in other["others"]} <= {"ben", None}
+    assert (await routing.http.post("/v1/policy/simulate", json={"policy": "pools: 1"})).status_code == 422
+    # Nothing was written, and nobody's turn moved.
+    assert {lead: await holder(routing, lead) for lead in leads} == before
+
+
+async def test_a_simulated_lead_is_held_as_long_as_it_really_was(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben", team="small", cap=1)
+    ana = routing.as_role("sdr", rep="ana")
+    ben = routing.as_role("sdr", rep="ben")
+    for _ in range(4):
+        (lead,) = await come(routing, 1)
+        who = ana if await holder(routing, lead) == "ana" else ben
+        assert (await who.post(f"/v1/assignments/{lead}/close", json={"outcome": "recycled"})).status_code == 200
+    small = POLICY.replace('rep.role == "sdr"', 'rep.team == "small"')
+    found = await what_if(routing, small)
+    assert (found["waited"], found["still_waiting"]) == (0, 0)
+    assert found["reps"][-1] == {"rep_id": "ben", "actual": 2, "simulated": 4, "most_open": 1}
