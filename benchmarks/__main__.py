@@ -16,13 +16,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import alerts, handoff, measuring, tables
+from benchmarks import alerts, handoff, measuring, routing, tables
 from benchmarks.measuring import Advance, Full, Paced, Side
 from benchmarks.naive import stack as naive
 from handoff_local import ports
 
 CORES = 2
 WARM_UP = 500
+ROUTED = 5_000
+"""Decisions in each round of the router alone."""
 PACED_S = 10.0
 NAIVE_SHARE = 20
 """The naive design gets one lead for so many of ours: enough for as long a run."""
@@ -39,6 +41,7 @@ class Only(StrEnum):
     HANDOFF = "handoff"
     NAIVE = "naive"
     ALERTS = "alerts"
+    ROUTING = "routing"
 
 
 @app.command()
@@ -47,6 +50,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds, the two designs in turns.")] = 3,
     rate: Annotated[float, typer.Option(min=1, help="Leads a second for the latencies.")] = 300,
     clocks: Annotated[int, typer.Option(min=0, help="Open clocks while alerts are measured.")] = 100_000,
+    waiting: Annotated[int, typer.Option(min=2000, help="Leads in the queue that is drained.")] = 100_000,
     only: Annotated[Only | None, typer.Option(help="Measure one part alone.")] = None,
 ) -> None:
     """Measure this system beside the naive design; prints tables with ratios."""
@@ -58,7 +62,9 @@ def bench(
     try:
         with ExitStack() as opened, _progress() as step:
             port = _free_block()
-            if only is not Only.NAIVE:
+            if only in (None, Only.ROUTING):
+                _routing(folder / "routing", rounds, waiting, step)
+            if only not in (Only.NAIVE, Only.ROUTING):
                 with step("Handoff: starting"):
                     side = opened.enter_context(handoff.running(folder / "handoff", port))
                 sides[side.name] = side
@@ -66,11 +72,12 @@ def bench(
                 with step("naive design: starting"):
                     side = opened.enter_context(naive.running(folder / "naive"))
                 sides[side.name] = side
-            if only is not Only.ALERTS:
+            if only in (None, Only.HANDOFF, Only.NAIVE):
                 _speed(sides, leads, rounds, rate, step)
             if only in (None, Only.ALERTS):
                 _alerts(sides["Handoff"], folder / "handoff", port, clocks, rate / 3, step)
-        tables.notes(out, list(sides))
+        if sides:
+            tables.notes(out, list(sides))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -104,6 +111,13 @@ def _alerts(side: Side, home: Path, port: int, clocks: int, rate: float, step: S
         made = alerts.measure(side, home, port, clocks=clocks, rate=rate, seconds=2 * PACED_S, advance=advance)
         late = asyncio.run(made)
     tables.lateness(out, late)
+
+
+def _routing(folder: Path, rounds: int, waiting: int, step: Step) -> None:
+    """Measure the router alone, beside one that counts for each lead, and print."""
+    with step("routing: 10, 1,000 and 10,000 reps, then a long queue") as advance:
+        found = routing.measure(folder, rounds=rounds, leads=ROUTED, waiting=waiting, advance=advance)
+    tables.routing(out, found)
 
 
 def _pin() -> list[int]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from benchmarks.alerts import Lateness
 from benchmarks.measuring import Full, Paced, percentile
+from benchmarks.routing import Found
 
 MIB = 1024 * 1024
 
@@ -101,6 +102,27 @@ def lateness(out: Console, measured: Lateness) -> None:
     table = Table("open clocks", "alerts/s", "p50", "p99", "max", title="Alerts, late by")
     late = [percentile(measured.seconds, share) * 1000 for share in (0.5, 0.99, 1.0)]
     table.add_row(f"{measured.open_clocks:,}", f"{measured.per_second:,.0f}", *(f"{one:,.0f} ms" for one in late))
+    out.print(table)
+
+
+def routing(out: Console, found: Found) -> None:
+    """Print what decisions cost by the number of reps, beside the naive router, and how a long queue drains."""
+    table = Table("reps", "", "decisions/s", "CPU us per decision", "naive decisions/s", "Handoff has", title="Routing")
+    for reps, kinds in found.ours.items():
+        for kind, costs in kinds.items():
+            rates, naive = [one.rate for one in costs], [one.rate for one in found.naive[reps]]
+            spent = _rounds([one.us for one in costs])
+            table.add_row(f"{reps:,}", kind, _rounds(rates), spent, _rounds(naive), _ratio([rates, naive]))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    out.print(table)
+    queue = found.queue
+    before, behind = queue.arriving_before.us, queue.arriving_behind.us
+    table = Table("leads in the queue", "CPU us per arriving lead", "drained in", "leads/s", title="Waiting")
+    table.add_row("none", f"{before:,.0f}", "", "")
+    table.add_row(
+        f"{queue.waiting:,}", f"{behind:,.0f}", f"{queue.drained.seconds:,.1f} s", f"{queue.drained.rate:,.0f}"
+    )
     out.print(table)
 
 

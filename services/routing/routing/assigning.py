@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from routing.domain import (
@@ -15,7 +15,6 @@ from routing.domain import (
     Outcome,
     Policy,
     Pool,
-    Rep,
     Rule,
     Strategy,
     Target,
@@ -23,7 +22,6 @@ from routing.domain import (
     WhyNot,
 )
 from routing.index import Index
-from routing.standings import without_room
 
 HANDED_OVER: Final = "handed over"
 """The rule of a decision in which a person named the pool."""
@@ -54,7 +52,7 @@ def decide(
                 continue
             standing = index.standing(one.pool, rule.narrows, touched=lead.touched)
             chosen = standing.first(lead.declined)
-            reasons = {**thoughts(lead, rule, one.pool, index, most), **reasons}
+            reasons = {**standing.thoughts(lead.declined, most), **reasons}
             if chosen is not None:
                 index.give(chosen, one.pool, now, touched=lead.touched)
                 reasons[chosen] = WhyNot.CHOSEN
@@ -155,13 +153,6 @@ def _is_long_ago(lead: Lead, rule: Rule, now: datetime) -> bool:
     return now - lead.previous_at > timedelta(seconds=rule.within_seconds)
 
 
-def thoughts(lead: Lead, rule: Rule, pool: Pool, index: Index, most: int | None) -> dict[str, WhyNot]:
-    """Return what is thought of the first `most` of a pool, whoever of them is chosen."""
-    other = WhyNot.MORE_LOAD if pool.strategy is Strategy.LEAST_LOADED else WhyNot.NOT_THEIR_TURN
-    known = (rep for rep_id in pool.members if (rep := index.reps.get(rep_id)) is not None)
-    return {rep.rep_id: _why_not(lead, rule, pool, rep) or other for rep in islice(known, most)}
-
-
 def _assigned(rule: Rule, pool: Pool, rep_id: str, considered: Sequence[Considered]) -> Decision:
     return Decision(
         outcome=Outcome.ASSIGNED,
@@ -172,13 +163,6 @@ def _assigned(rule: Rule, pool: Pool, rep_id: str, considered: Sequence[Consider
         reason_code="",
         considered=considered,
     )
-
-
-def _why_not(lead: Lead, rule: Rule, pool: Pool, rep: Rep) -> WhyNot | None:
-    """Return what keeps the lead from the rep, None when nothing does."""
-    if rep.away is not WhyNot.INACTIVE and rep.rep_id in lead.declined:
-        return WhyNot.DECLINED_BEFORE
-    return without_room(pool, rule.narrows, rep, touched=lead.touched)
 
 
 def _why(said: set[WhyNot]) -> Why:
@@ -209,7 +193,13 @@ def _considered(reasons: Mapping[str, WhyNot], chosen: str | None, most: int | N
     if chosen is not None:
         ordered.remove(chosen)
         ordered.insert(0, chosen)
-    return [Considered(rep_id, rep_id == chosen, str(reasons[rep_id])) for rep_id in ordered[:most]]
+    return [_one_considered(rep_id, rep_id == chosen, reasons[rep_id]) for rep_id in ordered[:most]]
+
+
+# One lead after the other is thought of in the same words.
+@lru_cache(maxsize=8192)
+def _one_considered(rep_id: str, chosen: bool, why: WhyNot) -> Considered:
+    return Considered(rep_id, chosen, str(why))
 
 
 def everybody(decision: Decision, index: Index) -> Sequence[Considered]:

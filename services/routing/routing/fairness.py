@@ -56,7 +56,8 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
         return
     lead = lead_of(row)
     rule = assigning.rule_named(lead, group.policy, row["rule"])
-    for rep_id, why in assigning.thoughts(lead, rule, pool, group.index, None).items():
+    standing = group.index.standing(pool, rule.narrows, touched=lead.touched)
+    for rep_id, why in standing.thoughts(lead.declined, None).items():
         tally = tallies.setdefault(rep_id, _Tally())
         if rep_id == row["rep_id"]:
             tally.actual += 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from backbone import calendars
@@ -100,6 +101,11 @@ class Presence(NamedTuple):
     """Until when this holds."""
 
 
+# Many reps keep the same hours, and are looked at in the same instant.
+_open_until: Final = lru_cache(maxsize=1024)(calendars.open_until)
+_next_opening: Final = lru_cache(maxsize=1024)(calendars.next_opening)
+
+
 def availability(known: Known, now: datetime, policy: Policy | None) -> Presence:
     """Return whether a rep takes leads at an instant."""
     if not known.document["active"]:
@@ -108,10 +114,10 @@ def availability(known: Known, now: datetime, policy: Policy | None) -> Presence
         return Presence(WhyNot.PAUSED, None, 1.0, FOR_EVER)
     share, grows_at = _share(known, now, policy)
     margin = timedelta(seconds=policy.margin_seconds if policy is not None else 0)
-    closes = calendars.open_until(known.calendar, now)
+    closes = _open_until(known.calendar, now)
     if closes is not None and closes - margin > now:
         return Presence(None, None, share, min(closes - margin, grows_at))
-    back = calendars.next_opening(known.calendar, closes or now)
+    back = _next_opening(known.calendar, closes or now)
     leave = next((end for start, end in known.time_off if start <= now < end), None)
     changes = min((at for at in (back, leave) if at is not None), default=now + _LOOK_AGAIN)
     why = WhyNot.ON_LEAVE if leave is not None else WhyNot.OFF_HOURS

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Final
 
-from routing.domain import Holds, Pool, Rep, WhyNot
+from routing.domain import Holds, Pool, Rep, Strategy, WhyNot
 from routing.turns import Order
 
 _BACK: Final = (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE)
@@ -81,6 +82,16 @@ class Standing:
                 if (why := self._why.get(rep_id)) is not None and why is not WhyNot.INACTIVE:
                     counts[why] -= 1
         return {why for why, count in counts.items() if count > 0}
+
+    def thoughts(self, declined: Collection[str], most: int | None) -> dict[str, WhyNot]:
+        """Return what is thought of the first `most` of the pool, whoever of them is chosen; None: of all."""
+        other = WhyNot.MORE_LOAD if self.pool.strategy is Strategy.LEAST_LOADED else WhyNot.NOT_THEIR_TURN
+        known = (rep_id for rep_id in self.pool.members if rep_id in self._room)
+        said = {rep_id: self._why.get(rep_id, other) for rep_id in islice(known, most)}
+        for rep_id in declined:
+            if rep_id in said and said[rep_id] is not WhyNot.INACTIVE:
+                said[rep_id] = WhyNot.DECLINED_BEFORE
+        return said
 
     def back_at(self, now: datetime) -> datetime | None:
         """Return when the first of those who are away for a time is back."""

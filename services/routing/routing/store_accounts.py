@@ -12,6 +12,12 @@ from routing.domain import Policy
 
 COLLEAGUES: Final = 20
 """Of one company, those who are worked longest."""
+TEXTS: Final = ("domain", "name", "status", "rep_id", "parent_domain", "segment", "target")
+NOTHING_KNOWN: Final = {
+    **{f"account.{key}": "" for key in TEXTS},
+    "account.active_rep": "",
+    "account.open_opportunities": 0,
+}
 
 
 class Colleague(NamedTuple):
@@ -34,15 +40,16 @@ class Companies:
     """Open ones, by domain or by the company's name."""
     changes: list[tuple[str, UUID, Colleague | None]] = field(default_factory=list)
 
-    def values(self, domain: str, name: str, roles: Mapping[str, str], *, but: UUID, role: str) -> dict[str, Any]:
+    def values(self, domain: str, name: str, roles: Mapping[str, str], *, but: UUID, role: str) -> Mapping[str, Any]:
         """Return what conditions read of a lead's company; `roles` are the reps', `role` is whose work the lead is."""
+        if not (self.accounts or self.colleagues or self.deals):
+            return NOTHING_KNOWN
         account = accounts.match(domain, name, self.accounts) or {}
         others = [one.rep_id for one in self.colleagues.get(domain, ()) if one.lead_id != but]
         same = [rep_id for rep_id in others if roles.get(rep_id) == role]
         deals = self.deals.get(domain, set()) | self.deals.get(accounts.company(name), set())
-        texts = ("domain", "name", "status", "rep_id", "parent_domain", "segment", "target")
         return {
-            **{f"account.{key}": account.get(key) or "" for key in texts},
+            **{f"account.{key}": account.get(key) or "" for key in TEXTS},
             "account.active_rep": next(iter([*same, *others]), ""),
             "account.open_opportunities": len(deals),
         }
