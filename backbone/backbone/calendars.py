@@ -109,7 +109,7 @@ def _without(interval: Interval, off: Sequence[Interval], since: datetime) -> It
     for away_start, away_end in sorted(off):
         if away_end <= start or away_start >= end:
             continue
-        if away_start > start:
+        if away_start > max(start, since):
             yield (start, away_start)
         start = max(start, away_end)
     if start < end and end > since:

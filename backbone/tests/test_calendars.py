@@ -34,6 +34,26 @@ def test_a_holiday_and_a_leave_are_no_work() -> None:
     assert calendars.next_opening(closed, berlin("2026-11-14 15:00")) == berlin("2026-11-17 12:00")
 
 
+def test_who_left_in_the_middle_of_the_day_is_away_until_the_leave_ends() -> None:
+    leave = (berlin("2026-11-17 10:00"), berlin("2026-11-17 12:00"))
+    away = Calendar(zone=OFFICE.zone, windows=OFFICE.windows, off=(leave,))
+    assert calendars.open_until(away, berlin("2026-11-17 09:30")) == leave[0]
+    assert calendars.open_until(away, berlin("2026-11-17 11:00")) is None
+    assert calendars.next_opening(away, berlin("2026-11-17 11:00")) == leave[1]
+    assert calendars.open_until(away, leave[1]) == berlin("2026-11-17 18:00")
+
+
+def test_any_of_several_calendars_counts_once_where_they_overlap() -> None:
+    early, late = (
+        Calendar(zone="UTC", windows=calendars.windows([(("mon",), *hours)]))
+        for hours in (("09:00", "12:00"), ("11:00", "14:00"))
+    )
+    monday = datetime(2026, 11, 16, tzinfo=UTC)
+    assert calendars.add_any([early, late], monday, 4 * 3600) == monday + timedelta(hours=13)
+    assert calendars.add_any([early, late], monday, 6 * 3600) == monday + timedelta(days=7, hours=10)
+    assert calendars.add_any([], monday, 1) is None
+
+
 def test_both_changes_of_the_clock_keep_the_hours_of_the_wall() -> None:
     night = Calendar(zone="Europe/Berlin", windows=calendars.windows([(("sat",), "22:00", "06:00")]))
     spring, autumn = berlin("2026-03-28 22:00"), berlin("2026-10-24 22:00")

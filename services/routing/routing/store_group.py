@@ -7,7 +7,7 @@ keep the reps in memory, valid while the row's sequence is the one they know.
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any, Final
 from uuid import UUID
@@ -147,8 +147,11 @@ def set_availability(group: Group, now: datetime) -> None:
         _, rep_id = heappop(changes)
         presence = reps.availability(group.known[rep_id], now, group.policy)
         if presence.until < reps.FOR_EVER:
-            heappush(changes, (presence.until, rep_id))
+            heappush(changes, (max(presence.until, now + _HOLDS_AT_LEAST), rep_id))
         group.index.come_or_go(rep_id, presence.away, presence.back_at, presence.share)
+
+
+_HOLDS_AT_LEAST: Final = timedelta(seconds=1)
 
 
 class CapBroken(asyncpg.SerializationError):
