@@ -14,6 +14,7 @@ from sla_monitor.domain import Assignment, Level, Policy, Spec, State, Terms, To
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
+REASSIGN: Final = "reassign"
 _ORDER: Final = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
 
 
@@ -66,20 +67,21 @@ def _steps(
     policy: Policy, spec: Spec, started_at: datetime, due_at: datetime, named: tuple[str, Calendar] | None
 ) -> tuple[list[dict[str, Any]], datetime]:
     """Return what happens when (warnings, the breach, what is escalated after it), and when the first of it."""
-    steps: list[tuple[datetime, Level, str, float]] = [
-        (at, Level.WARNING, "rep", seconds)
+    steps: list[tuple[datetime, Level, str, float, int]] = [
+        (at, Level.WARNING, "rep", seconds, 0)
         for seconds in spec.warn_seconds
         if (at := _after(seconds, started_at, named)) is not None and at < due_at
     ]
-    steps.append((due_at, Level.BREACH, "rep", spec.within_seconds))
+    steps.append((due_at, Level.BREACH, "rep", spec.within_seconds, 0))
     for one in policy.escalations:
         seconds = spec.within_seconds + one.after_seconds
         if one.kind == spec.kind and (at := _after(seconds, started_at, named)):
-            steps.append((at, Level.ESCALATION, one.to, seconds))
+            steps.append((at, Level.ESCALATION, one.to, seconds, one.times))
     steps.sort(key=lambda step: (step[0], _ORDER[step[1]]))
     said = [
         {"at": times.text(at), "level": str(level), "to": to, "after_seconds": seconds}
-        for at, level, to, seconds in steps
+        | ({"times": most} if to == REASSIGN else {})
+        for at, level, to, seconds, most in steps
     ]
     return said, steps[0][0]
 

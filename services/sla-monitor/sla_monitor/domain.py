@@ -80,6 +80,8 @@ class Escalation:
     kind: str
     after_seconds: float
     to: str
+    times: int = 1
+    """How often at most a lead is taken away for it, over all its cycles: never in a loop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

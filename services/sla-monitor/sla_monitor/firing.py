@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 import structlog
 
@@ -31,6 +32,9 @@ POSTPONED: Final = timedelta(milliseconds=100)
 ACTS: Final = ("reassign", "pause")
 ACTS_ON: Final = ("intake", "routing")
 """Topics that may say that the rep called after all."""
+
+Key = tuple[UUID, str, int]
+"""Lead, clock, cycle."""
 
 log = structlog.get_logger()
 
@@ -140,8 +144,9 @@ class Firing:
         if held:
             self._wants_ends = True
             await store_clocks.postpone(conn, held, now + POSTPONED)
+        spent = await _spent(conn, [clock for clock in acting if clock not in held])
         fired = [_step(clock, now) for clock in found if clock not in held]
-        await self._write(conn, fired, now)
+        await self._write(conn, fired, spent, now)
         return len(fired), 0.0
 
     async def _may_act(self, conn: Connection, clock: Clock) -> bool:
@@ -159,14 +164,34 @@ class Firing:
         }
         return await self._consumer.have_read(conn, mine)
 
-    async def _write(self, conn: Connection, fired: Sequence[Fired], now: datetime) -> None:
+    async def _write(self, conn: Connection, fired: Sequence[Fired], spent: set[Key], now: datetime) -> None:
+        """Raise the steps, and tell those that nobody else raised; a step that is spent passes in silence."""
         won = await store_clocks.raise_steps(conn, [(one.clock, one.step, one.version) for one in fired], now)
-        mine = [one for one in fired if (one.clock.lead_id, one.clock.clock, one.clock.cycle) in won]
+        mine = [one for one in fired if _key(one.clock) in won - spent]
         if not mine:
             return
         leads = await store.load(conn, {one.clock.lead_id for one in mine})
         await self._outbox.add(conn, [events.alert(leads[one.clock.lead_id], one.clock, one.alert) for one in mine])
         await store_alerts.add(conn, mine)
+
+
+def _key(clock: Clock) -> Key:
+    return (clock.lead_id, clock.clock, clock.cycle)
+
+
+async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
+    """Return which would take a lead away once more than the policy allows."""
+    taking = [clock for clock in acting if clock.steps[clock.step]["to"] == clocks.REASSIGN]
+    if not taking:
+        return set()
+    taken = await store_alerts.taken_away(conn, {clock.lead_id for clock in taking})
+    spent: set[Key] = set()
+    for clock in taking:
+        times_before = taken.get(clock.lead_id, 0)
+        if times_before >= clock.steps[clock.step].get("times", 1):
+            spent.add(_key(clock))
+        taken[clock.lead_id] = times_before + 1
+    return spent
 
 
 def _step(clock: Clock, now: datetime) -> Fired:

@@ -129,7 +129,12 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
         clocks=[_spec(one) for one in data["clocks"]],
         counts=counts,
         escalations=[
-            Escalation(kind=one["kind"], after_seconds=documents.duration(one["after"]), to=one["to"])
+            Escalation(
+                kind=one["kind"],
+                after_seconds=documents.duration(one["after"]),
+                to=one["to"],
+                times=one.get("times", 1),
+            )
             for one in data.get("escalations", [])
         ],
     )

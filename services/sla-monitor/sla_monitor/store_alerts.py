@@ -1,6 +1,6 @@
 """Alerts in the order in which they fired: commit order is position order."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -46,6 +46,16 @@ async def add(conn: Connection, fired: Sequence[Fired]) -> None:
         [one.alert["late"] for one in fired],
         [one.alert["goes_to"] for one in fired],
     )
+
+
+async def taken_away(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, int]:
+    """Return how often these leads were taken from a rep so far, by whichever clock."""
+    rows = await conn.fetch(
+        "SELECT lead_id, count(*) AS times FROM alert WHERE lead_id = ANY($1::uuid[]) AND goes_to = 'reassign'"
+        " AND retracted_at IS NULL GROUP BY lead_id",
+        list(lead_ids),
+    )
+    return {row["lead_id"]: row["times"] for row in rows}
 
 
 async def after(

@@ -231,3 +231,31 @@ async def test_taking_a_lead_away_waits_until_its_topics_are_read_past_the_deadl
     await sla.settled()
     assert not any(event.type == "SlaEscalated" for event in events)
     assert await states(sla, lead) == {("first_response_5m", 1): "met"}
+
+
+@pytest.mark.parametrize("times_allowed", [1, 2])
+async def test_a_lead_is_taken_away_as_often_as_the_policy_says_and_never_in_a_loop(
+    sla: Actor, times_allowed: int
+) -> None:
+    await put(
+        sla,
+        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
+        f"escalations: [{{kind: first_response_5m, after: 0s, to: reassign, times: {times_allowed}}}]",
+    )
+    lead = ids.new()
+    for cycle in (1, 2, 3):
+        await learn(sla, "routing", routed(lead, now(), cycle=cycle))
+
+        async def all_is_over(cycle: int = cycle) -> None:
+            async with sla.database.reading() as conn:
+                row = await conn.fetchrow(
+                    "SELECT state, next_at FROM clock WHERE lead_id = $1 AND cycle = $2", lead, cycle
+                )
+            assert row is not None
+            assert (row["state"], row["next_at"]) == ("breached", None)
+
+        await eventually(all_is_over)
+    await sla.settled()
+    told = await sla.published(lambda seen: sum(event.type == "SlaBreached" for event in seen) == 3)
+    taken = [event.message.clock.cycle for event in told if event.type == "SlaEscalated"]
+    assert taken == list(range(1, times_allowed + 1))
