@@ -140,6 +140,29 @@ def explain_policy(
     out.print(table)
 
 
+@policy.command("simulate")
+def simulate_policy(
+    file: DocumentArgument,
+    start: Annotated[str, typer.Option("--from", help="Leads decided over from then on; default 30 days ago.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Leads decided over before; default now.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Say what a policy would have done with the leads of a time, caps and hours as they were."""
+    span = {name: at for name, at in (("from", start), ("to", end)) if at}
+    body = {"policy": _text(file).decode(errors="replace"), **span}
+    answer = _call(home, "POST", "routing", "/v1/policy/simulate", json=body)
+    if as_json:
+        _print(answer)
+        return
+    said = "{leads} leads: {same} with the same rep, {other} not; {waited} waited at first, {still_waiting} at the end"
+    out.print(said.format(**answer), highlight=False)
+    table = Table("rep", "had", "would have had", "most open at once")
+    for one in answer["reps"]:
+        table.add_row(Text(one["rep_id"]), *(str(one[name]) for name in ("actual", "simulated", "most_open")))
+    out.print(table)
+
+
 def _lead(words: list[str]) -> Any:
     if len(words) == 1 and "=" not in words[0]:
         try:
