@@ -47,9 +47,9 @@ def turns_of(row: Any) -> dict[str, Turn]:
 def known_of(row: Any, off: Sequence[tuple[datetime, datetime]]) -> Known:
     """Return what does not change in a batch of a rep, of a row with their document, version and pause."""
     document = row["document"]
-    hours = [(one["days"], one["start"], one["end"]) for one in document["working_hours"]]
+    hours = tuple((tuple(one["days"]), one["start"], one["end"]) for one in document["working_hours"])
     closed = calendars.holidays(document["holidays"], datetime.now().year) if document.get("holidays") else frozenset()  # noqa: DTZ005
-    calendar = Calendar(zone=document["time_zone"], windows=calendars.windows(hours), closed=closed, off=tuple(off))
+    calendar = Calendar(zone=document["time_zone"], windows=_windows(hours), closed=closed, off=tuple(off))
     return Known(
         document=document,
         version=row["version"],
@@ -101,6 +101,7 @@ class Presence(NamedTuple):
     """Until when this holds."""
 
 
+_windows: Final = lru_cache(maxsize=1024)(calendars.windows)
 # Many reps keep the same hours, and are looked at in the same instant.
 _open_until: Final = lru_cache(maxsize=1024)(calendars.open_until)
 _next_opening: Final = lru_cache(maxsize=1024)(calendars.next_opening)
