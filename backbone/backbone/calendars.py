@@ -84,22 +84,21 @@ def _instant(tz: ZoneInfo, day: date, minute: int) -> datetime:
 
 
 def openings(calendar: Calendar, since: datetime) -> Iterator[Interval]:
-    """Yield the open intervals that end after `since`, in order, merged, without times away."""
+    """Yield open intervals that end after `since`, in order, without times away; one may begin where another ends.
+
+    Lazily, day by day: who looks for half an hour does not go through the year.
+    """
     day = since.astimezone(_zone(calendar.zone)).date() - _DAY
-    last: Interval | None = None
+    until: datetime | None = None
     for number in range(HORIZON_DAYS):
         today = day + number * _DAY
         if today in calendar.closed:
             continue
         for start, end in _day(calendar.zone, calendar.windows, today):
-            if last is not None and start <= last[1]:
-                last = (last[0], max(last[1], end))
-                continue
-            if last is not None:
-                yield from _without(last, calendar.off, since)
-            last = (start, end)
-    if last is not None:
-        yield from _without(last, calendar.off, since)
+            begins = start if until is None else max(start, until)
+            if begins < end:
+                until = end
+                yield from _without((begins, end), calendar.off, since)
 
 
 def _without(interval: Interval, off: Sequence[Interval], since: datetime) -> Iterator[Interval]:
@@ -118,9 +117,12 @@ def _without(interval: Interval, off: Sequence[Interval], since: datetime) -> It
 
 def open_until(calendar: Calendar, at: datetime) -> datetime | None:
     """Return when the present opening ends, None when it is closed at `at`."""
+    until: datetime | None = None
     for start, end in openings(calendar, at):
-        return end if start <= at else None
-    return None
+        if start > (until or at):
+            break
+        until = end
+    return until
 
 
 def next_opening(calendar: Calendar, at: datetime) -> datetime | None:

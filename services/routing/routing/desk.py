@@ -256,6 +256,8 @@ class Desk:
         """Look up the companies of those who are decided over next; who was given one before stays known."""
         rows = [self.rows[lead_id] for lead_id in self.to_route]
         wanted = [(row.fields.account_domain, row.fields.company) for row in rows if row.fields is not None]
+        if not wanted:
+            return
         found = await store_accounts.companies(conn, wanted, self.group.policy, has_accounts=self.group.has_accounts)
         self.companies = found.after(self.companies)
 

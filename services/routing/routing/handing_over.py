@@ -21,6 +21,7 @@ from routing.store import Row
 from routing.store_group import Cache
 
 KINDS: Final = ("assignments", "named_accounts", "opportunities")
+PATIENCE_MS: Final = 60_000
 BY_POLICY: Final = "policy"
 _ANYTHING: Final = Language.of({**LEAD, **policies.ACCOUNT, **policies.REP, "lead.touched": FLAG})
 
@@ -71,6 +72,8 @@ def compile_condition(text: str) -> Condition:
 async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) -> dict[str, Any]:
     """Hand work over in the caller's transaction, and return what came of it."""
     condition = compile_condition(order.when) if order.when is not None else None
+    # A territory may be tens of thousands of leads, which take longer to think over than a stopped process may idle.
+    await conn.execute(f"SET LOCAL idle_in_transaction_session_timeout = {PATIENCE_MS}")
     lead_ids = await _leads(conn, order) if "assignments" in order.what else []
     owned = await store_accounts.owned(conn, order.from_rep) if "named_accounts" in order.what else {}
     is_of_rep = "opportunities" in order.what and order.from_rep is not None

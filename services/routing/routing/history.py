@@ -143,24 +143,23 @@ class Past:
             self._rows[rep.rep_id].update(index.counts(rep)._asdict())
 
     async def _take_counts(self, before: tuple[int, int]) -> None:
-        """Take in the log up to a place."""
+        """Take in the log up to a place; it is read ahead, a page at a time."""
         while True:
-            if not self._counts:
-                self._counts = await self._conn.fetch(
-                    "SELECT * FROM rep_count WHERE (sequence, ordinal) > ($1, $2) AND (sequence, ordinal) < ($3, $4)"
-                    " ORDER BY sequence, ordinal LIMIT $5",
-                    *self._read_to,
-                    *before,
-                    PAGE,
-                )
-                self._counts.reverse()
-            if not self._counts:
-                return
-            while self._counts:
+            while self._counts and (self._counts[-1]["sequence"], self._counts[-1]["ordinal"]) < before:
                 self._take_count(self._counts.pop())
+            if self._counts or self._read_to >= before:
+                return
+            page = await self._conn.fetch(
+                "SELECT * FROM rep_count WHERE (sequence, ordinal) > ($1, $2) ORDER BY sequence, ordinal LIMIT $3",
+                *self._read_to,
+                PAGE,
+            )
+            if not page:
+                return
+            self._counts = page[::-1]
+            self._read_to = (page[-1]["sequence"], page[-1]["ordinal"])
 
     def _take_count(self, count: Any) -> None:
-        self._read_to = (count["sequence"], count["ordinal"])
         row = self._rows.get(count["rep_id"])
         if row is None:
             return
