@@ -6,25 +6,27 @@ the clocks has the hours that people there work: a window's ends keep their wall
 
 import heapq
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON_DAYS: Final = 400
 """How far ahead an opening is looked for; a calendar that is closed for longer has none."""
 _DAY: Final = timedelta(days=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 _TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
 _COUNTRY: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
 
 Interval = tuple[datetime, datetime]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Minutes of a weekday (0 is Monday). An end at or before the start lies on the next day; 1440 is 24:00."""
 
     weekday: int
@@ -132,16 +134,84 @@ def next_opening(calendar: Calendar, at: datetime) -> datetime | None:
     return None
 
 
+class _Year(NamedTuple):
+    """The open intervals of a year (UTC) as microseconds since the epoch, and what was open before each of them."""
+
+    begins: Sequence[int]
+    ends: Sequence[int]
+    before: Sequence[int]
+    total: int
+
+    def open_until(self, at: int) -> int:
+        """Return the open microseconds of the year until an instant of it."""
+        place = bisect_right(self.begins, at) - 1
+        return self.before[place] + min(at, self.ends[place]) - self.begins[place] if place >= 0 else 0
+
+    def when(self, opened: int) -> int:
+        """Return by when so many microseconds were open, of those that there are in the year."""
+        place = bisect_left(self.before, opened) - 1
+        return self.begins[place] + opened - self.before[place]
+
+
+@lru_cache(maxsize=512)
+def _year(zone: str, of: tuple[Window, ...], closed: frozenset[date], year: int) -> _Year:
+    """Add a year up once, so that a month costs what an hour does. Times away are not in it: they are one person's."""
+    calendar = Calendar(zone=zone, windows=of, closed=closed)
+    first, last = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
+    begins, ends, before, total = [], [], [], 0
+    for start, end in openings(calendar, first):
+        if start >= last:
+            break
+        begins.append(_us(max(start, first)))
+        ends.append(_us(min(end, last)))
+        before.append(total)
+        total += ends[-1] - begins[-1]
+    return _Year(begins, ends, before, total)
+
+
+def _us(at: datetime) -> int:
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def _at(us: int) -> datetime:
+    return _EPOCH + us * _MICROSECOND
+
+
+def _opened(calendar: Calendar, start: int, end: int) -> int:
+    """Return the microseconds that the calendar is open between two instants, times away among them."""
+    if end <= start:
+        return 0
+    first, last = _at(start).year, _at(end).year
+    years = [_year(calendar.zone, calendar.windows, calendar.closed, year) for year in range(first, last + 1)]
+    return sum(year.total for year in years[:-1]) + years[-1].open_until(end) - years[0].open_until(start)
+
+
+def _away(calendar: Calendar, since: int) -> Iterator[tuple[int, int]]:
+    """Yield the times away that end after an instant, in order and apart."""
+    for start, end in sorted(calendar.off):
+        begins, ends = max(_us(start), since), _us(end)
+        if ends > begins:
+            yield begins, ends
+            since = ends
+
+
 def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
-    """Return the instant by which so many open seconds have passed since `start`."""
-    left = timedelta(seconds=seconds)
-    for begins, ends in openings(calendar, start):
-        begins = max(begins, start)
-        if ends <= begins:
-            continue
-        if ends - begins >= left:
-            return begins + left
-        left -= ends - begins
+    """Return the instant by which so many open seconds have passed since `start`; None: not within the horizon."""
+    now, left = _us(start), round(seconds * 1_000_000)
+    if left <= 0:
+        return next_opening(calendar, start)
+    for begins, ends in _away(calendar, now):
+        here = _opened(calendar, now, begins)
+        if here >= left:
+            break
+        left, now = left - here, ends
+    horizon = _at(now).year + HORIZON_DAYS // 365
+    for number in range(_at(now).year, horizon + 1):
+        year = _year(calendar.zone, calendar.windows, calendar.closed, number)
+        before = year.open_until(now) if number == _at(now).year else 0
+        if year.total - before >= left:
+            return max(start, _at(year.when(before + left)))
+        left -= year.total - before
     return None
 
 
@@ -160,12 +230,9 @@ def add_any(of: Iterable[Calendar], start: datetime, seconds: float) -> datetime
 
 def elapsed(calendar: Calendar, start: datetime, end: datetime) -> float:
     """Return the open seconds between two instants."""
-    total = timedelta()
-    for begins, ends in openings(calendar, start):
-        if begins >= end:
-            break
-        total += max(timedelta(), min(ends, end) - max(begins, start))
-    return total.total_seconds()
+    since, until = _us(start), _us(end)
+    away = sum(_opened(calendar, begins, min(ends, until)) for begins, ends in _away(calendar, since) if begins < until)
+    return (_opened(calendar, since, until) - away) / 1_000_000
 
 
 @lru_cache(maxsize=512)

@@ -80,18 +80,22 @@ def test_holidays_by_country_and_part() -> None:
 
 minutes = st.integers(0, 95).map(lambda quarter: quarter * 15)
 window = st.builds(Window, st.integers(0, 6), minutes, minutes)
-calendar = st.builds(
-    lambda zone, windows: Calendar(zone=zone, windows=tuple(windows)),
-    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
-    st.lists(window, min_size=1, max_size=4),
-)
 instant = st.integers(0, 364 * 96).map(
     lambda quarter: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=15 * quarter)
+)
+leave = st.tuples(instant, st.integers(1, 20 * 96)).map(lambda one: (one[0], one[0] + timedelta(minutes=15 * one[1])))
+calendar = st.builds(
+    lambda zone, windows, off: Calendar(zone=zone, windows=tuple(windows), off=tuple(off)),
+    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
+    st.lists(window, min_size=1, max_size=4),
+    st.lists(leave, max_size=3),
 )
 
 
 def is_open(of: Calendar, at: datetime) -> bool:
     """Decide from the wall clock alone, as a person would."""
+    if any(start <= at < end for start, end in of.off):
+        return False
     local = at.astimezone(ZoneInfo(of.zone))
     for day in (local.date(), local.date() - timedelta(days=1)):
         for one in of.windows:
@@ -123,3 +127,19 @@ def test_adding_time_and_measuring_it_agree(of: Calendar, start: datetime, secon
     end = calendars.add(of, start, seconds)
     if end is not None:
         assert calendars.elapsed(of, start, end) == seconds
+
+
+@settings(max_examples=80, deadline=None)
+@given(calendar, instant, st.integers(1, 390))
+def test_a_long_time_is_the_sum_of_its_openings_also_over_the_turn_of_a_year(
+    of: Calendar, start: datetime, days: int
+) -> None:
+    end = start + timedelta(days=days)
+    pieces = ((max(begins, start), min(ends, end)) for begins, ends in calendars.openings(of, start))
+    counted = sum((max(timedelta(), ends - begins) for begins, ends in pieces), timedelta())
+    assert calendars.elapsed(of, start, end) == counted.total_seconds()
+
+
+def test_nothing_to_wait_for_is_the_next_opening() -> None:
+    assert calendars.add(OFFICE, berlin("2026-11-14 15:00"), 0) == berlin("2026-11-16 09:00")
+    assert calendars.add(Calendar(zone="UTC", windows=()), berlin("2026-11-14 15:00"), 1) is None
