@@ -1,7 +1,10 @@
 """What tests of routing say to it and ask of it."""
 
+import asyncio
 from typing import Any, Final
 from uuid import UUID
+
+import httpx
 
 from backbone import times
 from backbone.testing.stage import Actor
@@ -12,15 +15,21 @@ ALWAYS: Final = [{"days": DAYS, "start": "00:00", "end": "24:00"}]
 NOW: Final = times.parse("2026-11-10T12:00:00Z")
 
 
+async def put(routing: Actor, path: str, **body: Any) -> httpx.Response:
+    """Put as a client that does what a 503 says: send the same again."""
+    while (answer := await routing.http.put(path, **body)).status_code == 503:  # noqa: ASYNC110 - as clients do
+        await asyncio.sleep(float(answer.headers["Retry-After"]))
+    assert answer.status_code == 200, answer.text
+    return answer
+
+
 async def put_rep(routing: Actor, rep_id: str, **fields: Any) -> None:
     body = {"name": rep_id, "email": f"{rep_id}@kestrel.example", "team": "north", "role": "sdr", "time_zone": "UTC"}
-    answer = await routing.http.put(f"/v1/reps/{rep_id}", json={**body, "working_hours": ALWAYS, **fields})
-    assert answer.status_code == 200, answer.text
+    await put(routing, f"/v1/reps/{rep_id}", json={**body, "working_hours": ALWAYS, **fields})
 
 
 async def put_policy(routing: Actor, text: str) -> int:
-    answer = await routing.http.put("/v1/policy", content=text)
-    assert answer.status_code == 200, answer.text
+    answer = await put(routing, "/v1/policy", content=text)
     return int(answer.json()["version"])
 
 
