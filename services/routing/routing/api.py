@@ -114,10 +114,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
         def act(desk: Desk, row: Row, assignment: Assignment) -> None:
             if assignment.accepted_at is None:
-                assignment.accepted_at, assignment.accept_by = desk.now, None
-                waits = desk.waiting.get(row.lead_id)
-                if waits is not None and waits.hand_over == "not_accepted":
-                    desk.stop_waiting(row)
+                assignment.accepted_at = desk.now
+                desk.answered(row)
                 desk.changed.add(row.lead_id)
                 desk.outgoing.append(events.accepted(row, assignment, desk.now))
 
@@ -147,6 +145,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 until=said.until,
                 without_outcome=said.outcome is None,
             )
+            # It may have waited for another rep, for want of a touch or an answer.
+            desk.stop_waiting(row)
 
         return await change(request, caller, lead_id, act, body)
 
@@ -174,7 +174,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         """Say how it stands and what comes next."""
 
         def act(desk: Desk, row: Row, assignment: Assignment) -> None:
-            assignment.accept_by = None
+            desk.answered(row)
             assignment.status = body.status or assignment.status
             assignment.next_step = body.next_step or assignment.next_step
             assignment.next_at = body.next_at or assignment.next_at

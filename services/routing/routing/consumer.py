@@ -214,9 +214,8 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
     row.touched = True
     waits = desk.waiting.get(row.lead_id)
     assignment = desk.assignments.get(row.lead_id)
-    if assignment is not None:
-        assignment.accept_by = None
-    if waits is not None and waits.hand_over in ("reassigned", "not_accepted"):
+    desk.answered(row)
+    if waits is not None and waits.hand_over in ("reassigned", desks.NOT_ACCEPTED):
         # It was to be taken away for want of a touch; now there is one.
         desk.stop_waiting(row)
     elif waits is not None:

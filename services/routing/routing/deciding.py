@@ -9,7 +9,7 @@ from uuid import UUID
 from backbone import conditions, subjects
 from backbone.database import Connection
 from routing import assigning, queueing, store, store_queue
-from routing.desk import Desk
+from routing.desk import NOT_ACCEPTED, Desk
 from routing.domain import GRADES, WORST_RANK, Lead, Outcome, role_at
 from routing.store import Row
 
@@ -127,8 +127,8 @@ def parting(why: str) -> Parting:
         return Parting("reassigned", why.removeprefix(HANDED_OVER_TO), "manager")
     if why == "reassigned":
         return Parting("reassigned", "sla_missed", "sla")
-    if why == "not_accepted":
-        return Parting("declined", "not_accepted", "routing")
+    if why == NOT_ACCEPTED:
+        return Parting("declined", NOT_ACCEPTED, "routing")
     return Parting(why, "", "qualification")
 
 

@@ -18,6 +18,8 @@ from routing.store_accounts import Colleague, Companies
 from routing.store_group import Cache, Group
 from routing.store_queue import Waiting
 
+NOT_ACCEPTED: Final = "not_accepted"
+"""Why a lead changes hands whose rep did not answer in time."""
 ROUTABLE: Final = frozenset({"mql", "srl"})
 
 
@@ -107,6 +109,15 @@ class Desk:
         self.hand_over.pop(row.lead_id, None)
         if self.now_waiting.pop(row.lead_id, None) is not None or row.lead_id in self.waiting:
             self.no_longer_waiting.add(row.lead_id)
+
+    def answered(self, row: Row) -> None:
+        """Note that the rep took the lead on, whichever way: nobody else is looked for any more."""
+        assignment, waits = self.assignments.get(row.lead_id), self.waiting.get(row.lead_id)
+        if assignment is not None and assignment.accept_by is not None:
+            assignment.accept_by = None
+            self.changed.add(row.lead_id)
+        if waits is not None and waits.hand_over == NOT_ACCEPTED:
+            self.stop_waiting(row)
 
     def force(
         self,

@@ -13,7 +13,7 @@ from backbone.database import Connection
 from backbone.outbox import Outbox
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
-from routing import assigning, deciding, events, policies, store, store_accounts
+from routing import assigning, deciding, events, policies, store, store_accounts, store_queue
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
@@ -85,6 +85,9 @@ async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) 
     _check(work)
     moved = await _assignments(conn, work, survivors)
     await _accounts(conn, work, owned, moved)
+    if work.accounts:
+        # Who waits for an owner waits for another one now.
+        await store_queue.decide_anew(conn, everybody=True)
     await _deals(conn, work, deals, {lead_id: locked[lead_id].subject_id for _, lead_id in deals if lead_id})
     waiting = sum(lead_id in work.desk.now_waiting for lead_id in survivors)
     await work.desk.finish(conn, outbox, cache)

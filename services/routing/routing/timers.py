@@ -78,7 +78,7 @@ def _lapse(desk: Desk, lead_id: UUID) -> None:
     desk.changed.add(lead_id)
     if desks.is_routable(row):
         row.declined = row.declined | {assignment.rep_id}
-        desk.hand_over[lead_id] = "not_accepted"
+        desk.hand_over[lead_id] = desks.NOT_ACCEPTED
         desk.to_route[lead_id] = None
 
 

@@ -151,6 +151,18 @@ async def test_a_missed_sla_takes_the_lead_away_once_and_only_in_its_own_cycle(r
     assert (released.outcome, released.reason, released.released_by) == ("reassigned", "sla_missed", "sla")
 
 
+async def test_a_lead_that_is_closed_while_another_rep_is_looked_for_goes_to_nobody(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    await learn(routing, "sla", escalated(lead, cycle=1))
+    assert list(await waiting(routing)) == [str(lead)]
+    ana = routing.as_role("sdr", rep="ana")
+    assert (await ana.post(f"/v1/assignments/{lead}/close", json={"outcome": "unreachable"})).status_code == 200
+    await put_rep(routing, "ben")
+    assert (await holder(routing, lead), await waiting(routing)) == (None, {})
+
+
 async def test_an_escalation_can_take_a_rep_offline(routing: Actor) -> None:
     await put_rep(routing, "ana")
     await put_rep(routing, "ben")

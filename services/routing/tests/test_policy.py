@@ -226,8 +226,17 @@ async def test_who_does_not_accept_in_time_loses_the_lead_to_the_next(routing: A
 
     await eventually(looked_for_another)
     assert await holder(routing, idle) == "ana", "better late than with nobody"
+    late = ids.new()
+    await learn(routing, "qualification", qualified(late))
+
+    async def looked_again() -> None:
+        assert set(await waiting(routing)) == {str(idle), str(late)}
+
+    await eventually(looked_again)
+    # Better late than never: who answers keeps the lead that another was looked for.
+    assert (await ana.patch(f"/v1/assignments/{late}", json={"status": "working"})).status_code == 200
     await put_rep(routing, "ben")
-    assert [await holder(routing, lead) for lead in (idle, taken, worked)] == ["ben", "ana", "ana"]
+    assert [await holder(routing, lead) for lead in (idle, taken, worked, late)] == ["ben", "ana", "ana", "ana"]
     events = await routing.published(lambda seen: any(event.type == "AssignmentReleased" for event in seen))
     (released,) = [event.message for event in events if event.type == "AssignmentReleased"]
     assert (released.outcome, released.reason, released.released_by) == ("declined", "not_accepted", "routing")
