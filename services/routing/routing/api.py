@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from backbone import database, fields, idempotency, outbox, security, subjects, times
 from backbone.problem import Pointer, Problem
-from routing import deciding, events, store
+from routing import deciding, events, store, transaction
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
@@ -77,7 +77,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     ) -> Response:
         async def once(conn: database.Connection) -> idempotency.Answer:
             survivor = (await subjects.lock(conn, [lead_id]))[lead_id].subject_id
-            desk = await desks.open_desk(conn, cache, [survivor])
+            desk = await transaction.open_desk(conn, cache, [survivor])
             row, assignment = desk.rows[survivor], desk.assignments.get(survivor)
             if assignment is not None:
                 if not caller.owns(assignment.rep_id):
@@ -90,7 +90,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             else:
                 raise _nobodys()
             await deciding.settle(desk, conn)
-            await desk.finish(conn, out, cache)
+            await transaction.finish(desk, conn, out, cache)
             now_with = desk.assignments.get(survivor)
             return idempotency.Answer(200, _shown(now_with) if now_with is not None else {"lead_id": str(survivor)})
 

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from backbone import database, outbox, subjects
 from backbone.database import Connection
-from routing import deciding, store_group, store_queue
-from routing import desk as desks
+from routing import deciding, store_group, store_queue, transaction
 from routing.desk import Desk
 from routing.store_group import Cache
 
@@ -37,13 +36,13 @@ class Changing:
         wanted = list(locks)
         if wanted:
             await subjects.lock(conn, wanted)
-        desk = await desks.open_desk(conn, self._cache, [])
+        desk = await transaction.open_desk(conn, self._cache, [])
         answer = await change(conn, desk)
         await store_group.advance(conn, desk.group, changed=True)
         await store_queue.decide_anew(conn, everybody=concerns_all)
         self._cache.forget()
-        fresh = await desks.open_desk(conn, self._cache, [])
+        fresh = await transaction.open_desk(conn, self._cache, [])
         await deciding.settle(fresh, conn)
         fresh.outgoing = [*desk.outgoing, *fresh.outgoing]
-        await fresh.finish(conn, self._out, self._cache)
+        await transaction.finish(fresh, conn, self._out, self._cache)
         return answer

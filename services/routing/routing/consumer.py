@@ -11,7 +11,7 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
-from routing import deciding, events, store, store_accounts
+from routing import deciding, events, store, store_accounts, transaction
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
@@ -50,7 +50,9 @@ class Handler:
         to_pause = {events.rep_subject(rep_id) for event in about if (rep_id := _paused(event.message))}
         if to_pause:
             await subjects.lock(conn, to_pause)
-        desk = await desks.open_desk(conn, self._cache, {lead_id for event in about for lead_id in _concerned(event)})
+        desk = await transaction.open_desk(
+            conn, self._cache, {lead_id for event in about for lead_id in _concerned(event)}
+        )
         for event in about:
             row = desk.rows[event.subject]
             if isinstance(event.message, intake_pb2.PersonalDataErased):
@@ -58,7 +60,7 @@ class Handler:
             elif not event.erased:
                 _take_in(desk, row, event.message)
         await deciding.settle(desk, conn)
-        await desk.finish(conn, self._outbox, self._cache)
+        await transaction.finish(desk, conn, self._outbox, self._cache)
 
 
 def _deal(event: Incoming) -> store_accounts.Deal:

@@ -1,6 +1,5 @@
-"""One transaction under the group's lock: what happens to its leads, and how all of it is written at the end."""
+"""What happens to leads under the group's lock, gathered until it is written at the end."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -10,12 +9,12 @@ import msgspec
 
 from backbone import calendars, ids
 from backbone.database import Connection
-from backbone.outbox import Event, Outbox
-from routing import events, queueing, store, store_accounts, store_group, store_queue
+from backbone.outbox import Event
+from routing import events, queueing, store_accounts
 from routing.domain import MOST_CONSIDERED, Decision, Lead, Outcome, WhyNot
 from routing.store import Assignment, Row
 from routing.store_accounts import Colleague, Companies
-from routing.store_group import Cache, Group
+from routing.store_group import Group
 from routing.store_queue import Waiting
 
 NOT_ACCEPTED: Final = "not_accepted"
@@ -279,62 +278,13 @@ class Desk:
             self.group.index.come_or_go(rep_id, WhyNot.PAUSED)
             self.paused.add(rep_id)
 
-    async def _pause(self, conn: Connection, rep_id: str) -> Event:
-        await conn.execute("UPDATE rep SET paused = true, version = version + 1 WHERE rep_id = $1", rep_id)
-        known = await store_group.known_rep(conn, rep_id)
-        await store_group.keep_version(conn, self.group, rep_id, known)
-        return events.rep_changed(rep_id, known, self.now)
-
     @property
     def _policy_version(self) -> int:
         return self.group.policy.version if self.group.policy is not None else 0
 
-    async def finish(self, conn: Connection, outbox: Outbox, cache: Cache) -> None:
-        """Write everything under the lock and announce it."""
-        if self.dirty:
-            await store.save(conn, [self.rows[lead_id] for lead_id in self.dirty if lead_id in self.rows])
-        for rep_id in sorted(self.paused):
-            self.outgoing.append(await self._pause(conn, rep_id))
-        await store_group.save_reps(
-            conn, self.group, forced=frozenset(self.forced), more_wait=self.more_wait, changed=bool(self.paused)
-        )
-        if self.ended:
-            await store.delete_assignments(conn, self.ended)
-        if self.changed:
-            await store.save_assignments(conn, [self.assignments[lead_id] for lead_id in self.changed])
-        if self.no_longer_waiting:
-            await store_queue.delete(conn, self.no_longer_waiting)
-        if self.now_waiting:
-            await store_queue.save(conn, list(self.now_waiting.values()))
-        if self.past:
-            await store.add_ended(conn, self.past)
-        if self.decisions:
-            await store.add_decisions(conn, self.decisions)
-        await outbox.add(conn, self.outgoing)
-        self.group.nobody_waits = self.nobody_waited and not self.now_waiting
-        if not self.paused:
-            cache.keep(self.group)
-        if self.more_wait:
-            cache.more_wait.set()
-
 
 def _domain(row: Row) -> str:
     return row.fields.account_domain if row.fields is not None else ""
-
-
-async def open_desk(conn: Connection, cache: Cache, lead_ids: Iterable[UUID]) -> Desk:
-    """Lock the group and load leads whose subjects are locked already."""
-    wanted = list(lead_ids)
-    group, now = await cache.lock(conn)
-    return Desk(
-        group=group,
-        now=now,
-        rows=await store.load(conn, wanted),
-        assignments=await store.assignments(conn, wanted),
-        waiting=await store_queue.of(conn, wanted) if wanted and not group.nobody_waits else {},
-        dirty=set(wanted),
-        nobody_waited=group.nobody_waits,
-    )
 
 
 def is_routable(row: Row) -> bool:

@@ -13,8 +13,7 @@ from backbone.database import Connection
 from backbone.outbox import Outbox
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
-from routing import assigning, deciding, events, policies, store, store_accounts, store_queue
-from routing import desk as desks
+from routing import assigning, deciding, events, policies, store, store_accounts, store_queue, transaction
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
 from routing.store import Row
@@ -81,7 +80,7 @@ async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) 
     about_deals = {lead_id or opportunity_id for opportunity_id, lead_id in deals}
     locked = await subjects.lock(conn, {*lead_ids, *about_deals, *map(events.account_subject, owned)})
     survivors = {locked[lead_id].subject_id for lead_id in lead_ids}
-    work = _Work(order, await desks.open_desk(conn, cache, survivors), condition)
+    work = _Work(order, await transaction.open_desk(conn, cache, survivors), condition)
     _check(work)
     moved = await _assignments(conn, work, survivors)
     await _accounts(conn, work, owned, moved)
@@ -90,7 +89,7 @@ async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) 
         await store_queue.decide_anew(conn, everybody=True)
     await _deals(conn, work, deals, {lead_id: locked[lead_id].subject_id for _, lead_id in deals if lead_id})
     waiting = sum(lead_id in work.desk.now_waiting for lead_id in survivors)
-    await work.desk.finish(conn, outbox, cache)
+    await transaction.finish(work.desk, conn, outbox, cache)
     return {
         "moved": {"assignments": len(moved), "named_accounts": work.accounts, "opportunities": work.deals},
         "waiting": waiting,

@@ -10,7 +10,7 @@ from backbone import database, subjects, times
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
 from backbone.problem import Problem
-from routing import deciding, handing_over, performing, store, store_hand_over, store_queue
+from routing import deciding, handing_over, performing, store, store_hand_over, store_queue, transaction
 from routing import desk as desks
 from routing.changing import Changing
 from routing.desk import Desk
@@ -62,11 +62,11 @@ def _left(due: Due) -> float:
 async def _settle(conn: Connection, outbox: Outbox, cache: Cache) -> None:
     overdue = await store.lapsed(conn, await times.now(conn), limit=deciding.DRAINED_AT_ONCE)
     free = await subjects.try_lock(conn, overdue) if overdue else set()
-    desk = await desks.open_desk(conn, cache, free)
+    desk = await transaction.open_desk(conn, cache, free)
     for lead_id in free:
         _lapse(desk, lead_id)
     await deciding.settle(desk, conn)
-    await desk.finish(conn, outbox, cache)
+    await transaction.finish(desk, conn, outbox, cache)
 
 
 def _lapse(desk: Desk, lead_id: UUID) -> None:
