@@ -43,7 +43,9 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     @api.put("/v1/accounts/{domain}")
     async def put_account(_: Manager, domain: Domain, body: Account) -> dict[str, Any]:
         """Say how a company stands with us."""
-        return await save(domain.lower(), body.model_dump())
+        said = body.model_dump()
+        said["parent_domain"] = said["parent_domain"].lower() if said["parent_domain"] else None
+        return await save(domain.lower(), said)
 
     @api.put("/v1/named-accounts/{domain}")
     async def put_owner(_: Manager, domain: Domain, body: Owner) -> dict[str, Any]:
@@ -75,7 +77,6 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         return {"domain": domain.lower(), **document}
 
     @api.delete("/v1/accounts/{domain}", status_code=204)
-    @api.delete("/v1/named-accounts/{domain}", status_code=204)
     async def delete_account(_: Manager, domain: Domain) -> None:
         """Forget an account."""
 
@@ -85,5 +86,10 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             return {}
 
         await changing.make(change, locks=[events.account_subject(domain.lower())], concerns_all=True)
+
+    @api.delete("/v1/named-accounts/{domain}", status_code=204)
+    async def delete_owner(_: Manager, domain: Domain) -> None:
+        """Take a named account from its owner; how the company stands with us is kept."""
+        await save(domain.lower(), {"rep_id": None}, keeps_the_rest=True)
 
     return api

@@ -11,6 +11,7 @@ from routing.domain import (
     NAMED,
     Considered,
     Decision,
+    Holds,
     Lead,
     Outcome,
     Policy,
@@ -32,6 +33,7 @@ class _Try(NamedTuple):
 
     pool: Pool
     target: Target
+    narrows: Holds | None
     later: datetime | None = None
 
 
@@ -50,7 +52,7 @@ def decide(
             if one.later is not None and one.later > now:
                 again.append(one.later)
                 continue
-            standing = index.standing(one.pool, rule.narrows, touched=lead.touched)
+            standing = index.standing(one.pool, one.narrows, touched=lead.touched)
             chosen = standing.first(lead.declined)
             reasons = {**standing.thoughts(lead.declined, most), **reasons}
             if chosen is not None:
@@ -96,25 +98,26 @@ def _tries(lead: Lead, rule: Rule, index: Index, policy: Policy, now: datetime) 
     if rule.to in NAMED:
         rep_id = _rep_named(lead, rule.to)
         if rep_id and not (rule.to == "previous" and _is_long_ago(lead, rule, now)):
-            yield _Try(named(rule.to, rep_id), Target(rule.rule, rule.to, rep_id))
+            yield _Try(named(rule.to, rep_id), Target(rule.rule, rule.to, rep_id), rule.narrows)
         return
     first: str | None = rule.to
     if rule.to == "paired":
         pair = pool_of(policy, f"paired:{lead.sdr_id or ''}")
         if pair is not None:
-            yield _Try(pair, Target(rule.rule, pair.pool))
+            yield _Try(pair, Target(rule.rule, pair.pool), rule.narrows)
         first = rule.otherwise
     if first is None:
         return
-    yield _Try(policy.pools[first], Target(rule.rule, first))
-    if rule.fallback is not None and rule.fallback != first:
+    yield _Try(policy.pools[first], Target(rule.rule, first), rule.narrows)
+    if rule.fallback is not None and (rule.fallback != first or rule.narrows is not None):
         fallback = policy.pools[rule.fallback]
-        yield _Try(fallback, Target(rule.rule, rule.fallback), _falls_back(lead, rule, policy.pools[first], index, now))
+        later = _falls_back(lead, rule, policy.pools[first], index, now)
+        yield _Try(fallback, Target(rule.rule, rule.fallback, is_wide=True), None, later)
     seen = {first}
     after = policy.pools[first].fallback
     while after is not None and after not in seen:
         seen.add(after)
-        yield _Try(policy.pools[after], Target(rule.rule, after))
+        yield _Try(policy.pools[after], Target(rule.rule, after), rule.narrows)
         after = policy.pools[after].fallback
 
 

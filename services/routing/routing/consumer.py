@@ -59,6 +59,7 @@ class Handler:
                 await _erase(conn, desk, event)
             elif not event.erased:
                 _take_in(desk, row, event.message)
+        await transaction.pause(desk, conn)
         await deciding.settle(desk, conn)
         await transaction.finish(desk, conn, self._outbox, self._cache)
 
@@ -160,10 +161,12 @@ def _qualified(
         row.previous_rep = message.previous_rep_id
     if isinstance(message, qualification_pb2.LeadSalesReady):
         row.sdr_id = message.sdr_id or row.sdr_id
-        row.declined = frozenset()
+        # Sales begin anew: nobody of them declined it or touched it, and no pool that a person named was theirs.
+        row.declined, row.touched = frozenset(), False
+        desk.stop_waiting(row)
         if not message.HasField("standing") and row.lead_id in desk.assignments and desks.is_routable(row):
             # It stays with the SDR, and in that load, until somebody of the target has room.
-            desk.hand_over[row.lead_id] = "converted"
+            desk.hand_over[row.lead_id] = desks.CONVERTED
             desk.to_route[row.lead_id] = None
     if message.HasField("standing"):
         _stand(desk, row, message.standing)
@@ -192,9 +195,9 @@ def _dealt(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast
     if isinstance(message, forecast_pb2.OpportunityWon):
         row.stage = "customer"
         desk.release(row, outcome="converted", by="forecast")
+        desk.stop_waiting(row)
     elif row.stage in ("srl", "sql"):
         desk.release(row, outcome="recycled", reason=message.reason, by="forecast")
-    if row.lead_id not in desk.assignments:
         desk.stop_waiting(row)
 
 
@@ -247,6 +250,7 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
     if merged is None or merged.closed:
         return
     merged.closed = True
+    waited = desk.waiting.get(merged.lead_id)
     desk.stop_waiting(merged)
     held = desk.assignments.get(merged.lead_id)
     desk.release(merged, outcome="merged", by="intake")
@@ -263,6 +267,9 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
         starts_clocks=not survivor.touched,
         of=held,
     )
+    if waited is not None and waited.hand_over is not None:
+        desk.hand_over[survivor.lead_id] = waited.hand_over
+        desk.to_route[survivor.lead_id] = None
 
 
 def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:

@@ -25,34 +25,35 @@ async def settle(desk: Desk, conn: Connection) -> None:
     """
     seen: set[UUID] = set()
     while True:
-        page, is_full = await _next_of_queue(desk, conn, seen)
+        page, is_full, is_due = await _next_of_queue(desk, conn, seen)
         desk.to_route |= dict.fromkeys(page)
         seen |= desk.to_route.keys()
         await desk.look_up_companies(conn)
         let_in = _decide_all(desk)
         if not is_full:
             return
-        if len(seen) >= DRAINED_AT_ONCE and let_in:
+        # Who was due waits for another instant by now; who waits for room may have declined all of it.
+        if len(seen) >= DRAINED_AT_ONCE and (let_in or is_due):
             desk.more_wait = True
             return
 
 
-async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple[list[UUID], bool]:
-    """Return who is next for the room there is, and whether more may wait for it."""
+async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple[list[UUID], bool, bool]:
+    """Return who is next for the room there is, whether more may wait for it, and whether all of them were due."""
     if desk.nobody_waited:
-        return [], False
+        return [], False, False
     policy, index = desk.group.policy, desk.group.index
     queues = await store_queue.queues(conn)
     desk.nobody_waited = not queues
     if not queues:
-        return [], False
+        return [], False, False
     free = {
         key: room
         for key, wanted in queues.items()
         if policy is not None and (room := queueing.room(wanted, index, policy))
     }
     found = await store_queue.due(conn, desk.now, limit=DRAINED_AT_ONCE, but=seen)
-    is_full = len(found) == DRAINED_AT_ONCE
+    is_full = is_due = len(found) == DRAINED_AT_ONCE
     limit = min(DRAINED_AT_ONCE - len(found), sum(free.values()) + SPARE)
     if free and limit:
         others = await store_queue.next_for(conn, list(free), limit=limit, but=[*seen, *found])
@@ -68,7 +69,8 @@ async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple
         desk.assignments |= await store.assignments(conn, free_leads)
         desk.waiting |= await store_queue.of(conn, free_leads)
     gone = desk.no_longer_waiting | desk.assignments.keys() - desk.waiting.keys()
-    return [one for one in found if one in desk.rows and one in desk.waiting and one not in gone], is_full
+    page = [one for one in found if one in desk.rows and one in desk.waiting and one not in gone]
+    return page, is_full, is_due
 
 
 def _decide_all(desk: Desk) -> bool:
@@ -104,6 +106,8 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
         index.keep(held.rep_id, held.pool, untouched=not held.touched)
         end = parting(outcome or "reassigned")
         desk.release(row, outcome=end.outcome, reason=end.reason, by=end.by)
+        # Whoever waits for the room that this leaves was not looked at in this page.
+        desk.more_wait = True
     clocks = not (outcome or "").startswith(HANDED_OVER_TO) or not row.touched
     desk.give(row, decision.rep_id, decision, starts_clocks=clocks, inputs=inputs, ordinal=ordinal)
     return True
@@ -144,7 +148,8 @@ def lead_of(desk: Desk, row: Row) -> Lead:
     role = role_at(row.stage)
     roles = desk.group.roles
     values = conditions.lead_values(row.fields, row.qualification)
-    values["lead.stage"] = row.stage
+    # What sales confirmed and gave back is sales' work still, under the rules of what is ready for sales.
+    values["lead.stage"] = "srl" if row.stage == "sql" else row.stage
     values |= desk.companies.values(row.fields.account_domain, row.fields.company, roles, but=row.lead_id, role=role)
     rank, created_at, _ = order_of(desk, row)
     waits = desk.waiting.get(row.lead_id)

@@ -11,15 +11,17 @@ from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event
 from routing import events, queueing, store_accounts
-from routing.domain import MOST_CONSIDERED, Decision, Lead, Outcome, WhyNot
+from routing.domain import MOST_CONSIDERED, Decision, Lead, Outcome, WhyNot, role_at
 from routing.store import Assignment, Row
 from routing.store_accounts import Colleague, Companies
 from routing.store_group import Group
 from routing.store_queue import Waiting
 
+CONVERTED: Final = "converted"
+"""Why a lead changes hands that an SDR made ready for sales."""
 NOT_ACCEPTED: Final = "not_accepted"
 """Why a lead changes hands whose rep did not answer in time."""
-ROUTABLE: Final = frozenset({"mql", "srl"})
+ROUTABLE: Final = frozenset({"mql", "srl", "sql"})
 
 
 @dataclass(slots=True)
@@ -106,7 +108,8 @@ class Desk:
         """Take the lead out of the queue."""
         self.to_route.pop(row.lead_id, None)
         self.hand_over.pop(row.lead_id, None)
-        if self.now_waiting.pop(row.lead_id, None) is not None or row.lead_id in self.waiting:
+        waited = self.waiting.pop(row.lead_id, None)
+        if self.now_waiting.pop(row.lead_id, None) is not None or waited is not None:
             self.no_longer_waiting.add(row.lead_id)
 
     def answered(self, row: Row) -> None:
@@ -131,6 +134,7 @@ class Desk:
     ) -> None:
         """Give a lead by a person's word; it may go over the cap, and is recorded then. `of` is what it goes on."""
         pool = of.pool if of is not None else ""
+        waited = self.waiting.get(row.lead_id)
         self.group.index.give(rep_id, None, self.now, touched=row.touched, counted_in=pool)
         self.forced.add(rep_id)
         decision = Decision(
@@ -138,7 +142,13 @@ class Desk:
         )
         self.give(row, rep_id, decision, starts_clocks=starts_clocks, assigned_at=of.assigned_at if of else at)
         if of is not None:
-            self.assignments[row.lead_id].accepted_at = of.accepted_at
+            held = self.assignments[row.lead_id]
+            for name in ("accepted_at", "accept_by", "status", "next_step", "next_at"):
+                setattr(held, name, getattr(of, name))
+        if waited is not None and waited.hand_over == CONVERTED and self.group.roles[rep_id] != role_at(row.stage):
+            # It waits for sales still, with whoever has it meanwhile.
+            self.hand_over[row.lead_id] = CONVERTED
+            self.to_route[row.lead_id] = None
 
     def give(
         self,
@@ -216,7 +226,6 @@ class Desk:
         )
         if waits == before:
             return
-        self.no_longer_waiting.discard(row.lead_id)
         self.now_waiting[row.lead_id] = waits
         self.waiting[row.lead_id] = waits
         if known:

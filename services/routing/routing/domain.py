@@ -76,6 +76,8 @@ class Target(NamedTuple):
     rule: str
     pool: str
     rep_id: str = ""
+    is_wide: bool = False
+    """Whichever rep of the pool: what the rule narrows it to was waited for long enough."""
 
 
 @dataclass(slots=True)

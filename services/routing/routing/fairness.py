@@ -56,7 +56,9 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
         return
     lead = lead_of(row)
     rule = assigning.rule_named(lead, group.policy, row["rule"])
-    standing = group.index.standing(pool, rule.narrows, touched=lead.touched)
+    chosen = group.index.reps[row["rep_id"]]
+    is_wide = rule.narrows is not None and not rule.narrows(chosen.values)
+    standing = group.index.standing(pool, None if is_wide else rule.narrows, touched=lead.touched)
     for rep_id, why in standing.thoughts(lead.declined, None).items():
         tally = tallies.setdefault(rep_id, _Tally())
         if rep_id == row["rep_id"]:

@@ -43,6 +43,8 @@ class _Work:
     order: HandOver
     desk: Desk
     condition: Condition | None
+    before: dict[UUID, str] = field(default_factory=dict)
+    """Who had the leads that are meant."""
     given: Counter[str] = field(default_factory=Counter)
     over_cap: int = 0
     accounts: int = 0
@@ -82,12 +84,17 @@ async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) 
     survivors = {locked[lead_id].subject_id for lead_id in lead_ids}
     work = _Work(order, await transaction.open_desk(conn, cache, survivors), condition)
     _check(work)
+    if "assignments" in order.what:
+        survivors |= await _late(conn, work, survivors)
     moved = await _assignments(conn, work, survivors)
+    if "opportunities" in order.what and order.when is not None:
+        deals = await store_accounts.deals_of_leads(conn, moved)
     await _accounts(conn, work, owned, moved)
     if work.accounts:
         # Who waits for an owner waits for another one now.
         await store_queue.decide_anew(conn, everybody=True)
-    await _deals(conn, work, deals, {lead_id: locked[lead_id].subject_id for _, lead_id in deals if lead_id})
+    followed = {one: locked[one].subject_id for _, one in deals if one is not None and one in locked}
+    await _deals(conn, work, deals, {one: followed.get(one, one) for _, one in deals if one is not None})
     waiting = sum(lead_id in work.desk.now_waiting for lead_id in survivors)
     await transaction.finish(work.desk, conn, outbox, cache)
     return {
@@ -105,11 +112,11 @@ async def _assignments(conn: Connection, work: _Work, lead_ids: set[UUID]) -> se
     await desk.look_up_companies(conn)
     wanted = [row for lead_id in desk.to_route if _is_meant(work, row := desk.rows[lead_id])]
     desk.to_route.clear()
-    before = {row.lead_id: desk.assignments[row.lead_id].rep_id for row in wanted}
+    work.before = {row.lead_id: desk.assignments[row.lead_id].rep_id for row in wanted}
     for row in wanted:
         _hand_over(work, row)
     await deciding.settle(desk, conn)
-    moved = {lead_id for lead_id, rep_id in before.items() if desk.assignments[lead_id].rep_id != rep_id}
+    moved = {lead_id for lead_id, rep_id in work.before.items() if desk.assignments[lead_id].rep_id != rep_id}
     work.given.update(desk.assignments[lead_id].rep_id for lead_id in moved)
     return moved
 
@@ -119,6 +126,16 @@ async def _leads(conn: Connection, order: HandOver) -> list[UUID]:
         "SELECT lead_id FROM assignment WHERE $1::text IS NULL OR rep_id = $1 ORDER BY lead_id", order.from_rep
     )
     return [row[0] for row in rows]
+
+
+async def _late(conn: Connection, work: _Work, known: set[UUID]) -> set[UUID]:
+    """Take in who was assigned while the locks were waited for; who is held by another transaction stays."""
+    strangers = await subjects.try_lock(conn, set(await _leads(conn, work.order)) - known)
+    if strangers:
+        work.desk.rows |= await store.load(conn, strangers)
+        work.desk.assignments |= await store.assignments(conn, strangers)
+        work.desk.waiting |= await store_queue.of(conn, strangers)
+    return strangers
 
 
 def _check(work: _Work) -> None:
@@ -184,10 +201,11 @@ async def _accounts(conn: Connection, work: _Work, owned: Mapping[str, Any], mov
     got: dict[str, Counter[str]] = {}
     for lead_id in moved:
         fields = desk.rows[lead_id].fields
-        if fields is not None and fields.account_domain:
+        owner = owned.get(fields.account_domain, {}).get("rep_id") if fields is not None else None
+        if fields is not None and owner == work.before[lead_id]:
             got.setdefault(fields.account_domain, Counter())[desk.assignments[lead_id].rep_id] += 1
     for domain, document in owned.items():
-        if work.condition is not None and not _is_account_meant(work, domain, document):
+        if work.condition is not None and domain not in got and not _is_account_meant(work, domain, document):
             continue
         most = got.get(domain, Counter[str]()).most_common(1)
         to = work.to_rep or (most[0][0] if most else next(others, None))
@@ -201,6 +219,8 @@ async def _accounts(conn: Connection, work: _Work, owned: Mapping[str, Any], mov
 
 def _is_account_meant(work: _Work, domain: str, document: Mapping[str, Any]) -> bool:
     assert work.condition is not None
+    if any(name.startswith("lead.") for name in work.condition.reads):
+        return False  # It speaks of leads: an account goes with its leads, and not without.
     rep = work.desk.group.index.reps.get(document["rep_id"])
     account = {name: document.get(name.removeprefix("account.")) or "" for name in policies.ACCOUNT}
     values = {

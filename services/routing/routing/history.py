@@ -1,9 +1,11 @@
 """The group as it was: reps by their versions, counts by their log, decision by decision."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 
@@ -14,7 +16,9 @@ from routing.reps import Known
 from routing.store_group import Group
 
 PAGE: Final = 1000
-"""Rows of the log that are read at once, and decisions after which other work of the process gets its turn."""
+"""Rows that are read at once."""
+AT_A_STRETCH_S: Final = 0.02
+"""After so long other work of the process gets its turn."""
 
 AS_IT_WAS: Final = """
 SELECT DISTINCT ON (v.rep_id) v.*, coalesce(c.open, 0) AS open, coalesce(c.untouched, 0) AS untouched,
@@ -79,11 +83,12 @@ class Past:
 
     async def decisions(self, since: datetime, until: datetime) -> AsyncIterator[Any]:
         """Yield the computed decisions of [since, until) in order, each with `group` as it found it."""
-        last = (0, -1)
+        last: tuple[int, int, UUID] = (0, -1, UUID(int=0))
+        began = time.monotonic()
         while True:
             rows = await self._conn.fetch(
                 "SELECT * FROM decision WHERE at >= $1 AND at < $2 AND inputs IS NOT NULL"
-                " AND (sequence, ordinal) > ($3, $4) ORDER BY sequence, ordinal LIMIT $5",
+                " AND (sequence, ordinal, decision_id) > ($3, $4, $5) ORDER BY sequence, ordinal, decision_id LIMIT $6",
                 since,
                 until,
                 *last,
@@ -92,10 +97,12 @@ class Past:
             for row in rows:
                 await self._go_to(row)
                 yield row
+                if time.monotonic() - began > AT_A_STRETCH_S:
+                    await asyncio.sleep(0)
+                    began = time.monotonic()
             if len(rows) < PAGE:
                 return
-            last = (rows[-1]["sequence"], rows[-1]["ordinal"])
-            await asyncio.sleep(0)
+            last = (rows[-1]["sequence"], rows[-1]["ordinal"], rows[-1]["decision_id"])
 
     async def _go_to(self, row: Any) -> None:
         place = (row["sequence"], row["ordinal"])
@@ -103,7 +110,8 @@ class Past:
             await self._begin(place)
         changed = self._take_versions(row["sequence"])
         if self._fixed is not None:
-            self._keep_counts()
+            if changed:
+                self._keep_counts()
         else:
             changed = changed or row["policy_version"] != self._version
             self._version = row["policy_version"]

@@ -11,7 +11,7 @@ from routing.index import Index
 
 def wants(lead: Lead, targets: Iterable[Target]) -> list[Any]:
     """Return what a lead waits for as JSON: leads with the same are let in by the same room."""
-    return [lead.touched, *([one.rule, one.pool, one.rep_id] for one in targets)]
+    return [lead.touched, *([*one] for one in targets)]
 
 
 def text(wanted: list[Any]) -> str:
@@ -23,12 +23,13 @@ def room(wanted: list[Any], index: Index, policy: Policy) -> int:
     """Return how many such leads could be let in now at most, whoever of them declined whom."""
     touched, *targets = wanted
     free = 0
-    for rule_name, pool_name, named in targets:
+    for said in targets:
+        rule_name, pool_name, named, is_wide = Target(*said)
         pool = assigning.named(pool_name, named) if named else assigning.pool_of(policy, pool_name)
         if pool is None:
             continue
         narrowings = {rule.narrows for rule in policy.rules if rule.rule == rule_name}
-        if rule_name == assigning.HANDED_OVER:
+        if is_wide or rule_name == assigning.HANDED_OVER:
             narrowings = {None}
         free += sum(index.standing(pool, one, touched=touched).room for one in narrowings)
     return free

@@ -165,6 +165,16 @@ async def deals_of(conn: Connection, owner_id: str) -> list[tuple[UUID, UUID | N
     return [(row[0], row[1]) for row in rows]
 
 
+async def deals_of_leads(conn: Connection, lead_ids: Iterable[UUID]) -> list[tuple[UUID, UUID | None]]:
+    """Return the open opportunities of leads."""
+    rows = await conn.fetch(
+        "SELECT opportunity_id, lead_id FROM opportunity WHERE open AND lead_id = ANY($1::uuid[])"
+        " ORDER BY opportunity_id",
+        list(lead_ids),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
 async def owned(conn: Connection, rep_id: str | None) -> dict[str, Mapping[str, Any]]:
     """Return the accounts that a rep owns, or all that have an owner."""
     rows = await conn.fetch(

@@ -147,11 +147,11 @@ def set_availability(group: Group, now: datetime) -> None:
         _, rep_id = heappop(changes)
         presence = reps.availability(group.known[rep_id], now, group.policy)
         if presence.until < reps.FOR_EVER:
-            heappush(changes, (max(presence.until, now + _HOLDS_AT_LEAST), rep_id))
+            heappush(changes, (presence.until if presence.until > now else now + _LOOK_AGAIN, rep_id))
         group.index.come_or_go(rep_id, presence.away, presence.back_at, presence.share)
 
 
-_HOLDS_AT_LEAST: Final = timedelta(seconds=1)
+_LOOK_AGAIN: Final = timedelta(seconds=1)
 
 
 class CapBroken(asyncpg.SerializationError):

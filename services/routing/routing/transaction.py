@@ -29,8 +29,6 @@ async def finish(desk: Desk, conn: Connection, outbox: Outbox, cache: Cache) -> 
     """Write everything under the lock and announce it."""
     if desk.dirty:
         await store.save(conn, [desk.rows[lead_id] for lead_id in desk.dirty if lead_id in desk.rows])
-    for rep_id in sorted(desk.paused):
-        desk.outgoing.append(await _pause(desk, conn, rep_id))
     await store_group.save_reps(
         conn, desk.group, forced=frozenset(desk.forced), more_wait=desk.more_wait, changed=bool(desk.paused)
     )
@@ -52,6 +50,14 @@ async def finish(desk: Desk, conn: Connection, outbox: Outbox, cache: Cache) -> 
         cache.keep(desk.group)
     if desk.more_wait:
         cache.more_wait.set()
+
+
+async def pause(desk: Desk, conn: Connection) -> None:
+    """Write who is paused as a step of its own, before anything is decided: who replays that sees them paused."""
+    for rep_id in sorted(desk.paused):
+        desk.outgoing.append(await _pause(desk, conn, rep_id))
+    if desk.paused:
+        await store_group.advance(conn, desk.group, changed=True)
 
 
 async def _pause(desk: Desk, conn: Connection, rep_id: str) -> Event:

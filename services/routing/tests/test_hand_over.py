@@ -110,7 +110,7 @@ async def test_a_leaver_by_the_policy_is_never_given_the_own_leads_again(routing
 
 async def test_a_territory_is_a_condition_over_lead_account_and_rep(routing: Actor) -> None:
     german, touched_one, french = ids.new(), ids.new(), ids.new()
-    germany, france = (fields(country=country, account_domain=f"{country}.example") for country in ("DE", "FR"))
+    germany, france = (fields(country=country, account_domain=f"{country.lower()}.example") for country in ("DE", "FR"))
     leads = (qualified(german, told=germany), qualified(touched_one, told=germany), qualified(french, told=france))
     await learn(routing, "qualification", *leads)
     await learn(routing, "intake", touched(touched_one))
