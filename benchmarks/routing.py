@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
-from uuid import UUID
 
 import asyncpg
 import psutil
@@ -266,11 +265,7 @@ async def _route_naively(conn: "asyncpg.Connection[asyncpg.Record]", leads: int)
     for _ in range(leads):
         async with conn.transaction():
             rep_id = await conn.fetchval(PICK)
-            await conn.execute("INSERT INTO assignment (lead_id, rep_id) VALUES ($1, $2)", _lead(), rep_id)
-
-
-def _lead() -> UUID:
-    return ids.new()
+            await conn.execute("INSERT INTO assignment (lead_id, rep_id) VALUES ($1, $2)", ids.new(), rep_id)
 
 
 async def _database(url: str, name: str) -> str:

@@ -1,12 +1,12 @@
 """The policy: put in force, shown, and asked what it would do with a lead."""
 
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from backbone import conditions, database, fields, ids, outbox, security, times
 from backbone.database import Connection
@@ -17,6 +17,7 @@ from routing import assigning, deciding, policies, simulating, store, store_acco
 from routing.changing import Changing
 from routing.desk import Desk
 from routing.domain import GRADES, WORST_RANK, Lead, role_at
+from routing.spans import Span
 from routing.store_group import Cache, Group
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
@@ -65,17 +66,10 @@ class Question(fields.Body):
     lead: Imagined
 
 
-USUAL_SPAN: Final = timedelta(days=30)
-
-
-class WhatIf(fields.Body):
-    """A policy (YAML), and the span of the past to try it on: the last 30 days when not said."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class WhatIf(Span):
+    """A policy (YAML), and the span of the past to try it on."""
 
     policy: Annotated[str, Field(min_length=1, max_length=1_000_000)]
-    since: Annotated[fields.Instant | None, Field(alias="from")] = None
-    to: fields.Instant | None = None
 
 
 def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter:
@@ -167,8 +161,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             now = await times.now(conn)
             reps = {rep.rep_id: rep.values for rep, _known in await store_group.loads(conn, now)}
             document = policies.parse(body.policy.encode(errors="replace"), reps)
-            until = body.to or now
-            since = body.since or until - USUAL_SPAN
+            since, until = body.bounds(now)
             found = await simulating.run(conn, 0, document.data, since, until)
         return {**found, "from": times.text(since), "to": times.text(until)}
 

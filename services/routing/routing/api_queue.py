@@ -1,37 +1,27 @@
 """Who waits, who has how much, why a decision was made, and the same decision made again."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import ConfigDict, Field
 
 from backbone import database, fields, pages, security, subjects, times
 from backbone.database import Connection
 from backbone.problem import Problem
 from routing import fairness, replaying, store, store_group, store_queue
 from routing.domain import Considered, Rep
+from routing.spans import Span
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
-USUAL_SPAN: Final = timedelta(days=30)
 
 
-class Span(fields.Body):
-    """A pool and a span of time, half open; the last 30 days when not said."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+class Question(Span):
+    """About which pool, and which time."""
 
     pool: fields.Id
-    since: Annotated[fields.Instant | None, Field(alias="from")] = None
-    to: fields.Instant | None = None
-
-    def bounds(self, now: datetime) -> tuple[datetime, datetime]:
-        """Return the span's two ends."""
-        until = self.to or now
-        return self.since or until - USUAL_SPAN, until
 
 
 def router(db: database.Database) -> APIRouter:
@@ -67,7 +57,7 @@ def router(db: database.Database) -> APIRouter:
         }
 
     @api.get("/v1/fairness")
-    async def fair(_: Manager, asked: Annotated[Span, Query()]) -> dict[str, Any]:
+    async def fair(_: Manager, asked: Annotated[Question, Query()]) -> dict[str, Any]:
         """Say who of a pool should have got how many leads, who did, and why not exactly that."""
         async with db.reading() as conn:
             since, until = asked.bounds(await times.now(conn))

@@ -243,13 +243,7 @@ class Desk:
         )
 
     def _note(
-        self,
-        row: Row,
-        decision: Decision,
-        decision_id: UUID,
-        cycle: int,
-        inputs: dict[str, Any] | None,
-        ordinal: int,
+        self, row: Row, decision: Decision, decision_id: UUID, cycle: int, inputs: dict[str, Any] | None, ordinal: int
     ) -> None:
         self.decisions.append(
             {

@@ -158,9 +158,7 @@ class CapBroken(asyncpg.SerializationError):
     """The database refused a count: what was kept in memory was stale. Rolled back, loaded anew and tried again."""
 
 
-async def save_reps(
-    conn: Connection, group: Group, *, forced: frozenset[str], more_wait: bool, changed: bool = False
-) -> None:
+async def save_reps(conn: Connection, group: Group, *, forced: frozenset[str], more_wait: bool) -> None:
     """Write what changed of the reps' counts. CapBroken rather than a rep over the cap, unless a person forced it."""
     before = group.index.before
     counted = [
@@ -183,7 +181,7 @@ async def save_reps(
         if int(status.split()[-1]) != len(counted):
             raise CapBroken("a rep would be over the cap")
     await _keep_counts(conn, group)
-    await advance(conn, group, more_wait=more_wait, changed=changed)
+    await advance(conn, group, more_wait=more_wait)
 
 
 async def _keep_counts(conn: Connection, group: Group) -> None:

@@ -29,9 +29,7 @@ async def finish(desk: Desk, conn: Connection, outbox: Outbox, cache: Cache) -> 
     """Write everything under the lock and announce it."""
     if desk.dirty:
         await store.save(conn, [desk.rows[lead_id] for lead_id in desk.dirty if lead_id in desk.rows])
-    await store_group.save_reps(
-        conn, desk.group, forced=frozenset(desk.forced), more_wait=desk.more_wait, changed=bool(desk.paused)
-    )
+    await store_group.save_reps(conn, desk.group, forced=frozenset(desk.forced), more_wait=desk.more_wait)
     if desk.ended:
         await store.delete_assignments(conn, desk.ended)
     if desk.changed:

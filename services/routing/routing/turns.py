@@ -9,6 +9,7 @@ Heaps keep the order, so that a turn costs the same among ten reps and among ten
 in anew; the old entry stays where it is and is passed over when it comes up.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
@@ -108,7 +109,7 @@ class _Heap:
         return heappop(self._entries)
 
 
-class Order:
+class Order(ABC):
     """Who of those who can take a lead is next."""
 
     def __init__(self) -> None:
@@ -125,12 +126,12 @@ class Order:
         """Forget a rep who cannot."""
         self._marks.pop(rep_id, None)
 
+    @abstractmethod
     def first(self, skipped: Collection[str]) -> str | None:
         """Return who is next, None when nobody can."""
-        raise NotImplementedError
 
-    def _place(self, rep: Rep, mark: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _place(self, rep: Rep, mark: int) -> None: ...
 
 
 class LoadOrder(Order):
