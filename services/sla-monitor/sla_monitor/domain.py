@@ -1,17 +1,42 @@
-"""Clocks and the facts that decide them: a verdict is a pure function of touches, assignments and acceptances."""
+"""Clocks and the facts that decide them. What the facts say of a clock: `verdicts`, and `keeping` for those that move."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
 FIRST_RESPONSE: Final = ("first_response_5m", "first_response_30m", "first_response_1d")
-KINDS: Final = (*FIRST_RESPONSE, "minimum_touches", "acceptance")
-SOURCES: Final = ("arrival", "assignment")
+MOVING: Final = ("stale", "next_step")
+"""Kinds whose window begins anew with each touch, if they run from the last one."""
+KINDS: Final = (
+    *FIRST_RESPONSE,
+    *("minimum_touches", "handoff", "acceptance", "review", "status_update", "no_show_rebook"),
+    *MOVING,
+)
+
+ARRIVAL: Final = "arrival"
+QUALIFICATION: Final = "qualification"
+ASSIGNMENT: Final = "assignment"
+ACCEPTANCE: Final = "acceptance"
+QUEUED: Final = "queued"
+LAST_TOUCH: Final = "last_touch"
+MEETING_MISSED: Final = "meeting_missed"
+SOURCES: Final = (ARRIVAL, QUALIFICATION, ASSIGNMENT, ACCEPTANCE, QUEUED, LAST_TOUCH, MEETING_MISSED)
+OF_ASSIGNMENTS: Final = (ASSIGNMENT, ACCEPTANCE, LAST_TOUCH)
+"""Where a clock is one rep's and its cycle the assignment's; the others are the lead's own, whoever has it."""
+
 ANYONE: Final = "anyone"
 TEAM: Final = "team"
+
+CONNECTED: Final = "connected"
+MEETING_BOOKED: Final = "meeting_booked"
+CLOSED: Final = "closed"
+ENDINGS: Final = (CONNECTED, MEETING_BOOKED, CLOSED)
+"""What `ends_when` may name."""
+NOT_CLOSED: Final = ("reassigned", "declined", "returned", "merged", "handed_back")
+"""Outcomes of an assignment after which somebody else works the lead."""
 
 Holds = Callable[[Mapping[str, Any]], bool]
 
@@ -33,6 +58,49 @@ class Level(StrEnum):
     ESCALATION = "escalation"
 
 
+class Marked(StrEnum):
+    """What happened to a lead beside touches and assignments."""
+
+    QUALIFIED = "qualified"
+    """It is an MQL; `word` is the definition, `ref` the fields that are missing."""
+    SALES_READY = "sales_ready"
+    SALES_QUALIFIED = "sales_qualified"
+    WON = "won"
+    HANDED_BACK = "handed_back"
+    """`word` is the reason."""
+    QUEUED = "queued"
+    """For an SDR's judgement; `word` is review or bant."""
+    JUDGED = "judged"
+    UNQUEUED = "unqueued"
+    """Nobody has to judge it any more."""
+    OUT = "out"
+    """Disqualified, recycled or demoted (`ref`); `word` is the reason."""
+    STATUS = "status"
+    WAITING = "waiting"
+    """For a rep; `word` is the reason code."""
+    MEETING_BOOKED = "meeting_booked"
+    """Of meetings: `ref` is the meeting's id, `until` when it begins."""
+    MEETING_CANCELLED = "meeting_cancelled"
+    MEETING_MISSED = "meeting_missed"
+    NO_SHOW = "no_show"
+    """What became of a missed meeting; `word` is the outcome."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mark:
+    """Something that happened to the lead."""
+
+    mark_id: UUID
+    kind: str
+    at: datetime
+    rep_id: str = ""
+    word: str = ""
+    ref: str = ""
+    until: datetime | None = None
+    policy: str | None = None
+    """By which the clocks run that start here."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Touch:
     """Something a rep did towards the lead."""
@@ -45,6 +113,8 @@ class Touch:
     at: datetime
     team: str = ""
     """Of the rep, as far as it is known."""
+    next_at: datetime | None = None
+    """When the rep means to go on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,17 +141,37 @@ class Spec:
     """Before the deadline, on the clock's own hours, as seconds from its start."""
     needs: Mapping[str, int] = field(default_factory=dict)
     spread_seconds: float = 0
+    ends_when: Sequence[str] = ()
+
+    @property
+    def moves(self) -> bool:
+        """Say whether its window begins anew with each touch."""
+        return self.source == LAST_TOUCH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Escalation:
-    """What happens a while after a breach."""
+    """What happens a while after a breach of a kind of clock, or of the one clock with that name."""
 
     kind: str
     after_seconds: float
     to: str
     times: int = 1
     """How often at most a lead is taken away for it, over all its cycles: never in a loop."""
+    clock: str = ""
+
+    def is_of(self, spec: Spec) -> bool:
+        """Say whether it follows a clock."""
+        return self.kind == spec.kind and self.clock in ("", spec.clock)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quiet:
+    """When nobody is warned and nothing escalated: minutes of the day in a zone, the rep's own where it names none."""
+
+    start: int
+    end: int
+    zone: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,11 +187,17 @@ class Policy:
     escalations: Sequence[Escalation]
     for_all: bool = False
     """It applies to every lead, whatever the lead's fields say."""
+    booking_counts: bool = False
+    quiet: Quiet | None = None
 
     @property
     def reference(self) -> str:
         """Return what clocks cite."""
         return f"{self.name}@{self.version}"
+
+    def spec(self, clock: str) -> Spec | None:
+        """Return the line with this name."""
+        return next((one for one in self.clocks if one.clock == clock), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +210,23 @@ class Assignment:
     accepted_at: datetime | None = None
     released_at: datetime | None = None
     outcome: str | None = None
+    policy: str | None = None
+    """By which its clocks run; None where it starts none."""
+    touched: bool = False
+    """Taken over, or touched before it changed hands: no first response is waited for."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """All that is known of a lead, and of those merged into it; in whatever order it came."""
+
+    touches: Sequence[Touch] = ()
+    marks: Sequence[Mark] = ()
+    assignments: Mapping[int, Assignment] = field(default_factory=dict)
+
+    def of(self, *kinds: str) -> list[Mark]:
+        """Return the marks of these kinds."""
+        return [mark for mark in self.marks if mark.kind in kinds]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,75 +242,28 @@ class Terms:
     needs: Mapping[str, int] = field(default_factory=dict)
     spread_seconds: float = 0
     team: str = ""
+    within_seconds: float = 0
+    booking_counts: bool = False
+    ends_when: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What the facts say of a clock: met when, by which touch; how far it is; when its assignment was over."""
+    """What the facts say of a clock: met when, by which touch; how far it is; when and why it was over without that."""
 
     met_at: datetime | None = None
     touch_id: UUID | None = None
     done: Mapping[str, int] = field(default_factory=dict)
     ended_at: datetime | None = None
+    ended_by: str = ""
 
     def in_time(self, due_at: datetime) -> bool:
         """Say whether the promise was kept."""
         return self.met_at is not None and self.met_at <= due_at
 
     def is_void(self, due_at: datetime) -> bool:
-        """Say whether the assignment was over before anything was due: nobody kept the promise, and nobody broke it."""
+        """Say whether it was over before anything was due: nobody kept the promise, and nobody broke it."""
         return not self.in_time(due_at) and self.ended_at is not None and self.ended_at <= due_at
-
-
-_NOTHING: Final = Verdict()
-
-
-def verdict(terms: Terms, touches: Sequence[Touch], assignment: Assignment | None) -> Verdict:
-    """Decide a clock from all facts about the lead, in whatever order they came."""
-    ended_at = assignment.released_at if assignment is not None else None
-    if terms.kind == "acceptance":
-        return Verdict(met_at=assignment.accepted_at if assignment is not None else None, ended_at=ended_at)
-    if not touches and not terms.needs:
-        return Verdict(ended_at=ended_at) if ended_at is not None else _NOTHING
-    counting = sorted(
-        (touch for touch in touches if _counts(terms, touch) and (ended_at is None or touch.at <= ended_at)),
-        key=lambda touch: (touch.at, touch.touch_id),
-    )
-    if terms.kind == "minimum_touches":
-        return replace(_enough(terms, counting), ended_at=ended_at)
-    if not counting:
-        return Verdict(ended_at=ended_at)
-    first = counting[0]
-    return Verdict(met_at=max(first.at, terms.started_at), touch_id=first.touch_id, ended_at=ended_at)
-
-
-def _enough(terms: Terms, counting: Sequence[Touch]) -> Verdict:
-    done = dict.fromkeys(terms.needs, 0)
-    last: dict[str, datetime] = {}
-    for touch in counting:
-        if touch.kind not in done:
-            continue
-        before = last.get(touch.kind)
-        if before is not None and (touch.at - before).total_seconds() < terms.spread_seconds:
-            continue
-        last[touch.kind] = touch.at
-        done[touch.kind] = min(done[touch.kind] + 1, terms.needs[touch.kind])
-        if done == dict(terms.needs):
-            return Verdict(met_at=touch.at, touch_id=touch.touch_id, done=done)
-    return Verdict(done=done)
-
-
-def _counts(terms: Terms, touch: Touch) -> bool:
-    counts = terms.counts
-    if touch.at < terms.started_at - counts.before_start:
-        return False
-    if touch.outcome not in counts.outcome or touch.kind not in counts.kinds:
-        return False
-    if touch.automated and not counts.automated:
-        return False
-    if counts.by == ANYONE or terms.source == "arrival" or touch.rep_id == terms.rep_id:
-        return True
-    return counts.by == TEAM and bool(terms.team) and touch.team == terms.team
 
 
 def applicable(policies: Sequence[Policy], lead: Mapping[str, Any]) -> Policy | None:

@@ -6,11 +6,13 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from backbone import calendars, times
-from backbone.calendars import Calendar
+from backbone.calendars import Calendar, Window
 from handoff.events.v1 import common_pb2
+from sla_monitor.domain import Quiet
 
 WALL: Final = "wall"
 REP: Final = "rep"
+DAY: Final = 24 * 60
 
 
 class Calendars:
@@ -34,6 +36,15 @@ class Calendars:
             closed = calendar.closed | {date.fromisoformat(day) for day in document.get("closed") or ()}
             self._made[hours, -version] = (f"{hours}@{version}", replace(calendar, closed=frozenset(closed)))
         return self._made[hours, -version]
+
+    def waking(self, quiet: Quiet, rep: common_pb2.Rep) -> Calendar:
+        """Return the hours outside a policy's quiet ones, each day of the week."""
+        if quiet.start < quiet.end:
+            spans = [(start, end) for start, end in ((0, quiet.start), (quiet.end, DAY)) if start < end]
+        else:
+            spans = [(quiet.end, quiet.start)]
+        every_day = tuple(Window(day, start, end) for day in range(7) for start, end in spans)
+        return Calendar(zone=quiet.zone or rep.time_zone or "UTC", windows=every_day)
 
     def of_rep(self, rep: common_pb2.Rep) -> tuple[str, Calendar]:
         """Return the rep's own."""

@@ -70,8 +70,9 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
 async def add_touches(conn: Connection, touches: Sequence[tuple[UUID, Touch, datetime]]) -> None:
     """Keep touches: (original lead id, touch, when we learned of it)."""
     await conn.execute(
-        "INSERT INTO touch SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],"
-        " $6::boolean[], $7::timestamptz[], $8::timestamptz[]) ON CONFLICT DO NOTHING",
+        "INSERT INTO touch (touch_id, lead_id, rep_id, kind, outcome, automated, at, recorded_at, next_at)"
+        " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],"
+        " $6::boolean[], $7::timestamptz[], $8::timestamptz[], $9::timestamptz[]) ON CONFLICT DO NOTHING",
         [touch.touch_id for _, touch, _ in touches],
         [lead_id for lead_id, _, _ in touches],
         [touch.rep_id for _, touch, _ in touches],
@@ -80,6 +81,7 @@ async def add_touches(conn: Connection, touches: Sequence[tuple[UUID, Touch, dat
         [touch.automated for _, touch, _ in touches],
         [touch.at for _, touch, _ in touches],
         [recorded_at for _, _, recorded_at in touches],
+        [touch.next_at for _, touch, _ in touches],
     )
 
 
@@ -89,7 +91,8 @@ async def touches(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list
     rows = await conn.fetch(
         "WITH RECURSIVE one (survivor, lead_id) AS (SELECT v, v FROM unnest($1::uuid[]) AS v UNION"
         " SELECT one.survivor, s.subject_id FROM one JOIN subject s ON s.merged_into = one.lead_id)"
-        " SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, coalesce(r.team, '') AS team"
+        " SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"
+        " coalesce(r.team, '') AS team"
         " FROM one JOIN touch t ON t.lead_id = one.lead_id LEFT JOIN rep r ON r.rep_id = t.rep_id",
         wanted,
     )
@@ -103,7 +106,7 @@ async def touches(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list
 async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, dict[int, Assignment]]:
     """Return the assignments of each lead by cycle."""
     rows = await conn.fetch(
-        "SELECT lead_id, cycle, rep_id, assigned_at, accepted_at, released_at, outcome FROM assignment"
+        "SELECT lead_id, cycle, rep_id, assigned_at, accepted_at, released_at, outcome, policy, touched FROM assignment"
         " WHERE lead_id = ANY($1::uuid[])",
         list(lead_ids),
     )
@@ -118,14 +121,16 @@ async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, 
 async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignment, str]]) -> None:
     """Keep assignments: (lead id, assignment, team)."""
     await conn.execute(
-        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at)"
-        " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[])"
-        " ON CONFLICT DO NOTHING",
+        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, policy, touched)"
+        " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],"
+        " $7::boolean[]) ON CONFLICT DO NOTHING",
         [one[0] for one in given],
         [one[1].cycle for one in given],
         [one[1].rep_id for one in given],
         [one[2] for one in given],
         [one[1].assigned_at for one in given],
+        [one[1].policy for one in given],
+        [one[1].touched for one in given],
     )
 
 
@@ -140,16 +145,18 @@ async def note_accepted(conn: Connection, said: Sequence[tuple[UUID, int, dateti
     )
 
 
-async def note_released(conn: Connection, said: Sequence[tuple[UUID, int, datetime, str]]) -> None:
-    """Note when assignments were over, and how."""
+async def note_released(conn: Connection, said: Sequence[tuple[UUID, int, datetime, str, str]]) -> None:
+    """Note when assignments were over, how, and for which reason."""
     await conn.execute(
-        "UPDATE assignment a SET released_at = v.at, outcome = v.outcome"
-        " FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[]) AS v(lead_id, cycle, at, outcome)"
+        "UPDATE assignment a SET released_at = v.at, outcome = v.outcome, reason = v.reason"
+        " FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[], $5::text[])"
+        " AS v(lead_id, cycle, at, outcome, reason)"
         " WHERE a.lead_id = v.lead_id AND a.cycle = v.cycle",
         [one[0] for one in said],
         [one[1] for one in said],
         [one[2] for one in said],
         [one[3] for one in said],
+        [one[4] for one in said],
     )
 
 

@@ -66,6 +66,9 @@ def clock_of(row: Any) -> Clock:
         needs=row["needs"],
         spread_seconds=row["spread_seconds"],
         team=row["team"],
+        within_seconds=row["within_seconds"],
+        booking_counts=row["booking_counts"],
+        ends_when=row["ends_when"],
     )
     return Clock(
         lead_id=row["lead_id"],
@@ -93,7 +96,7 @@ def clock_of(row: Any) -> Clock:
 _COLUMNS: Final = (
     *("lead_id", "clock", "cycle", "kind", "source", "rep_id", "team", "manager_id", "started_at", "due_at", "policy"),
     *("calendar", "counts", "needs", "done", "spread_seconds", "steps", "state", "met_at", "breached_at", "retracted"),
-    *("step", "next_at", "version", "hours", "rep_version"),
+    *("step", "next_at", "version", "hours", "rep_version", "within_seconds", "booking_counts", "ends_when"),
 )
 
 
@@ -132,18 +135,21 @@ def _record(one: Clock) -> tuple[Any, ...]:
         one.version,
         one.hours,
         one.rep_version,
+        terms.within_seconds,
+        terms.booking_counts,
+        list(terms.ends_when),
     )
 
 
 _CHANGE: Final = """
 UPDATE clock c SET state = v.state, met_at = v.met_at, breached_at = v.breached_at, retracted = v.retracted,
                    done = v.done, step = v.step, next_at = v.next_at, version = v.version, due_at = v.due_at,
-                   steps = v.steps, calendar = v.calendar, rep_version = v.rep_version
+                   steps = v.steps, calendar = v.calendar, rep_version = v.rep_version, started_at = v.started_at
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
             $8::jsonb[], $9::int[], $10::timestamptz[], $11::bigint[], $12::timestamptz[], $13::jsonb[], $14::text[],
-            $15::bigint[])
+            $15::bigint[], $16::timestamptz[])
      AS v(lead_id, clock, cycle, state, met_at, breached_at, retracted, done, step, next_at, version, due_at, steps,
-          calendar, rep_version)
+          calendar, rep_version, started_at)
 WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle
 """
 
@@ -169,6 +175,7 @@ async def change(conn: Connection, given: Sequence[Clock]) -> None:
         [{"steps": list(one.steps)} for one in given],
         [one.calendar for one in given],
         [one.rep_version for one in given],
+        [one.terms.started_at for one in given],
     )
 
 
@@ -233,3 +240,41 @@ async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: 
         limit,
     )
     return [row[0] for row in rows]
+
+
+async def of_changed_calendar(conn: Connection, name: str, reference: str, *, limit: int) -> list[UUID]:
+    """Return leads with clocks that run on an older version of a calendar."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT lead_id FROM clock WHERE hours = $1 AND hours NOT IN ('wall', 'rep') AND state = 'running'"
+        " AND calendar <> $2 ORDER BY lead_id LIMIT $3",
+        name,
+        reference,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def note_changes(conn: Connection, given: Sequence[tuple[Clock, str, datetime]]) -> None:
+    """Keep on record that calendars moved deadlines: (clock as it is now, the calendar before, the deadline before)."""
+    await conn.execute(
+        "INSERT INTO clock_change (lead_id, clock, cycle, calendar_before, calendar, due_before, due_at)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],"
+        " $7::timestamptz[])",
+        [clock.lead_id for clock, _, _ in given],
+        [clock.clock for clock, _, _ in given],
+        [clock.cycle for clock, _, _ in given],
+        [before for _, before, _ in given],
+        [clock.calendar for clock, _, _ in given],
+        [due_before for _, _, due_before in given],
+        [clock.terms.due_at for clock, _, _ in given],
+    )
+
+
+async def changes(conn: Connection, lead_id: UUID) -> list[Any]:
+    """Return what calendars moved of a lead's clocks, in order."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT clock, cycle, at, calendar_before, calendar, due_before, due_at FROM clock_change"
+        " WHERE lead_id = $1 ORDER BY at",
+        lead_id,
+    )
+    return rows

@@ -329,6 +329,7 @@ class Qualification(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
     """new, nurture, mql, srl, sql, customer or disqualified."""
     previous_stage: _builtins.str
@@ -345,6 +346,8 @@ class Qualification(_message.Message):
     why_passed: _builtins.str
     reason: _builtins.str
     """A reason code."""
+    queue: _builtins.str
+    """What kind of judgement by an SDR the lead waits for: review, bant, or empty."""
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -365,10 +368,11 @@ class Qualification(_message.Message):
         reason: _builtins.str = ...,
         missing: _abc.Iterable[_builtins.str] | None = ...,
         explanation: _abc.Iterable[Global___ScorePoint] | None = ...,
+        queue: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cycle", b"cycle", "definition", b"definition", "explanation", b"explanation", "fit", b"fit", "grade", b"grade", "interest", b"interest", "missing", b"missing", "persona", b"persona", "previous_stage", b"previous_stage", "reason", b"reason", "stage", b"stage", "why_passed", b"why_passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cycle", b"cycle", "definition", b"definition", "explanation", b"explanation", "fit", b"fit", "grade", b"grade", "interest", b"interest", "missing", b"missing", "persona", b"persona", "previous_stage", b"previous_stage", "queue", b"queue", "reason", b"reason", "stage", b"stage", "why_passed", b"why_passed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

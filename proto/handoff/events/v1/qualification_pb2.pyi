@@ -3,9 +3,11 @@
 isort:skip_file
 Topic handoff.qualification.v1, written by qualification: is it worth a rep's time, and why."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from handoff.events.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
@@ -291,6 +293,70 @@ class LeadDisqualified(_message.Message):
 Global___LeadDisqualified: _TypeAlias = LeadDisqualified  # noqa: Y015
 
 @_typing.final
+class ReviewQueued(_message.Message):
+    """The lead's score leaves it to an SDR whether it is worth a rep's time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAMP_FIELD_NUMBER: _builtins.int
+    QUALIFICATION_FIELD_NUMBER: _builtins.int
+    LEAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stamp(self) -> _common_pb2.Stamp: ...
+    @_builtins.property
+    def qualification(self) -> _common_pb2.Qualification: ...
+    @_builtins.property
+    def lead(self) -> _common_pb2.LeadFields: ...
+    def __init__(
+        self,
+        *,
+        stamp: _common_pb2.Stamp | None = ...,
+        qualification: _common_pb2.Qualification | None = ...,
+        lead: _common_pb2.LeadFields | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "qualification", b"qualification", "stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "qualification", b"qualification", "stamp", b"stamp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewQueued: _TypeAlias = ReviewQueued  # noqa: Y015
+
+@_typing.final
+class ReviewEnded(_message.Message):
+    """The lead no longer waits for an SDR's judgement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAMP_FIELD_NUMBER: _builtins.int
+    QUALIFICATION_FIELD_NUMBER: _builtins.int
+    QUEUE_FIELD_NUMBER: _builtins.int
+    DECIDED_FIELD_NUMBER: _builtins.int
+    queue: _builtins.str
+    """For which it waited: review or bant."""
+    decided: _builtins.bool
+    """A person judged; else its score, a merge or an erasure took it out of the queue."""
+    @_builtins.property
+    def stamp(self) -> _common_pb2.Stamp: ...
+    @_builtins.property
+    def qualification(self) -> _common_pb2.Qualification: ...
+    def __init__(
+        self,
+        *,
+        stamp: _common_pb2.Stamp | None = ...,
+        qualification: _common_pb2.Qualification | None = ...,
+        queue: _builtins.str = ...,
+        decided: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decided", b"decided", "qualification", b"qualification", "queue", b"queue", "stamp", b"stamp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewEnded: _TypeAlias = ReviewEnded  # noqa: Y015
+
+@_typing.final
 class HotLeadDetected(_message.Message):
     """A burst of interest."""
 
@@ -323,6 +389,62 @@ class HotLeadDetected(_message.Message):
 Global___HotLeadDetected: _TypeAlias = HotLeadDetected  # noqa: Y015
 
 @_typing.final
+class Supply(_message.Message):
+    """What marketing promises with a definition; 0 where it promises nothing of the kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class BySourceEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PER_WEEK_FIELD_NUMBER: _builtins.int
+    PER_MONTH_FIELD_NUMBER: _builtins.int
+    PER_QUARTER_FIELD_NUMBER: _builtins.int
+    HANDOFF_WITHIN_SECONDS_FIELD_NUMBER: _builtins.int
+    BY_SOURCE_FIELD_NUMBER: _builtins.int
+    per_week: _builtins.int
+    per_month: _builtins.int
+    per_quarter: _builtins.int
+    handoff_within_seconds: _builtins.float
+    @_builtins.property
+    def by_source(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Of the same period as the whole."""
+
+    def __init__(
+        self,
+        *,
+        per_week: _builtins.int = ...,
+        per_month: _builtins.int = ...,
+        per_quarter: _builtins.int = ...,
+        handoff_within_seconds: _builtins.float = ...,
+        by_source: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_source", b"by_source", "handoff_within_seconds", b"handoff_within_seconds", "per_month", b"per_month", "per_quarter", b"per_quarter", "per_week", b"per_week"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Supply: _TypeAlias = Supply  # noqa: Y015
+
+@_typing.final
 class DefinitionActivated(_message.Message):
     """A version of a definition is in force."""
 
@@ -332,12 +454,20 @@ class DefinitionActivated(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    SUPPLY_FIELD_NUMBER: _builtins.int
+    REQUIRED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     version: _builtins.int
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def supply(self) -> Global___Supply: ...
+    @_builtins.property
+    def required(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields that each qualified lead has."""
+
     def __init__(
         self,
         *,
@@ -345,10 +475,12 @@ class DefinitionActivated(_message.Message):
         name: _builtins.str = ...,
         version: _builtins.int = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        supply: Global___Supply | None = ...,
+        required: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "stamp", b"stamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "stamp", b"stamp", "supply", b"supply"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "name", b"name", "stamp", b"stamp", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "name", b"name", "required", b"required", "stamp", b"stamp", "supply", b"supply", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -246,6 +246,8 @@ class Alert(_message.Message):
     LATE_BY_SECONDS_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     TO_FIELD_NUMBER: _builtins.int
+    ASSIGNMENT_CYCLE_FIELD_NUMBER: _builtins.int
+    MANAGER_IDS_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
     """UUIDv5 of (lead, clock, cycle, level, step)."""
     level: _builtins.str
@@ -256,8 +258,14 @@ class Alert(_message.Message):
     """Fired after an outage."""
     to: _builtins.str
     """rep, manager, reassign or pause."""
+    assignment_cycle: _builtins.int
+    """Of the assignment that the alert concerns, whose `rep_id` the clock names; 0 while nobody has the lead."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def manager_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whom to tell where nobody has the lead: the managers of those who could have it."""
+
     def __init__(
         self,
         *,
@@ -268,10 +276,12 @@ class Alert(_message.Message):
         late_by_seconds: _builtins.float = ...,
         late: _builtins.bool = ...,
         to: _builtins.str = ...,
+        assignment_cycle: _builtins.int = ...,
+        manager_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "at", b"at", "late", b"late", "late_by_seconds", b"late_by_seconds", "level", b"level", "step", b"step", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "assignment_cycle", b"assignment_cycle", "at", b"at", "late", b"late", "late_by_seconds", b"late_by_seconds", "level", b"level", "manager_ids", b"manager_ids", "step", b"step", "to", b"to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

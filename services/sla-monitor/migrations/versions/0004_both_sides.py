@@ -1,0 +1,79 @@
+"""What both sides of the agreement are measured by: marks beside touches and assignments, promises, changed deadlines."""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+STATEMENTS = """
+CREATE TABLE mark (
+    mark_id uuid PRIMARY KEY,
+    lead_id uuid NOT NULL,
+    kind text NOT NULL,
+    at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    rep_id text NOT NULL DEFAULT '',
+    word text NOT NULL DEFAULT '',
+    ref text NOT NULL DEFAULT '',
+    until timestamptz,
+    policy text
+);
+
+CREATE INDEX mark_lead ON mark (lead_id, at);
+CREATE INDEX mark_kind ON mark (kind, at);
+
+ALTER TABLE touch ADD COLUMN next_at timestamptz;
+
+ALTER TABLE assignment
+    ADD COLUMN policy text,
+    ADD COLUMN reason text NOT NULL DEFAULT '',
+    ADD COLUMN touched boolean NOT NULL DEFAULT false;
+
+ALTER TABLE clock
+    ADD COLUMN within_seconds double precision NOT NULL DEFAULT 0,
+    ADD COLUMN booking_counts boolean NOT NULL DEFAULT false,
+    ADD COLUMN ends_when text[] NOT NULL DEFAULT '{}';
+
+CREATE INDEX clock_of_calendar ON clock (hours) WHERE state = 'running' AND hours NOT IN ('wall', 'rep');
+
+CREATE TABLE clock_change (
+    lead_id uuid NOT NULL,
+    clock text NOT NULL,
+    cycle int NOT NULL,
+    at timestamptz NOT NULL DEFAULT now(),
+    calendar_before text NOT NULL,
+    calendar text NOT NULL,
+    due_before timestamptz NOT NULL,
+    due_at timestamptz NOT NULL
+);
+
+CREATE INDEX clock_change_lead ON clock_change (lead_id, at);
+
+ALTER TABLE calendar ADD COLUMN recompute boolean NOT NULL DEFAULT true;
+CREATE INDEX calendar_recompute ON calendar (name) WHERE recompute;
+
+CREATE TABLE promise (
+    definition text NOT NULL,
+    version int NOT NULL,
+    at timestamptz NOT NULL,
+    supply jsonb NOT NULL,
+    required text[] NOT NULL,
+    PRIMARY KEY (definition, version)
+)
+"""
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS.split(";"):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    op.execute("DROP TABLE promise, clock_change, mark")
+    op.execute("DROP INDEX calendar_recompute, clock_of_calendar")
+    op.execute("ALTER TABLE calendar DROP COLUMN recompute")
+    op.execute("ALTER TABLE clock DROP COLUMN within_seconds, DROP COLUMN booking_counts, DROP COLUMN ends_when")
+    op.execute("ALTER TABLE assignment DROP COLUMN policy, DROP COLUMN reason, DROP COLUMN touched")
+    op.execute("ALTER TABLE touch DROP COLUMN next_at")

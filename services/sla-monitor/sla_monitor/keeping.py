@@ -1,0 +1,59 @@
+"""Clocks that run from the last touch: each touch begins the window anew, for as long as the assignment lasts.
+
+So a lead that is neglected twice is told of twice, and what comes late closes the gap that it fell into.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from sla_monitor import verdicts
+from sla_monitor.domain import Facts, Terms, Touch
+from sla_monitor.verdicts import End
+
+After = Callable[[datetime], datetime | None]
+"""When a window ends that begins at an instant; None: never within the calendar's horizon."""
+FROM_THE_ASSIGNMENT_ON: Final = "stale"
+"""The kind that runs before anybody touched the lead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How a promise was kept so far."""
+
+    since: datetime
+    due_at: datetime
+    broken: Sequence[datetime]
+    """The deadlines that a touch came after."""
+    ended: End | None
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether the assignment ended before the last window did."""
+        return self.ended is not None and self.ended[0] <= self.due_at
+
+
+def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
+    """Decide a moving clock by all facts about its lead; None where it has not begun, or its hours never come."""
+    assignment = facts.assignments.get(cycle)
+    if assignment is None:
+        return None
+    base = replace(terms, started_at=assignment.assigned_at)
+    ended = verdicts.end(base, facts, cycle)
+    since = assignment.assigned_at if terms.kind == FROM_THE_ASSIGNMENT_ON else None
+    due_at = after(since) if since is not None else None
+    broken = []
+    for touch in verdicts.counting(base, facts.touches, ended):
+        if due_at is not None and due_at < touch.at:
+            broken.append(due_at)
+        since = max(_begins(terms.kind, touch), assignment.assigned_at)
+        due_at = after(since)
+    if since is None or due_at is None:
+        return None
+    return Kept(since, due_at, broken, ended)
+
+
+def _begins(kind: str, touch: Touch) -> datetime:
+    """Whoever says when the next step is, has until then."""
+    return touch.next_at if kind == "next_step" and touch.next_at is not None else touch.at

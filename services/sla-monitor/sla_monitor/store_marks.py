@@ -1,0 +1,62 @@
+"""Marks: what happened to a lead beside touches and assignments, as the topics told it, and what marketing promises."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from backbone.database import Connection
+from sla_monitor.domain import Mark
+
+_OF_LEADS: Final = """
+WITH RECURSIVE one (survivor, lead_id) AS (
+    SELECT v, v FROM unnest($1::uuid[]) AS v
+    UNION SELECT one.survivor, s.subject_id FROM one JOIN subject s ON s.merged_into = one.lead_id
+)
+SELECT one.survivor, m.mark_id, m.kind, m.at, m.rep_id, m.word, m.ref, m.until, m.policy
+FROM one JOIN mark m ON m.lead_id = one.lead_id ORDER BY m.at, m.mark_id
+"""
+
+
+async def add(conn: Connection, given: Sequence[tuple[UUID, Mark, datetime]]) -> None:
+    """Keep marks: (the lead that it was recorded for, mark, when we learned of it)."""
+    await conn.execute(
+        "INSERT INTO mark (mark_id, lead_id, kind, at, recorded_at, rep_id, word, ref, until, policy)"
+        " SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::text[],"
+        " $7::text[], $8::text[], $9::timestamptz[], $10::text[]) ON CONFLICT DO NOTHING",
+        [mark.mark_id for _, mark, _ in given],
+        [lead_id for lead_id, _, _ in given],
+        [str(mark.kind) for _, mark, _ in given],
+        [mark.at for _, mark, _ in given],
+        [recorded_at for _, _, recorded_at in given],
+        [mark.rep_id for _, mark, _ in given],
+        [mark.word for _, mark, _ in given],
+        [mark.ref for _, mark, _ in given],
+        [mark.until for _, mark, _ in given],
+        [mark.policy for _, mark, _ in given],
+    )
+
+
+async def marks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Mark]]:
+    """Return the marks of each lead and of every lead merged into it, the oldest first."""
+    wanted = list(lead_ids)
+    found: dict[UUID, list[Mark]] = {lead_id: [] for lead_id in wanted}
+    for row in await conn.fetch(_OF_LEADS, wanted):
+        values = dict(row)
+        found[values.pop("survivor")].append(Mark(**values))
+    return found
+
+
+async def promise(
+    conn: Connection, definition: str, version: int, at: datetime, supply: Mapping[str, Any], required: Sequence[str]
+) -> None:
+    """Keep what marketing promises with a version of a definition."""
+    await conn.execute(
+        "INSERT INTO promise VALUES ($1, $2, $3, $4, $5) ON CONFLICT (definition, version) DO UPDATE SET"
+        " at = excluded.at, supply = excluded.supply, required = excluded.required",
+        definition,
+        version,
+        at,
+        supply,
+        list(required),
+    )

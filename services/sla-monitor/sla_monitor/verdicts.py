@@ -1,0 +1,180 @@
+"""What the facts say of a clock: a pure function of all of them, in whatever order they came.
+
+Follow-up clocks are met by touches alone (and first responses by a booked meeting, if the policy says so); the others by
+their own event.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from sla_monitor.domain import (
+    ANYONE,
+    CLOSED,
+    CONNECTED,
+    FIRST_RESPONSE,
+    NOT_CLOSED,
+    OF_ASSIGNMENTS,
+    TEAM,
+    Assignment,
+    Facts,
+    Mark,
+    Marked,
+    Terms,
+    Touch,
+    Verdict,
+)
+from sla_monitor.domain import MEETING_BOOKED as BOOKED
+
+_NOTHING: Final = Verdict()
+End = tuple[datetime, str]
+"""When a clock was over without a verdict, and why."""
+
+
+def verdict(terms: Terms, facts: Facts, cycle: int) -> Verdict:
+    """Decide a clock by all facts about its lead."""
+    ended = end(terms, facts, cycle)
+    if ended is None and not (facts.touches or facts.marks or terms.needs or facts.assignments):
+        return _NOTHING
+    decide = _BY_THEIR_OWN_EVENT.get(terms.kind)
+    if decide is not None:
+        at = decide(terms, facts, cycle)
+        said = Verdict(met_at=max(at, terms.started_at)) if at is not None else _NOTHING
+    elif terms.kind == "minimum_touches":
+        said = _enough(terms, counting(terms, facts.touches, ended))
+    else:
+        said = _first(terms, facts, ended)
+    if ended is None:
+        return said
+    if said.met_at is not None and said.met_at > ended[0]:
+        said = replace(said, met_at=None, touch_id=None)
+    return replace(said, ended_at=ended[0], ended_by=ended[1])
+
+
+def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
+    """Return when the clock was over without a verdict, by the first thing that ends it."""
+    ends: list[End] = []
+    if terms.source in OF_ASSIGNMENTS:
+        assignment = facts.assignments.get(cycle)
+        if assignment is not None and assignment.released_at is not None:
+            ends.append((assignment.released_at, assignment.outcome or "released"))
+    else:
+        ends += _ends_of_the_lead(terms, facts)
+    if CONNECTED in terms.ends_when:
+        ends += [(one.at, CONNECTED) for one in counting(terms, facts.touches, None) if one.outcome == CONNECTED]
+    if BOOKED in terms.ends_when:
+        ends += [(one.at, BOOKED) for one in _since(terms, facts.of(Marked.MEETING_BOOKED))]
+    if CLOSED in terms.ends_when:
+        ends += [(at, CLOSED) for at in _closed(facts.assignments.values()) if at >= terms.started_at]
+    return min(ends, default=None)
+
+
+def _ends_of_the_lead(terms: Terms, facts: Facts) -> list[End]:
+    """A promise to the lead itself is over when the lead is out; one of the review queue, when it left the queue."""
+    kinds = {Marked.OUT, Marked.UNQUEUED} if terms.kind == "review" else {Marked.OUT}
+    return [(mark.at, mark.word or mark.ref or mark.kind) for mark in _since(terms, facts.of(*kinds))]
+
+
+def _closed(assignments: Iterable[Assignment]) -> list[datetime]:
+    return [one.released_at for one in assignments if one.released_at is not None and one.outcome not in NOT_CLOSED]
+
+
+def _since(terms: Terms, marks: Sequence[Mark]) -> list[Mark]:
+    return [mark for mark in marks if mark.at >= terms.started_at]
+
+
+# Touches
+
+
+def counting(terms: Terms, touches: Sequence[Touch], ended: End | None) -> list[Touch]:
+    """Return the touches that count for a clock, the first one first."""
+    found = [touch for touch in touches if _counts(terms, touch) and (ended is None or touch.at <= ended[0])]
+    return sorted(found, key=lambda touch: (touch.at, touch.touch_id))
+
+
+def _counts(terms: Terms, touch: Touch) -> bool:
+    counts = terms.counts
+    if touch.at < terms.started_at - counts.before_start:
+        return False
+    if touch.outcome not in counts.outcome or touch.kind not in counts.kinds:
+        return False
+    if touch.automated and not counts.automated:
+        return False
+    if counts.by == ANYONE or terms.source not in OF_ASSIGNMENTS or touch.rep_id == terms.rep_id:
+        return True
+    return counts.by == TEAM and bool(terms.team) and touch.team == terms.team
+
+
+def _first(terms: Terms, facts: Facts, ended: End | None) -> Verdict:
+    touch = next(iter(counting(terms, facts.touches, ended)), None)
+    booked_at = _booked_at(terms, facts) if terms.booking_counts and terms.kind in FIRST_RESPONSE else None
+    if touch is not None and (booked_at is None or touch.at <= booked_at):
+        return Verdict(met_at=max(touch.at, terms.started_at), touch_id=touch.touch_id)
+    return Verdict(met_at=max(booked_at, terms.started_at)) if booked_at is not None else _NOTHING
+
+
+def _booked_at(terms: Terms, facts: Facts) -> datetime | None:
+    """Return when a meeting was booked: after the start; or before it, where it was still ahead and not called off."""
+    off = {mark.ref for mark in facts.of(Marked.MEETING_CANCELLED) if mark.ref and mark.at <= terms.started_at}
+    return min(
+        (
+            mark.at
+            for mark in facts.of(Marked.MEETING_BOOKED)
+            if mark.at >= terms.started_at
+            or (mark.until is not None and mark.until > terms.started_at and mark.ref not in off)
+        ),
+        default=None,
+    )
+
+
+def _enough(terms: Terms, some: Sequence[Touch]) -> Verdict:
+    done = dict.fromkeys(terms.needs, 0)
+    last: dict[str, datetime] = {}
+    for touch in some:
+        if touch.kind not in done:
+            continue
+        before = last.get(touch.kind)
+        if before is not None and (touch.at - before).total_seconds() < terms.spread_seconds:
+            continue
+        last[touch.kind] = touch.at
+        done[touch.kind] = min(done[touch.kind] + 1, terms.needs[touch.kind])
+        if done == dict(terms.needs):
+            return Verdict(met_at=max(touch.at, terms.started_at), touch_id=touch.touch_id, done=done)
+    return Verdict(done=done)
+
+
+# Events of their own
+
+
+def _accepted(_: Terms, facts: Facts, cycle: int) -> datetime | None:
+    assignment = facts.assignments.get(cycle)
+    return assignment.accepted_at if assignment is not None else None
+
+
+def _handed_over(terms: Terms, facts: Facts, _: int) -> datetime | None:
+    """Somebody has it: given to a rep since then, or with one all the while."""
+    return min(
+        (
+            one.assigned_at
+            for one in facts.assignments.values()
+            if one.released_at is None or one.released_at > terms.started_at
+        ),
+        default=None,
+    )
+
+
+def _marked(*kinds: Marked) -> Callable[[Terms, Facts, int], datetime | None]:
+    def decide(terms: Terms, facts: Facts, _: int) -> datetime | None:
+        return min((mark.at for mark in _since(terms, facts.of(*kinds))), default=None)
+
+    return decide
+
+
+_BY_THEIR_OWN_EVENT: Final[Mapping[str, Callable[[Terms, Facts, int], datetime | None]]] = {
+    "acceptance": _accepted,
+    "handoff": _handed_over,
+    "review": _marked(Marked.JUDGED),
+    "status_update": _marked(Marked.STATUS),
+    "no_show_rebook": _marked(Marked.MEETING_BOOKED, Marked.NO_SHOW),
+}
