@@ -35,7 +35,7 @@ class Handler:
         reps = dict(_rep(event) for event in incoming if event.type in _OF_REPS)
         if reps:
             await store.note_reps(conn, reps)
-        wanted = [(event, said) for event in incoming if not event.erased and (said := _said(event)) is not None]
+        wanted = [(event, said) for event in incoming if not event.erased for said in _said(event)]
         if wanted:
             known = await store.recipients(conn, {said[0] for _, said in wanted})
             messages = [one for event, said in wanted for one in self._messages(event, said, known)]
@@ -77,35 +77,39 @@ def _rep(event: Incoming) -> tuple[str, str]:
     return rep.rep_id, rep.email
 
 
-def _said(event: Incoming) -> Said | None:
-    """Return who is told what, None for what is no news to anybody."""
+def _said(event: Incoming) -> list[Said]:
+    """Return who is told what; nobody of what is no news."""
     say = _SAYING.get(event.type)
-    return say(event.message) if say is not None else None
+    return say(event.message) if say is not None else []
 
 
-def _routed(message: routing_pb2.LeadRouted) -> Said | None:
+def _routed(message: routing_pb2.LeadRouted) -> list[Said]:
     if not message.stamp.live or message.outcome == TAKEN_OVER:
-        return None
+        return []
     why = message.qualification.why_passed
-    return message.rep_id, Kind.ROUTED, {"company": message.lead.company, "why": why, "rule": message.rule}
+    return [(message.rep_id, Kind.ROUTED, {"company": message.lead.company, "why": why, "rule": message.rule})]
 
 
-def _alerted(message: Any) -> Said | None:
+def _alerted(message: Any) -> list[Said]:
     kind = {"warning": Kind.WARNING, "breach": Kind.BREACH, "escalation": Kind.ESCALATION}[message.alert.level]
-    to = message.clock.manager_id if message.alert.to == "manager" else message.clock.rep_id
     body = {"clock": message.clock.clock, "due_at": times.text(times.at(message.clock.due_at))}
-    return (to, kind, body) if to and message.alert.to in ("rep", "manager") else None
+    told = {
+        "rep": [message.clock.rep_id],
+        # Where nobody has the lead, those who lead the reps that could.
+        "manager": list(message.alert.manager_ids) or [message.clock.manager_id],
+    }
+    return [(one, kind, body) for one in told.get(message.alert.to, []) if one]
 
 
-def _handed_back(message: qualification_pb2.LeadHandedBack) -> Said | None:
+def _handed_back(message: qualification_pb2.LeadHandedBack) -> list[Said]:
     if not message.sdr_id or not message.stamp.live:
-        return None
-    return message.sdr_id, Kind.HANDED_BACK, {"reason": message.qualification.reason}
+        return []
+    return [(message.sdr_id, Kind.HANDED_BACK, {"reason": message.qualification.reason})]
 
 
 _OF_LEADS: Final = frozenset({"LeadCaptured", "LeadUpdated", "LeadMerged"})
 _OF_REPS: Final = frozenset({"RepChanged", "LeadRouted"})
-_SAYING: Final[Mapping[str, Callable[[Any], Said | None]]] = {
+_SAYING: Final[Mapping[str, Callable[[Any], list[Said]]]] = {
     "LeadRouted": _routed,
     "SlaWarned": _alerted,
     "SlaBreached": _alerted,

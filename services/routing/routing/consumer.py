@@ -277,7 +277,8 @@ def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
     assignment = desk.assignments.get(row.lead_id)
     if message.alert.to == "pause" and message.clock.rep_id:
         desk.pause(message.clock.rep_id)
-    if message.alert.to != "reassign" or assignment is None or assignment.cycle != message.clock.cycle:
+    cycle = message.alert.assignment_cycle or message.clock.cycle
+    if message.alert.to != "reassign" or assignment is None or assignment.cycle != cycle:
         return
     row.declined = row.declined | {assignment.rep_id}
     if desks.is_routable(row):

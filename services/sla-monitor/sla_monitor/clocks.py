@@ -10,7 +10,7 @@ from backbone import calendars, ids, times
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
 from sla_monitor import keeping, verdicts
-from sla_monitor.domain import Facts, Level, Policy, Spec, State, Terms, Verdict
+from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Level, Policy, Spec, State, Terms, Verdict
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.keeping import Kept
 from sla_monitor.store_clocks import Clock
@@ -162,6 +162,14 @@ def breach_step(clock: Clock) -> int:
     return max((number for number in numbers if number < clock.step), default=numbers[0])
 
 
+def settle(clock: Clock, facts: Facts, by: Plan) -> bool:
+    """Let a new clock that runs from the last touch begin there; False where nothing has started it yet."""
+    found = keeping.kept(clock.terms, facts, clock.cycle, by.due)
+    if found is not None and found.due_at != clock.terms.due_at:
+        _move(clock, found.since, found.due_at, by.steps(found.since, found.due_at))
+    return found is not None
+
+
 # What facts change
 
 Said = tuple[str, Verdict]
@@ -180,7 +188,7 @@ def judge(clock: Clock, facts: Facts) -> Said | None:
     elif verdict.met_at is not None or verdict.ended_at is not None:
         changed = _miss(clock, verdict)
     else:
-        changed = None
+        changed = _reopen(clock)
     if changed is None and not progressed:
         return None
     clock.version += 1
@@ -217,6 +225,14 @@ def _miss(clock: Clock, verdict: Verdict) -> str | None:
         return None
     clock.steps, clock.step, clock.met_at = clock.steps[: breach + 1], breach, verdict.met_at
     clock.next_at = step_at(clock, breach)
+    return "progress"
+
+
+def _reopen(clock: Clock) -> str | None:
+    """What had met it was another lead's after all: a merge that was undone took its touches along."""
+    if clock.state is not State.MET:
+        return None
+    clock.state, clock.met_at, clock.next_at = State.RUNNING, None, step_at(clock, clock.step)
     return "progress"
 
 
@@ -275,6 +291,21 @@ def _cut(clock: Clock) -> str | None:
 
 def _numbered(clock: Clock) -> list[tuple[int, Mapping[str, Any]]]:
     return list(enumerate(clock.steps))[clock.step :]
+
+
+def outlives_merge(clock: Clock) -> bool:
+    """Say whether a clock of a lead that is merged goes on as the survivor's; whoever arrived twice arrived once."""
+    is_the_leads = clock.terms.source not in (*OF_ASSIGNMENTS, ARRIVAL)
+    return is_the_leads and clock.state is State.RUNNING
+
+
+def revive(clock: Clock) -> bool:
+    """Let a clock from arrival that a merge had cancelled go on; False for every other."""
+    if clock.state is not State.CANCELLED or clock.terms.source != ARRIVAL:
+        return False
+    clock.state, clock.next_at = State.RUNNING, step_at(clock, clock.step)
+    clock.version += 1
+    return True
 
 
 def cancel(clock: Clock) -> bool:

@@ -1,4 +1,4 @@
-"""Clocks and the facts that decide them. What the facts say of a clock: `verdicts`, and `keeping` for those that move."""
+"""Clocks and the facts that decide them. What facts say of a clock: `verdicts`, and `keeping` for those that move."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +24,8 @@ QUEUED: Final = "queued"
 LAST_TOUCH: Final = "last_touch"
 MEETING_MISSED: Final = "meeting_missed"
 SOURCES: Final = (ARRIVAL, QUALIFICATION, ASSIGNMENT, ACCEPTANCE, QUEUED, LAST_TOUCH, MEETING_MISSED)
+REPLESS: Final = (ARRIVAL, QUALIFICATION, QUEUED)
+"""Where nobody has the lead yet, as a rule."""
 OF_ASSIGNMENTS: Final = (ASSIGNMENT, ACCEPTANCE, LAST_TOUCH)
 """Where a clock is one rep's and its cycle the assignment's; the others are the lead's own, whoever has it."""
 
@@ -214,6 +216,13 @@ class Assignment:
     """By which its clocks run; None where it starts none."""
     touched: bool = False
     """Taken over, or touched before it changed hands: no first response is waited for."""
+    begins_at: datetime | None = None
+    """When its clocks begin, where not when it was assigned: a team that moves in is not late from the start."""
+
+    @property
+    def begins(self) -> datetime:
+        """Return when its clocks begin."""
+        return self.begins_at or self.assigned_at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

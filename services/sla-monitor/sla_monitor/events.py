@@ -108,9 +108,14 @@ def alert(row: Row, one: Clock, said: dict[str, Any]) -> Event:
         late_by_seconds=said["late_by_seconds"],
         late=said["late"],
         to=said["goes_to"],
+        assignment_cycle=said["assignment_cycle"],
+        manager_ids=said["manager_ids"],
     )
     times.put(made.at, said["at"])
-    message = _SHAPES[level](stamp=stamp(row, said["at"]), clock=clock(one), alert=made)
+    # Of a clock of the lead's own: whoever has the lead now.
+    about = clock(one)
+    about.rep_id, about.manager_id = said["rep_id"], next(iter(said["manager_ids"]), "")
+    message = _SHAPES[level](stamp=stamp(row, said["at"]), clock=about, alert=made)
     return Event(subject=row.lead_id, message=message, event_id=said["alert_id"], occurred_at=said["at"])
 
 

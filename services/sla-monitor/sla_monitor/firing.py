@@ -17,8 +17,9 @@ from backbone import database, kafka, subjects, times
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
-from sla_monitor import clocks, events, store, store_alerts, store_clocks
+from sla_monitor import clocks, events, recipients, store, store_alerts, store_clocks
 from sla_monitor.domain import Level, State
+from sla_monitor.recipients import Recipient
 from sla_monitor.store_alerts import Fired
 from sla_monitor.store_clocks import Clock
 
@@ -145,7 +146,9 @@ class Firing:
             self._wants_ends = True
             await store_clocks.postpone(conn, held, now + POSTPONED)
         spent = await _spent(conn, [clock for clock in acting if clock not in held])
-        fired = [_step(clock, now) for clock in found if clock not in held]
+        due_now = [clock for clock in found if clock not in held]
+        to = await recipients.of(conn, due_now)
+        fired = [_step(clock, to[id(clock)], now) for clock in due_now]
         await self._write(conn, fired, spent, now)
         return len(fired), 0.0
 
@@ -194,7 +197,7 @@ async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
     return spent
 
 
-def _step(clock: Clock, now: datetime) -> Fired:
+def _step(clock: Clock, to: Recipient, now: datetime) -> Fired:
     said = clock.steps[clock.step]
     late_by = (now - times.parse(said["at"])).total_seconds()
     alert: dict[str, Any] = {
@@ -202,7 +205,10 @@ def _step(clock: Clock, now: datetime) -> Fired:
         "at": now,
         "level": said["level"],
         "step": clock.step,
-        "goes_to": said["to"],
+        "goes_to": to.role(said["to"]),
+        "rep_id": to.rep_id,
+        "manager_ids": to.manager_ids,
+        "assignment_cycle": to.cycle,
         "late_by_seconds": late_by,
         "late": late_by > LATE_S,
     }

@@ -9,13 +9,14 @@ from datetime import datetime
 from typing import Final
 
 from sla_monitor import verdicts
-from sla_monitor.domain import Facts, Terms, Touch
+from sla_monitor.domain import Facts, Mark, Marked, Terms, Touch
 from sla_monitor.verdicts import End
 
 After = Callable[[datetime], datetime | None]
 """When a window ends that begins at an instant; None: never within the calendar's horizon."""
 FROM_THE_ASSIGNMENT_ON: Final = "stale"
 """The kind that runs before anybody touched the lead."""
+NEXT_STEP: Final = "next_step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +40,27 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
     assignment = facts.assignments.get(cycle)
     if assignment is None:
         return None
-    base = replace(terms, started_at=assignment.assigned_at)
+    base = replace(terms, started_at=assignment.begins)
     ended = verdicts.end(base, facts, cycle)
-    since = assignment.assigned_at if terms.kind == FROM_THE_ASSIGNMENT_ON else None
+    since = assignment.begins if terms.kind == FROM_THE_ASSIGNMENT_ON else None
     due_at = after(since) if since is not None else None
     broken = []
-    for touch in verdicts.counting(base, facts.touches, ended):
-        if due_at is not None and due_at < touch.at:
-            broken.append(due_at)
-        since = max(_begins(terms.kind, touch), assignment.assigned_at)
-        due_at = after(since)
+    for one in _in_order(terms.kind, verdicts.counting(base, facts.touches, ended), facts):
+        if isinstance(one, Touch):
+            if due_at is not None and due_at < one.at:
+                broken.append(due_at)
+            since = max(one.next_at or one.at if terms.kind == NEXT_STEP else one.at, assignment.begins)
+        elif since is not None and one.until is not None:
+            since = one.until
+        due_at = after(since) if since is not None else None
     if since is None or due_at is None:
         return None
     return Kept(since, due_at, broken, ended)
 
 
-def _begins(kind: str, touch: Touch) -> datetime:
-    """Whoever says when the next step is, has until then."""
-    return touch.next_at if kind == "next_step" and touch.next_at is not None else touch.at
+def _in_order(kind: str, touches: Sequence[Touch], facts: Facts) -> list[Touch | Mark]:
+    """Whoever says when the next step is, with a touch or with the status, has until then."""
+    if kind != NEXT_STEP:
+        return [*touches]
+    said = [mark for mark in facts.of(Marked.STATUS) if mark.until is not None]
+    return sorted([*touches, *said], key=lambda one: one.at)

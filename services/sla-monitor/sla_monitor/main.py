@@ -12,19 +12,34 @@ KINDS = (
     "LeadUpdated",
     "EngagementRecorded",
     "TouchRecorded",
+    "LeadQualified",
+    "LeadSalesReady",
+    "LeadSalesQualified",
+    "LeadHandedBack",
+    "LeadDemoted",
+    "LeadRecycled",
+    "LeadDisqualified",
+    "ReviewQueued",
+    "ReviewEnded",
+    "DefinitionActivated",
     "LeadRouted",
+    "LeadWaiting",
     "AssignmentAccepted",
+    "AssignmentUpdated",
     "AssignmentReleased",
     "RepChanged",
+    "OpportunityWon",
     "SettingsChanged",
 )
+TOPICS = ("intake", "qualification", "routing", "forecast", "console")
 
 
 async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer, the firing and the routes together."""
-    handler = Handler(service.outbox, Policies())
+    policies = Policies()
+    handler = Handler(service.outbox, policies)
     settings, db = service.settings, service.database
-    consumer = service.consume(["intake", "qualification", "routing", "console"], handler.handle, kinds=KINDS)
+    consumer = service.consume(TOPICS, handler.handle, kinds=KINDS)
     firing = Firing(
         db,
         service.outbox,
@@ -38,7 +53,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.app.include_router(api_policies.router(db))
     service.app.include_router(api_reports.router(db, consumer))
     service.work("firing", firing.run)
-    service.work("recomputing", lambda: recomputing.run(db, service.outbox))
+    service.work("recomputing", lambda: recomputing.run(db, service.outbox, policies))
 
 
 def main() -> None:

@@ -3,11 +3,27 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
+from zoneinfo import available_timezones
 
 from backbone import conditions, documents
+from backbone.calendars import minutes
 from backbone.conditions import LEAD, Language
 from backbone.documents import DURATION, Document
-from sla_monitor.domain import KINDS, SOURCES, Counts, Escalation, Holds, Policy, Spec
+from backbone.problem import Pointer
+from sla_monitor.domain import (
+    ENDINGS,
+    KINDS,
+    LAST_TOUCH,
+    MOVING,
+    REPLESS,
+    SOURCES,
+    Counts,
+    Escalation,
+    Holds,
+    Policy,
+    Quiet,
+    Spec,
+)
 
 STANDARD: Final = """
 order: 1000
@@ -22,6 +38,7 @@ escalations:
 _LEADS: Final = Language.of(LEAD)
 _TEXT: Final = {"type": "string", "minLength": 1}
 _COUNT: Final = {"type": "integer", "minimum": 1}
+_TIME: Final = {"type": "string", "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}
 _TOUCH_KINDS: Final = ["call", "email", "meeting", "message"]
 
 
@@ -48,6 +65,7 @@ SCHEMA: Final = {
                 warn={"type": "array", "items": {"type": "string", "pattern": r"^[0-9]{1,2}%$|" + DURATION["pattern"]}},
                 touches={"type": "object", "additionalProperties": _COUNT, "minProperties": 1},
                 spread=DURATION,
+                ends_when={"type": "array", "items": {"enum": list(ENDINGS)}, "minItems": 1},
                 **{"from": {"enum": list(SOURCES)}},
             ),
         },
@@ -59,11 +77,13 @@ SCHEMA: Final = {
             before_start=DURATION,
         ),
         booking_counts={"type": "boolean"},
+        quiet_hours=_object(["start", "end"], start=_TIME, end=_TIME, zone=_TEXT),
         escalations={
             "type": "array",
             "items": _object(
                 ["kind", "after", "to"],
                 kind={"enum": list(KINDS)},
+                clock=_TEXT,
                 after=DURATION,
                 to={"enum": ["rep", "manager", "reassign", "pause"]},
                 times=_COUNT,
@@ -76,36 +96,63 @@ SCHEMA: Final = {
 def parse(raw: bytes, calendars: Sequence[str]) -> Document:
     """Read a policy. Problem 422 with line and column of what is wrong."""
     document = documents.parse(raw, SCHEMA, what="SLA policy")
-    faults = []
+    faults: list[Pointer] = []
     applies = document.data.get("applies")
     if isinstance(applies, str):
         try:
             _LEADS.compile(applies)
         except conditions.Wrong as wrong:
             faults.append(document.fault(("applies",), wrong.detail, line=wrong.line, column=wrong.column))
-    names: set[str] = set()
+    names: dict[str, str] = {}
     for number, clock in enumerate(document.data["clocks"]):
-        hours = clock.get("hours", "wall")
-        if hours not in ("wall", "rep", *calendars):
-            faults.append(
-                document.fault(("clocks", number, "hours"), "wall, rep, or the name of a calendar that exists")
-            )
+        faults += _faults(document, number, clock, calendars)
         name = clock.get("clock", clock["kind"])
         if name in names:
             faults.append(document.fault(("clocks", number), "another clock has this name; give it one by `clock`"))
-        names.add(name)
-        if clock["kind"] == "minimum_touches" and "touches" not in clock:
-            faults.append(document.fault(("clocks", number), "says with `touches` how many are needed"))
-        for place, text in enumerate(clock.get("warn", [])):
-            within = documents.duration(clock["within"])
-            if not 0 < _warn(text, within) < within:
-                faults.append(document.fault(("clocks", number, "warn", place), "has to lie within the window"))
-        for touch_kind in clock.get("touches", {}):
-            if touch_kind not in _TOUCH_KINDS:
-                faults.append(document.fault(("clocks", number, "touches", touch_kind), "no such kind of touch"))
+        names[name] = clock["kind"]
+    for number, one in enumerate(document.data.get("escalations", [])):
+        if "clock" in one and names.get(one["clock"]) != one["kind"]:
+            faults.append(document.fault(("escalations", number, "clock"), "no clock of this kind has this name"))
+    faults += _quiet_faults(document)
     if faults:
         raise documents.refuse("SLA policy", faults)
     return document
+
+
+def _faults(document: Document, number: int, clock: Mapping[str, Any], calendars: Sequence[str]) -> list[Pointer]:
+    """Return what is wrong with one clock."""
+    faults = []
+    hours, source, kind = clock.get("hours", "wall"), clock["from"], clock["kind"]
+    if hours not in ("wall", "rep", *calendars):
+        faults.append(document.fault(("clocks", number, "hours"), "wall, rep, or the name of a calendar that exists"))
+    if hours == "rep" and source in REPLESS:
+        why = "nobody has the lead yet, so there are no hours of a rep; take wall, or the name of a calendar"
+        faults.append(document.fault(("clocks", number, "hours"), why))
+    if source == LAST_TOUCH and kind not in MOVING:
+        why = f"only {' and '.join(MOVING)} run from the last touch, beginning anew with each"
+        faults.append(document.fault(("clocks", number, "from"), why))
+    if kind == "minimum_touches" and "touches" not in clock:
+        faults.append(document.fault(("clocks", number), "says with `touches` how many are needed"))
+    within = documents.duration(clock["within"])
+    for place, text in enumerate(clock.get("warn", [])):
+        if not 0 < _warn(text, within) < within:
+            faults.append(document.fault(("clocks", number, "warn", place), "has to lie within the window"))
+    for touch_kind in clock.get("touches", {}):
+        if touch_kind not in _TOUCH_KINDS:
+            faults.append(document.fault(("clocks", number, "touches", touch_kind), "no such kind of touch"))
+    return faults
+
+
+def _quiet_faults(document: Document) -> list[Pointer]:
+    said = document.data.get("quiet_hours")
+    if said is None:
+        return []
+    faults = []
+    if said.get("zone") is not None and said["zone"] not in available_timezones():
+        faults.append(document.fault(("quiet_hours", "zone"), "the name of a time zone, such as Europe/Berlin"))
+    if minutes(said["start"]) == minutes(said["end"]):
+        faults.append(document.fault(("quiet_hours",), "ends when it starts; leave it out where there are none"))
+    return faults
 
 
 def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
@@ -134,10 +181,18 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
                 after_seconds=documents.duration(one["after"]),
                 to=one["to"],
                 times=one.get("times", 1),
+                clock=one.get("clock", ""),
             )
             for one in data.get("escalations", [])
         ],
+        booking_counts=data.get("booking_counts", False),
+        quiet=_quiet(data["quiet_hours"]) if "quiet_hours" in data else None,
     )
+
+
+def _quiet(data: Mapping[str, Any]) -> Quiet:
+    start, end = minutes(data["start"]), minutes(data["end"])
+    return Quiet(start=start, end=end, zone=data.get("zone", ""))
 
 
 def _spec(data: Mapping[str, Any]) -> Spec:
@@ -151,6 +206,7 @@ def _spec(data: Mapping[str, Any]) -> Spec:
         warn_seconds=[_warn(text, within) for text in data.get("warn", [])],
         needs=data.get("touches", {}),
         spread_seconds=documents.duration(data["spread"]) if "spread" in data else 0.0,
+        ends_when=data.get("ends_when", ()),
     )
 
 

@@ -1,28 +1,46 @@
-"""Open clocks follow their rep's hours when these change, on record: the calendar's version is told with the deadline.
+"""Open clocks follow the hours that they run on when these change, a rep's or a calendar's, each change on record.
 
 Apart from the batch that brings the change: it locks the rep, and the clocks' leads would have to be locked before.
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
 
 from backbone import database, subjects, times
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, events, store, store_clocks
+from sla_monitor import clocks, events, store, store_clocks, store_policies
+from sla_monitor.domain import State
 from sla_monitor.hours import REP, Calendars
+from sla_monitor.store_clocks import Clock
+from sla_monitor.store_policies import Policies
 
 AT_ONCE: Final = 500
 REST_S: Final = 0.25
 SHORT_REST_S: Final = 0.02
+LONGEST_TRANSACTION: Final = timedelta(seconds=15)
 
 
-async def run(db: Database, outbox: Outbox) -> None:
-    """Bring clocks to their reps' hours for ever."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Hours that changed, and which clocks run on them."""
+
+    rep: common_pb2.Rep
+    named: Calendars
+    version: int
+    is_of: Callable[[Clock], bool]
+
+
+async def run(db: Database, outbox: Outbox, policies: Policies) -> None:
+    """Bring clocks to their hours for ever."""
     while True:
         try:
-            more = await db.run(lambda conn: _some(conn, outbox))
+            more = await db.run(lambda conn: _some(conn, outbox, policies))
         except Exception as error:
             if not database.is_transient(error):
                 raise
@@ -30,31 +48,77 @@ async def run(db: Database, outbox: Outbox) -> None:
         await asyncio.sleep(SHORT_REST_S if more else REST_S)
 
 
-async def _some(conn: Connection, outbox: Outbox) -> bool:
-    """Compute a few hundred clocks of one rep anew; returns whether there may be more."""
+async def _some(conn: Connection, outbox: Outbox, policies: Policies) -> bool:
+    """Compute a few hundred clocks of one rep or calendar anew; returns whether there may be more."""
+    return await _of_a_rep(conn, outbox, policies) or await _of_a_calendar(conn, outbox, policies)
+
+
+async def _of_a_rep(conn: Connection, outbox: Outbox, policies: Policies) -> bool:
     row = await conn.fetchrow(
         "SELECT rep_id, version, rep FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
     if row is None:
         return False
-    rep, now = common_pb2.Rep.FromString(row["rep"]), await times.now(conn)
-    wanted = await store_clocks.of_changed_rep(conn, row["rep_id"], row["version"], limit=AT_ONCE)
+    rep_id, version = row["rep_id"], row["version"]
+    wanted = await store_clocks.of_changed_rep(conn, rep_id, version, limit=AT_ONCE)
     if not wanted:
-        await conn.execute("UPDATE rep SET recompute = false WHERE rep_id = $1", row["rep_id"])
+        await conn.execute("UPDATE rep SET recompute = false WHERE rep_id = $1", rep_id)
         return True
+    named = Calendars({}, (await times.now(conn)).year)
+
+    def is_of(clock: Clock) -> bool:
+        return (clock.terms.rep_id, clock.hours) == (rep_id, REP) and clock.rep_version < version
+
+    change = Change(common_pb2.Rep.FromString(row["rep"]), named, version, is_of)
+    await _recompute(conn, outbox, policies, wanted, change)
+    return True
+
+
+async def _of_a_calendar(conn: Connection, outbox: Outbox, policies: Policies) -> bool:
+    row = await conn.fetchrow(
+        "SELECT name, version FROM calendar WHERE recompute ORDER BY name, version LIMIT 1 FOR UPDATE SKIP LOCKED"
+    )
+    if row is None:
+        return False
+    newest = await store_policies.calendars(conn)
+    name, version = row["name"], newest[row["name"]][0]
+    reference = f"{name}@{version}"
+    wanted = await store_clocks.of_changed_calendar(conn, name, reference, limit=AT_ONCE)
+    if not wanted:
+        # Whoever began a transaction before the calendar was put may yet start a clock on the one before.
+        await conn.execute(
+            "UPDATE calendar SET recompute = false"
+            " WHERE name = $1 AND version <= $2 AND made_at < now() - $3::interval",
+            name,
+            version,
+            LONGEST_TRANSACTION,
+        )
+        return False
+    named = Calendars(newest, (await times.now(conn)).year)
+    change = Change(common_pb2.Rep(), named, 0, lambda clock: clock.hours == name and clock.calendar != reference)
+    await _recompute(conn, outbox, policies, wanted, change)
+    return True
+
+
+async def _recompute(conn: Connection, outbox: Outbox, policies: Policies, wanted: list[UUID], change: Change) -> None:
     # The lead of a clock may be in a batch that waits for this rep: never waited for.
     free = await subjects.try_lock(conn, wanted)
-    leads = await store.load(conn, free)
-    hours = Calendars({}, now.year).of_rep(rep)
-    changed = []
+    leads, now = await store.load(conn, free), await times.now(conn)
+    changed: list[tuple[Clock, str, Any]] = []
     for of_lead in (await store_clocks.clocks(conn, free)).values():
         for clock in of_lead:
-            if (clock.terms.rep_id, clock.hours, str(clock.state)) != (row["rep_id"], REP, "running"):
+            if clock.state is not State.RUNNING or not change.is_of(clock):
                 continue
-            if not clocks.recompute(clock, hours, row["version"], now):
-                clock.rep_version = row["version"]
-            changed.append(clock)
+            before = (clock.calendar, clock.terms.due_at)
+            policy = await policies.of(conn, clock.policy)
+            spec = policy.spec(clock.clock)
+            by = clocks.plan(policy, spec, change.rep, change.named) if spec is not None else None
+            if by is None or not clocks.recompute(clock, by, change.version, now):
+                # It never opens again: the deadline stays, under the calendar that was asked.
+                clock.rep_version, clock.calendar = change.version, by.calendar if by is not None else clock.calendar
+            changed.append((clock, *before))
     if changed:
-        await store_clocks.change(conn, changed)
-        await outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock in changed])
-    return True
+        some = [clock for clock, _, _ in changed]
+        await store_clocks.change(conn, some)
+        await store_clocks.note_changes(conn, changed)
+        await outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock in some])

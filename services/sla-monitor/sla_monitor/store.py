@@ -32,6 +32,10 @@ class Row:
     changed: bool = False
     """Something was learned of it that is to be written."""
 
+    def lead_fields(self) -> common_pb2.LeadFields:
+        """Return what may be read of it."""
+        return common_pb2.LeadFields.FromString(self.fields or b"")
+
 
 async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
     """Return the leads; one not known yet is new. Their subjects have to be locked."""
@@ -106,7 +110,8 @@ async def touches(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list
 async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, dict[int, Assignment]]:
     """Return the assignments of each lead by cycle."""
     rows = await conn.fetch(
-        "SELECT lead_id, cycle, rep_id, assigned_at, accepted_at, released_at, outcome, policy, touched FROM assignment"
+        "SELECT lead_id, cycle, rep_id, assigned_at, accepted_at, released_at, outcome, policy, touched,"
+        " begins_at FROM assignment"
         " WHERE lead_id = ANY($1::uuid[])",
         list(lead_ids),
     )
@@ -121,9 +126,9 @@ async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, 
 async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignment, str]]) -> None:
     """Keep assignments: (lead id, assignment, team)."""
     await conn.execute(
-        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, policy, touched)"
+        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, policy, touched, begins_at)"
         " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],"
-        " $7::boolean[]) ON CONFLICT DO NOTHING",
+        " $7::boolean[], $8::timestamptz[]) ON CONFLICT DO NOTHING",
         [one[0] for one in given],
         [one[1].cycle for one in given],
         [one[1].rep_id for one in given],
@@ -131,6 +136,7 @@ async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignme
         [one[1].assigned_at for one in given],
         [one[1].policy for one in given],
         [one[1].touched for one in given],
+        [one[1].begins_at for one in given],
     )
 
 
@@ -205,6 +211,12 @@ async def _write_reps(conn: Connection, ordered: Sequence[common_pb2.Rep]) -> No
         [rep.team for rep in ordered],
         [rep.SerializeToString() for rep in ordered],
     )
+
+
+async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
+    """Return reps as they are known now; their rows stay locked, as those of `note_reps` do."""
+    rows = await conn.fetch(_LOCK_REPS, sorted(set(rep_ids)))
+    return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
 
 async def forget(conn: Connection, lead_ids: Iterable[UUID]) -> None:

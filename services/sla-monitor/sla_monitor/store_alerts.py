@@ -40,7 +40,7 @@ async def add(conn: Connection, fired: Sequence[Fired]) -> None:
         [one.clock.cycle for one in fired],
         [one.alert["level"] for one in fired],
         [one.alert["step"] for one in fired],
-        [one.clock.terms.rep_id for one in fired],
+        [one.alert["rep_id"] for one in fired],
         [one.clock.terms.due_at for one in fired],
         [one.alert["late_by_seconds"] for one in fired],
         [one.alert["late"] for one in fired],

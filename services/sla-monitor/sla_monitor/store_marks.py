@@ -1,12 +1,15 @@
 """Marks: what happened to a lead beside touches and assignments, as the topics told it, and what marketing promises."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from backbone import times
 from backbone.database import Connection
-from sla_monitor.domain import Mark
+from handoff.events.v1 import qualification_pb2
+from sla_monitor import store
+from sla_monitor.domain import Facts, Mark
 
 _OF_LEADS: Final = """
 WITH RECURSIVE one (survivor, lead_id) AS (
@@ -47,16 +50,32 @@ async def marks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[M
     return found
 
 
-async def promise(
-    conn: Connection, definition: str, version: int, at: datetime, supply: Mapping[str, Any], required: Sequence[str]
-) -> None:
+async def facts(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Facts]:
+    """Return all that is known of each lead, and of every lead merged into it."""
+    wanted = list(lead_ids)
+    if not wanted:
+        return {}
+    touches = await store.touches(conn, wanted)
+    assignments = await store.assignments(conn, wanted)
+    marked = await marks(conn, wanted)
+    return {one: Facts(touches=touches[one], marks=marked[one], assignments=assignments.get(one, {})) for one in wanted}
+
+
+async def note_promise(conn: Connection, message: qualification_pb2.DefinitionActivated) -> None:
     """Keep what marketing promises with a version of a definition."""
+    supply = {
+        "per_week": message.supply.per_week,
+        "per_month": message.supply.per_month,
+        "per_quarter": message.supply.per_quarter,
+        "handoff_within_seconds": message.supply.handoff_within_seconds,
+        "by_source": dict(message.supply.by_source),
+    }
     await conn.execute(
         "INSERT INTO promise VALUES ($1, $2, $3, $4, $5) ON CONFLICT (definition, version) DO UPDATE SET"
         " at = excluded.at, supply = excluded.supply, required = excluded.required",
-        definition,
-        version,
-        at,
+        message.name,
+        message.version,
+        times.at(message.at),
         supply,
-        list(required),
+        list(message.required),
     )

@@ -38,6 +38,13 @@ class Policies:
             self._calendars, self._calendars_are = Calendars(await calendars(conn), now.year), wanted
         return found or [self._built_in], self._calendars
 
+    async def of(self, conn: Connection, reference: str) -> Policy:
+        """Return the version that a fact or a clock cites, in force or not."""
+        if reference == self._built_in.reference:
+            return self._built_in
+        name, _, version = reference.rpartition("@")
+        return await self._version(conn, name, int(version))
+
     async def _version(self, conn: Connection, name: str, version: int) -> Policy:
         if (name, version) not in self._known:
             data = await conn.fetchval("SELECT document FROM policy WHERE name = $1 AND version = $2", name, version)
@@ -112,5 +119,5 @@ async def add_calendar(conn: Connection, name: str, document: Mapping[str, Any])
     """Keep the next version of a calendar and return its number."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('calendar ' || $1))", name)
     version: int = await conn.fetchval("SELECT coalesce(max(version), 0) + 1 FROM calendar WHERE name = $1", name)
-    await conn.execute("INSERT INTO calendar VALUES ($1, $2, $3)", name, version, document)
+    await conn.execute("INSERT INTO calendar (name, version, document) VALUES ($1, $2, $3)", name, version, document)
     return version

@@ -1,7 +1,7 @@
 """What the facts say of a clock: a pure function of all of them, in whatever order they came.
 
-Follow-up clocks are met by touches alone (and first responses by a booked meeting, if the policy says so); the others by
-their own event.
+Follow-up clocks are met by touches alone (and first responses by a booked meeting, if the policy says so), the others
+by their own event.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, policies
-from sla_monitor.domain import Assignment, Counts, State, Terms, Touch
+from sla_monitor import clocks, domain, policies, verdicts
+from sla_monitor.domain import Assignment, Counts, Facts, State, Terms, Touch, Verdict
 from sla_monitor.hours import Calendars
 from sla_monitor.store_clocks import Clock
 
@@ -33,12 +33,30 @@ def terms(**fields: Any) -> Terms:
     return Terms(started_at=START, due_at=DUE, **{"counts": Counts(), **said, **fields})
 
 
+def plan(policy: domain.Policy, who: common_pb2.Rep) -> clocks.Plan:
+    made = clocks.plan(policy, policy.clocks[0], who, Calendars({}, 2026))
+    assert made is not None
+    return made
+
+
+def policy_of(text: str) -> domain.Policy:
+    return policies.build("standard", 1, policies.parse(text.encode(), []).data)
+
+
+def decide(said: Terms, some: list[Touch], held: Assignment | None) -> Verdict:
+    return verdicts.verdict(said, Facts(touches=some, assignments={1: held} if held else {}), 1)
+
+
+def judge(one: Clock, some: list[Touch], held: Assignment) -> str | None:
+    said = clocks.judge(one, Facts(touches=some, assignments={1: held}))
+    return said[0] if said is not None else None
+
+
 def clock(text: str = "within: 5m, from: assignment, warn: [50%]", **rep: Any) -> Clock:
-    document = policies.parse(f"clocks: [{{kind: first_response_5m, {text}}}]".encode(), [])
-    policy = policies.build("standard", 1, document.data)
+    policy = policy_of(f"clocks: [{{kind: first_response_5m, {text}}}]")
     hours = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri"], start="09:00", end="18:00")]
     who = common_pb2.Rep(rep_id="ana", team="north", time_zone="Europe/Berlin", working_hours=hours, version=1, **rep)
-    made = clocks.start(LEAD, policy, policy.clocks[0], cycle=1, started_at=START, rep=who, named=Calendars({}, 2026))
+    made = clocks.start(LEAD, plan(policy, who), cycle=1, started_at=START, rep=who)
     assert made is not None
     return made
 
@@ -49,7 +67,7 @@ def assignment(**fields: Any) -> Assignment:
 
 def test_what_counts_is_the_assignees_own_act_from_just_before_the_start() -> None:
     def is_met(one: Touch, **fields: Any) -> bool:
-        return domain.verdict(terms(**fields), [one], None).met_at is not None
+        return decide(terms(**fields), [one], None).met_at is not None
 
     assert is_met(touch(1))
     assert is_met(touch(-9))
@@ -62,20 +80,20 @@ def test_what_counts_is_the_assignees_own_act_from_just_before_the_start() -> No
     assert not is_met(touch(1, rep_id="ben", team="south"), counts=Counts(by="team"))
     assert not is_met(touch(1), counts=Counts(outcome=("connected",)))
     assert not is_met(touch(1, kind="email"), counts=Counts(kinds=("call",)))
-    assert domain.verdict(terms(), [touch(-9)], None).met_at == START
+    assert decide(terms(), [touch(-9)], None).met_at == START
 
 
 def test_what_the_rep_did_after_the_assignment_was_over_counts_for_nothing() -> None:
     over = assignment(released_at=after(60))
-    assert domain.verdict(terms(), [touch(61)], over).is_void(DUE)
-    assert domain.verdict(terms(), [touch(59)], over).in_time(DUE)
+    assert decide(terms(), [touch(61)], over).is_void(DUE)
+    assert decide(terms(), [touch(59)], over).in_time(DUE)
 
 
 def test_touches_that_are_close_together_count_once() -> None:
     said = terms(kind="minimum_touches", needs={"call": 2, "email": 1}, spread_seconds=60)
     some = [touch(0), touch(30), touch(100), touch(5, kind="email")]
-    assert domain.verdict(said, some, None).met_at == after(100)
-    assert domain.verdict(said, some[:2], None).done == {"call": 1, "email": 0}
+    assert decide(said, some, None).met_at == after(100)
+    assert decide(said, some[:2], None).done == {"call": 1, "email": 0}
 
 
 @settings(deadline=None)
@@ -99,7 +117,7 @@ def test_facts_in_any_order_come_to_the_same_clock(
         for fact in order:
             known += [fact] if isinstance(fact, Touch) else []
             held = fact if isinstance(fact, Assignment) else held
-            clocks.judge(one, known, held)
+            judge(one, known, held)
         return one.state, one.met_at, one.next_at, one.retracted
 
     shuffled = list(facts)
@@ -109,50 +127,50 @@ def test_facts_in_any_order_come_to_the_same_clock(
 
 def test_an_earlier_touch_that_comes_late_moves_the_answer_back() -> None:
     one = clock()
-    assert clocks.judge(one, [touch(120)], assignment()) is not None
-    assert clocks.judge(one, [touch(120), touch(60)], assignment()) is not None
+    assert judge(one, [touch(120)], assignment()) == "met"
+    assert judge(one, [touch(120), touch(60)], assignment()) == "met"
     assert (one.state, one.met_at) == (State.MET, after(60))
 
 
 def test_a_release_in_time_that_comes_late_takes_the_breach_back() -> None:
     one = clock()
     one.state, one.breached_at, one.step, one.next_at = State.BREACHED, DUE, 2, None
-    said = clocks.judge(one, [], assignment(released_at=after(60), outcome="recycled"))
-    assert (said, one.state, one.retracted) == (("withdrawn", None), State.CANCELLED, True)
+    said = judge(one, [], assignment(released_at=after(60), outcome="recycled"))
+    assert (said, one.state, one.retracted) == ("withdrawn", State.CANCELLED, True)
 
 
 def test_who_was_late_is_told_once_and_not_escalated_any_more() -> None:
     one = clock()
     one.steps = [*one.steps, {"at": "2026-11-10T13:00:00Z", "level": "escalation", "to": "manager"}]
-    clocks.judge(one, [touch(400)], assignment())
+    judge(one, [touch(400)], assignment())
     assert (one.state, one.next_at, [step["level"] for step in one.steps]) == (
         State.RUNNING,
         DUE,
         ["warning", "breach"],
     )
-    assert clocks.judge(one, [touch(400)], assignment()) is None
+    assert judge(one, [touch(400)], assignment()) is None
 
 
 def test_a_lead_of_the_weekend_is_due_on_monday_whenever_on_the_weekend_it_came() -> None:
     # Monday to Friday 9-18, 30 minutes: due on Monday 09:30, not on Monday 15:30 or on Tuesday.
-    document = policies.parse(b"clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: rep}]", [])
-    policy = policies.build("standard", 1, document.data)
+    policy = policy_of("clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: rep}]")
     hours = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri"], start="09:00", end="18:00")]
     rep = common_pb2.Rep(rep_id="ana", time_zone="UTC", working_hours=hours)
     for came in ("2026-11-14T15:00:00+00:00", "2026-11-14T23:00:00+00:00", "2026-11-16T09:00:00+00:00"):
         at = datetime.fromisoformat(came)
-        one = clocks.start(LEAD, policy, policy.clocks[0], cycle=1, started_at=at, rep=rep, named=Calendars({}, 2026))
+        one = clocks.start(LEAD, plan(policy, rep), cycle=1, started_at=at, rep=rep)
         assert one is not None
         assert one.terms.due_at == datetime(2026, 11, 16, 9, 30, tzinfo=UTC)
 
 
 def test_changed_hours_move_what_is_still_to_come_and_fire_nothing_again() -> None:
-    one = clock("within: 2h, from: assignment, hours: rep, warn: [50%]")
+    said = "within: 2h, from: assignment, hours: rep, warn: [50%]"
+    one = clock(said)
     one.step, one.next_at = 1, clocks.step_at(one, 1)
     fired = one.steps[0]
     part_time = [common_pb2.WorkingHours(days=["tue"], start="09:00", end="13:30"), *_wednesday()]
     rep = common_pb2.Rep(rep_id="ana", time_zone="Europe/Berlin", working_hours=part_time, version=2)
-    assert clocks.recompute(one, Calendars({}, 2026).of_rep(rep), 2, after(60))
+    assert clocks.recompute(one, plan(policy_of(f"clocks: [{{kind: first_response_5m, {said}}}]"), rep), 2, after(60))
     # Half an hour was left on Tuesday, an hour and a half is on Wednesday's.
     assert one.terms.due_at == one.next_at == datetime(2026, 11, 11, 9, 30, tzinfo=UTC)
     assert (one.steps[0], one.step, one.calendar) == (fired, 1, "ana@2")
@@ -163,11 +181,12 @@ def _wednesday() -> list[common_pb2.WorkingHours]:
 
 
 def test_a_deadline_that_changed_hours_put_in_the_past_is_now() -> None:
-    one = clock("within: 2d, from: assignment, hours: rep")
+    said = "within: 2d, from: assignment, hours: rep"
+    one = clock(said)
     always = [common_pb2.WorkingHours(days=["tue", "wed", "thu"], start="00:00", end="24:00")]
     rep = common_pb2.Rep(rep_id="ana", time_zone="UTC", working_hours=always, version=2)
     later = START + timedelta(days=30)
-    assert clocks.recompute(one, Calendars({}, 2026).of_rep(rep), 2, later)
+    assert clocks.recompute(one, plan(policy_of(f"clocks: [{{kind: first_response_5m, {said}}}]"), rep), 2, later)
     assert one.terms.due_at == later
 
 

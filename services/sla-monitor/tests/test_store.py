@@ -139,9 +139,9 @@ async def test_a_step_is_raised_by_one_alone(db: Database) -> None:
     document = policies.parse(b"clocks: [{kind: first_response_5m, within: 5m, from: assignment}]", [])
     policy = policies.build("standard", 1, document.data)
     rep = common_pb2.Rep(rep_id="ana")
-    one = clocks.start(
-        ids.new(), policy, policy.clocks[0], cycle=1, started_at=START, rep=rep, named=Calendars({}, 2026)
-    )
+    plan = clocks.plan(policy, policy.clocks[0], rep, Calendars({}, 2026))
+    assert plan is not None
+    one = clocks.start(ids.new(), plan, cycle=1, started_at=START, rep=rep)
     assert one is not None
     async with db.transaction() as conn:
         await store_clocks.add(conn, [one])

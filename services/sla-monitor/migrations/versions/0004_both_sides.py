@@ -1,4 +1,4 @@
-"""What both sides of the agreement are measured by: marks beside touches and assignments, promises, changed deadlines."""
+"""What both sides of the agreement are measured by: marks beside touches and assignments, promises, moved deadlines."""
 
 from alembic import op
 
@@ -29,7 +29,8 @@ ALTER TABLE touch ADD COLUMN next_at timestamptz;
 ALTER TABLE assignment
     ADD COLUMN policy text,
     ADD COLUMN reason text NOT NULL DEFAULT '',
-    ADD COLUMN touched boolean NOT NULL DEFAULT false;
+    ADD COLUMN touched boolean NOT NULL DEFAULT false,
+    ADD COLUMN begins_at timestamptz;
 
 ALTER TABLE clock
     ADD COLUMN within_seconds double precision NOT NULL DEFAULT 0,
@@ -51,7 +52,10 @@ CREATE TABLE clock_change (
 
 CREATE INDEX clock_change_lead ON clock_change (lead_id, at);
 
-ALTER TABLE calendar ADD COLUMN recompute boolean NOT NULL DEFAULT true;
+ALTER TABLE calendar
+    ADD COLUMN recompute boolean NOT NULL DEFAULT true,
+    ADD COLUMN made_at timestamptz NOT NULL DEFAULT now();
+
 CREATE INDEX calendar_recompute ON calendar (name) WHERE recompute;
 
 CREATE TABLE promise (
@@ -73,7 +77,9 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TABLE promise, clock_change, mark")
     op.execute("DROP INDEX calendar_recompute, clock_of_calendar")
-    op.execute("ALTER TABLE calendar DROP COLUMN recompute")
+    op.execute("ALTER TABLE calendar DROP COLUMN recompute, DROP COLUMN made_at")
     op.execute("ALTER TABLE clock DROP COLUMN within_seconds, DROP COLUMN booking_counts, DROP COLUMN ends_when")
-    op.execute("ALTER TABLE assignment DROP COLUMN policy, DROP COLUMN reason, DROP COLUMN touched")
+    op.execute(
+        "ALTER TABLE assignment DROP COLUMN policy, DROP COLUMN reason, DROP COLUMN touched, DROP COLUMN begins_at"
+    )
     op.execute("ALTER TABLE touch DROP COLUMN next_at")

@@ -1,0 +1,73 @@
+"""Whom an alert concerns: the rep whose clock it is; for a clock of the lead's own, whoever has the lead by now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from backbone.database import Connection
+from handoff.events.v1 import common_pb2
+from sla_monitor import domain
+from sla_monitor.store_clocks import Clock
+
+REP: Final = "rep"
+MANAGER: Final = "manager"
+SDR: Final = "sdr"
+
+_HOLDERS: Final = """
+SELECT DISTINCT ON (a.lead_id) a.lead_id, a.cycle, a.rep_id, r.rep
+FROM assignment a LEFT JOIN rep r USING (rep_id)
+WHERE a.lead_id = ANY($1::uuid[]) AND a.released_at IS NULL ORDER BY a.lead_id, a.cycle DESC
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Whom an alert concerns; nobody's rep and cycle 0 where nobody has the lead."""
+
+    rep_id: str
+    manager_ids: Sequence[str]
+    cycle: int
+
+    def role(self, to: str) -> str:
+        """Return who is told: where nobody has the lead, managers are instead of a rep."""
+        return MANAGER if to == REP and not self.rep_id else to
+
+
+async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
+    """Return whom the alerts of clocks concern, by the clock's identity."""
+    ownerless = [clock for clock in due if clock.terms.source not in domain.OF_ASSIGNMENTS]
+    found = {id(clock): _own(clock) for clock in due}
+    if not ownerless:
+        return found
+    rows = await conn.fetch(_HOLDERS, list({clock.lead_id for clock in ownerless}))
+    holders = {row["lead_id"]: row for row in rows}
+    managers = await _managers(conn) if len(holders) < len({clock.lead_id for clock in ownerless}) else {}
+    for clock in ownerless:
+        row = holders.get(clock.lead_id)
+        found[id(clock)] = _holder(row) if row is not None else _nobody(clock, managers)
+    return found
+
+
+def _own(clock: Clock) -> Recipient:
+    return Recipient(clock.terms.rep_id, [clock.manager_id] if clock.manager_id else [], clock.cycle)
+
+
+def _holder(row: Any) -> Recipient:
+    rep = common_pb2.Rep.FromString(row["rep"] or b"")
+    return Recipient(row["rep_id"], [rep.manager_id] if rep.manager_id else [], row["cycle"])
+
+
+def _nobody(clock: Clock, managers: dict[str, set[str]]) -> Recipient:
+    """Who judges what is queued is an SDR; a lead that waits for a rep is everybody's."""
+    some = managers.get(SDR, set()) if clock.terms.source == domain.QUEUED else set().union(*managers.values())
+    return Recipient("", sorted(some), 0)
+
+
+async def _managers(conn: Connection) -> dict[str, set[str]]:
+    """Return the managers of active reps, by the reps' role."""
+    found: dict[str, set[str]] = {}
+    for row in await conn.fetch("SELECT rep FROM rep"):
+        rep = common_pb2.Rep.FromString(row["rep"])
+        if rep.active and rep.manager_id:
+            found.setdefault(rep.role, set()).add(rep.manager_id)
+    return found

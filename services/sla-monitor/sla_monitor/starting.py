@@ -1,0 +1,226 @@
+"""Which clocks start: by the policy that applied when the fact came that starts them, whatever is put later."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from backbone import conditions, times
+from backbone.database import Connection
+from handoff.events.v1 import common_pb2
+from sla_monitor import clocks, domain, store, verdicts
+from sla_monitor.clocks import Plan
+from sla_monitor.domain import Assignment, Facts, Mark, Marked, Policy, Spec
+from sla_monitor.hours import WALL, Calendars
+from sla_monitor.store import Row
+from sla_monitor.store_clocks import Clock
+from sla_monitor.store_policies import Policies
+from sla_monitor.taking_in import Batch
+
+ARRIVAL_CYCLE: Final = 0
+NOBODY: Final = common_pb2.Rep()
+Key = tuple[UUID, str, int]
+Reps = dict[str, common_pb2.Rep]
+_SOURCES: Final = {
+    Marked.QUALIFIED: domain.QUALIFICATION,
+    Marked.QUEUED: domain.QUEUED,
+    Marked.MEETING_MISSED: domain.MEETING_MISSED,
+}
+"""Marks that start clocks of the lead's own."""
+
+
+def applicable(
+    policies: Sequence[Policy], lead: common_pb2.LeadFields, qualification: common_pb2.Qualification | None = None
+) -> Policy | None:
+    """Return the policy for a lead."""
+    if len(policies) == 1 and policies[0].for_all:
+        return policies[0]
+    return domain.applicable(policies, conditions.lead_values(lead, qualification))
+
+
+Assigned = tuple[UUID, Assignment, str]
+"""(Lead, assignment, team)."""
+
+
+def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now: datetime) -> list[Assigned]:
+    """Say of each fact that starts clocks by which policy they run; returns the assignments, with teams."""
+    batch.marks = [
+        (lead_id, _pinned(mark, rows.get(lead_id), policies, batch.marked.get(mark.mark_id)), at)
+        for lead_id, mark, at in batch.marks
+    ]
+    given = []
+    for lead_id, message in batch.routed:
+        policy = applicable(policies, message.lead, message.qualification) if rows[lead_id].live else None
+        touched = not message.starts_clocks
+        assignment = Assignment(
+            cycle=message.cycle,
+            rep_id=message.rep_id,
+            assigned_at=times.at(message.assigned_at),
+            policy=policy.reference if policy is not None else None,
+            touched=touched,
+            begins_at=max(times.at(message.assigned_at), now) if touched else None,
+        )
+        given.append((lead_id, assignment, message.rep.team))
+    return given
+
+
+def _pinned(
+    mark: Mark, row: Row | None, policies: Sequence[Policy], qualification: common_pb2.Qualification | None
+) -> Mark:
+    source = _SOURCES.get(Marked(mark.kind))
+    if source is None or row is None or not row.live or row.closed:
+        return mark
+    policy = applicable(policies, row.lead_fields(), qualification)
+    if policy is None or all(spec.source != source for spec in policy.clocks):
+        return mark
+    return replace(mark, policy=policy.reference)
+
+
+@dataclass(slots=True)
+class Starting:
+    """Starts the clocks of a batch's leads that are not there yet."""
+
+    policies: Mapping[str, Policy]
+    """By reference."""
+    reps: Reps
+    named: Calendars
+    present: set[Key]
+
+    def judge(self, clock: Clock, facts: Facts) -> clocks.Said | None:
+        """Bring a clock to what the facts say."""
+        if clock.terms.source != domain.LAST_TOUCH:
+            return clocks.judge(clock, facts)
+        by = self.plan_of(clock)
+        return clocks.keep(clock, facts, by) if by is not None else None
+
+    def of_arrival(self, lead_id: UUID, at: datetime, policy: Policy) -> list[Clock]:
+        """Start the clocks of a lead that came."""
+        specs = [spec for spec in policy.clocks if spec.source == domain.ARRIVAL]
+        return [one for spec in specs for one in self._start(lead_id, policy, spec, ARRIVAL_CYCLE, at, NOBODY)]
+
+    def of_assignments(self, lead_id: UUID, facts: Facts) -> list[Clock]:
+        """Start the clocks of each assignment that its facts so far start."""
+        made: list[Clock] = []
+        for cycle, assignment in facts.assignments.items():
+            policy = self.policies.get(assignment.policy or "")
+            for spec in policy.clocks if policy is not None else ():
+                if spec.source in domain.OF_ASSIGNMENTS and (lead_id, spec.clock, cycle) not in self.present:
+                    at = _begins(spec, assignment, facts)
+                    rep = self.reps.get(assignment.rep_id, NOBODY)
+                    if at is not None and policy is not None:
+                        made += self._start(lead_id, policy, spec, cycle, at, rep)
+        return [clock for clock in made if self._has_begun(clock, facts)]
+
+    def _has_begun(self, clock: Clock, facts: Facts) -> bool:
+        """Bring a clock that moves to its last touch; what does not count has not started it."""
+        by = self.plan_of(clock) if clock.terms.source == domain.LAST_TOUCH else None
+        return by is None or clocks.settle(clock, facts, by)
+
+    def of_marks(self, lead_id: UUID, new: Sequence[Mark], facts: Facts, known: Sequence[Clock]) -> list[Clock]:
+        """Start the clocks of what happened to the lead just now; a promise that still runs is not made twice."""
+        made: list[Clock] = []
+        for mark in sorted(new, key=lambda one: (one.at, one.mark_id)):
+            policy = self.policies.get(mark.policy or "")
+            for spec in policy.clocks if policy is not None else ():
+                if policy is None or spec.source != _SOURCES[Marked(mark.kind)]:
+                    continue
+                same = [one for one in (*known, *made) if one.clock == spec.clock]
+                if not any(_runs(one, facts, mark.at) for one in same):
+                    cycle = 1 + max((one.cycle for one in same), default=0)
+                    rep = self.reps.get(_holder(facts), NOBODY) if mark.kind == Marked.MEETING_MISSED else NOBODY
+                    made += self._start(lead_id, policy, spec, cycle, mark.at, rep)
+        return made
+
+    def plan_of(self, clock: Clock) -> Plan | None:
+        """Return how a clock that is there goes on."""
+        policy = self.policies.get(clock.policy)
+        spec = policy.spec(clock.clock) if policy is not None else None
+        if policy is None or spec is None:
+            return None
+        return clocks.plan(policy, spec, self.reps.get(clock.terms.rep_id, NOBODY), self.named)
+
+    def _start(
+        self, lead_id: UUID, policy: Policy, spec: Spec, cycle: int, at: datetime, rep: common_pb2.Rep
+    ) -> list[Clock]:
+        key = (lead_id, spec.clock, cycle)
+        by = clocks.plan(policy, spec, rep, self.named) if key not in self.present else None
+        clock = clocks.start(lead_id, by, cycle=cycle, started_at=at, rep=rep) if by is not None else None
+        if clock is None:
+            return []
+        self.present.add(key)
+        return [clock]
+
+
+def arrivals(
+    rows: Iterable[Row], in_force: Sequence[Policy], named: Calendars, known: Mapping[UUID, Sequence[Clock]]
+) -> list[Clock]:
+    """Start the clocks of leads that came just now, or turned from history into news."""
+    starting = Starting({}, {}, named, {(one.lead_id, one.clock, one.cycle) for some in known.values() for one in some})
+    made: list[Clock] = []
+    for row in rows:
+        if not row.live or row.arrival or row.closed or row.fields is None:
+            continue
+        row.arrival = row.changed = True
+        policy = applicable(in_force, row.lead_fields())
+        if row.arrived_at is not None and policy is not None:
+            made += starting.of_arrival(row.lead_id, row.arrived_at, policy)
+    return made
+
+
+def _begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:
+    """Return when a clock of an assignment begins, None while nothing has started it."""
+    if assignment.touched and spec.kind not in (*domain.MOVING, "status_update"):
+        return None
+    if spec.source == domain.ACCEPTANCE:
+        return assignment.accepted_at
+    if spec.source == domain.LAST_TOUCH and spec.kind == "next_step" and not facts.touches:
+        return None
+    return assignment.begins
+
+
+def _holder(facts: Facts) -> str:
+    """Return who has the lead by what is known, "" for nobody."""
+    return next((one.rep_id for one in facts.assignments.values() if one.released_at is None), "")
+
+
+def _runs(clock: Clock, facts: Facts, at: datetime) -> bool:
+    """Say whether a clock had been started by then and nothing had met or ended it."""
+    said = verdicts.verdict(clock.terms, facts, clock.cycle)
+    over = [instant for instant in (said.met_at, said.ended_at) if instant is not None]
+    return clock.terms.started_at <= at and clock.state is not domain.State.CANCELLED and not any(o < at for o in over)
+
+
+async def prepare(
+    conn: Connection,
+    policies: Policies,
+    named: Calendars,
+    facts: Mapping[UUID, Facts],
+    known: Mapping[UUID, Sequence[Clock]],
+    reps: Reps,
+) -> Starting:
+    """Load what clocks are started and moved with: the policies that facts and clocks name, and reps on own hours."""
+    present = {(one.lead_id, one.clock, one.cycle) for some in known.values() for one in some}
+    assigned = [
+        (lead_id, one) for lead_id, said in facts.items() for one in said.assignments.values() if one.policy is not None
+    ]
+    moving = [one for some in known.values() for one in some if one.terms.source == domain.LAST_TOUCH]
+    references = {one.policy or "" for _, one in assigned} | {one.policy for one in moving}
+    references |= {mark.policy for said in facts.values() for mark in said.marks if mark.policy is not None}
+    compiled = {reference: await policies.of(conn, reference) for reference in references}
+    wanted = {one.rep_id for lead_id, one in assigned if _lacks(lead_id, one, compiled, present, facts[lead_id])}
+    wanted |= {_holder(said) for said in facts.values() if any(mark.policy is not None for mark in said.marks)}
+    wanted |= {one.terms.rep_id for one in moving if one.hours != WALL or compiled[one.policy].quiet is not None}
+    missing = wanted - reps.keys() - {""}
+    if missing:
+        reps = {**reps, **await store.reps(conn, missing)}
+    return Starting(compiled, reps, named, present)
+
+
+def _lacks(lead_id: UUID, one: Assignment, compiled: Mapping[str, Policy], present: set[Key], facts: Facts) -> bool:
+    return any(
+        spec.source in domain.OF_ASSIGNMENTS
+        and (lead_id, spec.clock, one.cycle) not in present
+        and _begins(spec, one, facts) is not None
+        for spec in compiled[one.policy or ""].clocks
+    )

@@ -1,0 +1,212 @@
+"""What events say, as facts: touches, assignments and marks, each of the lead that it was recorded for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from backbone import ids, times
+from backbone.consumer import Incoming
+from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+from sla_monitor.domain import Mark, Marked, Touch
+from sla_monitor.store import Row
+
+
+@dataclass(slots=True)
+class Batch:
+    """What the events of a batch say."""
+
+    touches: list[tuple[UUID, Touch, datetime]] = field(default_factory=list)
+    marks: list[tuple[UUID, Mark, datetime]] = field(default_factory=list)
+    """(The lead that it was recorded for, mark, when we learned of it)."""
+    marked: dict[UUID, common_pb2.Qualification] = field(default_factory=dict)
+    """How leads stood when marks started clocks, by mark."""
+    routed: list[tuple[UUID, routing_pb2.LeadRouted]] = field(default_factory=list)
+    accepted: list[tuple[UUID, int, datetime]] = field(default_factory=list)
+    released: list[tuple[UUID, int, datetime, str, str]] = field(default_factory=list)
+    merged: list[tuple[UUID, UUID]] = field(default_factory=list)
+    """(Survivor, merged)."""
+    unmerged: list[UUID] = field(default_factory=list)
+    reps: list[common_pb2.Rep] = field(default_factory=list)
+    promises: list[Any] = field(default_factory=list)
+    settings: list[Any] = field(default_factory=list)
+    erased: list[Incoming] = field(default_factory=list)
+
+
+_OF_NO_LEAD: Final[Mapping[str, Callable[[Batch, Any], None]]] = {
+    "RepChanged": lambda batch, message: batch.reps.append(message.rep),
+    "SettingsChanged": lambda batch, message: batch.settings.append(message),
+    "DefinitionActivated": lambda batch, message: batch.promises.append(message),
+}
+
+
+def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
+    """Take in an event: what it says of its lead goes to the lead's row, facts to the batch."""
+    if event.type in _OF_NO_LEAD:
+        _OF_NO_LEAD[event.type](batch, event.message)
+    elif isinstance(event.message, intake_pb2.PersonalDataErased):
+        batch.erased.append(event)
+    elif event.erased:
+        return
+    elif event.topic == "routing":
+        # The cycle is the lead's own that routing names, whatever it was merged into meanwhile.
+        _note_routing(batch, rows[event.original_subject], event.message)
+    elif event.type in _MARKED:
+        _note_mark(batch, rows[event.subject], event)
+    else:
+        _note_intake(batch, rows, event)
+
+
+def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
+    message, row = event.message, rows[event.subject]
+    if isinstance(message, intake_pb2.TouchRecorded):
+        batch.touches.append((UUID(message.original_lead_id), _touch(message), times.at(message.stamp.recorded_at)))
+    elif isinstance(message, intake_pb2.EngagementRecorded):
+        _learn(row, message.stamp, None)
+        _note_meeting(batch, message)
+    elif isinstance(message, intake_pb2.LeadMerged):
+        survivor, merged = rows.get(UUID(message.survivor_id)), rows.get(UUID(message.merged_id))
+        if survivor is not None:
+            _learn(survivor, message.stamp, message.lead)
+        if merged is not None:
+            merged.closed = merged.changed = True
+            batch.merged.append((UUID(message.survivor_id), merged.lead_id))
+    elif isinstance(message, (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated, intake_pb2.LeadUnmerged)):
+        _learn(row, message.stamp, message.lead)
+        if isinstance(message, intake_pb2.LeadUnmerged) and row.closed:
+            row.closed = False
+            batch.unmerged.append(row.lead_id)
+
+
+def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
+    if fields is not None:
+        row.created_at = times.at(fields.created_at)
+        row.source = fields.first_touch.source or fields.source
+        row.fields = fields.SerializeToString()
+    row.changed = True
+    row.recorded_at = times.at(stamp.recorded_at)
+    row.known_at = min(row.known_at or row.recorded_at, row.recorded_at)
+    row.live = row.live or stamp.live
+    if stamp.HasField("arrived_at"):
+        row.arrived_at = times.at(stamp.arrived_at)
+
+
+def _touch(message: intake_pb2.TouchRecorded) -> Touch:
+    return Touch(
+        touch_id=UUID(message.touch_id),
+        rep_id=message.rep_id,
+        kind=message.kind,
+        outcome=message.outcome,
+        automated=message.automated,
+        at=times.at(message.stamp.occurred_at),
+        next_at=times.at(message.next_at) if message.HasField("next_at") else None,
+    )
+
+
+# Marks
+
+_MEETINGS: Final = (Marked.MEETING_BOOKED, Marked.MEETING_CANCELLED, Marked.MEETING_MISSED)
+
+
+def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded) -> None:
+    if message.kind not in _MEETINGS:
+        return
+    said = message.properties.fields
+    meeting = said["meeting_id"].string_value if "meeting_id" in said else ""
+    starts_at = _instant(said["starts_at"].string_value) if "starts_at" in said else None
+    mark = Mark(
+        mark_id=UUID(message.engagement_id),
+        kind=message.kind,
+        at=times.at(message.stamp.occurred_at),
+        ref=meeting or (times.text(starts_at) if starts_at is not None else ""),
+        until=starts_at,
+    )
+    batch.marks.append((UUID(message.original_lead_id), mark, times.at(message.stamp.recorded_at)))
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        return times.parse(text)
+    except ValueError:
+        return None  # Properties are whatever the source sends.
+
+
+def _out(of: str) -> Callable[[Any], dict[str, Any]]:
+    return lambda message: {"ref": of, "word": message.qualification.reason}
+
+
+_MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
+    "LeadQualified": (
+        Marked.QUALIFIED,
+        lambda message: {"word": message.qualification.definition, "ref": ",".join(message.qualification.missing)},
+    ),
+    "LeadSalesReady": (Marked.SALES_READY, lambda message: {"rep_id": message.sdr_id}),
+    "LeadSalesQualified": (Marked.SALES_QUALIFIED, lambda message: {"rep_id": message.rep_id}),
+    "LeadHandedBack": (
+        Marked.HANDED_BACK,
+        lambda message: {"rep_id": message.rep_id, "word": message.qualification.reason},
+    ),
+    "LeadDisqualified": (Marked.OUT, _out("disqualified")),
+    "LeadRecycled": (Marked.OUT, _out("recycled")),
+    "LeadDemoted": (Marked.OUT, _out("demoted")),
+    "ReviewQueued": (Marked.QUEUED, lambda _: {"word": "review"}),
+    "OpportunityWon": (Marked.WON, lambda _: {}),
+}
+_QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
+"""Events after which a lead may wait for an SDR's judgement though no ReviewQueued says so."""
+
+
+def _note_mark(batch: Batch, row: Row, event: Incoming) -> None:
+    message: Any = event.message
+    if event.type == "ReviewEnded":
+        kind, said = (Marked.JUDGED if message.decided else Marked.UNQUEUED), {"word": message.queue}
+    else:
+        kind, say = _MARKED[event.type]
+        said = say(message)
+    _keep_mark(batch, row, event, kind, said)
+    if event.type in _QUEUED_BY and message.qualification.queue:
+        _keep_mark(batch, row, event, Marked.QUEUED, {"word": message.qualification.queue})
+
+
+def _keep_mark(batch: Batch, row: Row, event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
+    message: Any = event.message
+    # Derived events copy when the lead's newest fact was recorded; that this happened, nobody knew before it did.
+    at = times.at(message.stamp.occurred_at)
+    mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
+    batch.marks.append((row.lead_id, mark, at))
+    if kind in (Marked.QUALIFIED, Marked.QUEUED):
+        batch.marked[mark.mark_id] = message.qualification
+
+
+# Assignments
+
+
+def _note_routing(batch: Batch, row: Row, message: Message) -> None:
+    lead_id = row.lead_id
+    if isinstance(message, routing_pb2.LeadRouted):
+        if message.stamp.live and not row.live:
+            row.live = row.changed = True
+        batch.routed.append((lead_id, message))
+        batch.reps.append(message.rep)
+        if message.accepted:
+            batch.accepted.append((lead_id, message.cycle, times.at(message.assigned_at)))
+    elif isinstance(message, routing_pb2.AssignmentAccepted):
+        batch.accepted.append((lead_id, message.cycle, times.at(message.accepted_at)))
+    elif isinstance(message, routing_pb2.AssignmentReleased):
+        over_at = times.at(message.released_at)
+        batch.released.append((lead_id, message.cycle, over_at, message.outcome, message.reason))
+    elif isinstance(message, routing_pb2.AssignmentUpdated):
+        until = times.at(message.next_at) if message.HasField("next_at") else None
+        said: dict[str, Any] = {"word": message.status, "rep_id": message.rep_id, "until": until}
+        _keep_routing_mark(batch, lead_id, Marked.STATUS, times.at(message.updated_at), said)
+    elif isinstance(message, routing_pb2.LeadWaiting):
+        since = times.at(message.stamp.occurred_at)
+        _keep_routing_mark(batch, lead_id, Marked.WAITING, since, {"word": message.reason_code})
+
+
+def _keep_routing_mark(batch: Batch, lead_id: UUID, kind: Marked, at: datetime, said: dict[str, Any]) -> None:
+    mark_id = ids.derived("mark", kind, str(lead_id), times.text(at))
+    batch.marks.append((lead_id, Mark(mark_id=mark_id, kind=kind, at=at, **said), at))
