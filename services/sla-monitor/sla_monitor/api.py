@@ -1,19 +1,33 @@
-"""The clocks of a lead."""
+"""The clocks of a lead, and what became of a meeting that it missed."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
+from pydantic import Field
+from starlette.responses import Response
 
-from backbone import database, security, subjects, times
+from backbone import database, fields, idempotency, ids, security, subjects, times
 from backbone.problem import Problem
-from sla_monitor import store, store_clocks
+from sla_monitor import store, store_clocks, store_marks
+from sla_monitor.applying import Applying
+from sla_monitor.domain import Mark, Marked
 from sla_monitor.store_clocks import Clock
+from sla_monitor.taking_in import Batch
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
+Working = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "manager"))]
 
 
-def router(db: database.Database) -> APIRouter:
+class NoShow(fields.Body):
+    """What became of a meeting that the lead missed."""
+
+    outcome: Literal["rebooked", "lost_interest", "wrong_time", "unreachable"]
+    note: Annotated[str | None, Field(max_length=2000)] = None
+
+
+def router(db: database.Database, applying: Applying) -> APIRouter:
     """Return the routes."""
     api = APIRouter(tags=["clocks"])
 
@@ -21,19 +35,44 @@ def router(db: database.Database) -> APIRouter:
     async def clocks(caller: Reading, lead_id: UUID) -> list[dict[str, Any]]:
         """Show every clock of a lead; whoever had the lead before sees those of that time."""
         async with db.reading() as conn:
-            survivor = await subjects.survivor(conn, lead_id)
-            found = (await store_clocks.clocks(conn, [survivor])).get(survivor, [])
-            holder = await store.holder(conn, survivor)
-        if not caller.owns(holder):
-            found = [one for one in found if caller.owns(one.terms.rep_id)]
-            if not found:
-                raise Problem(403, "Not your lead", "A rep sees own leads only.")
-        return [_clock(one) for one in found]
+            return await _shown(conn, caller, await subjects.survivor(conn, lead_id))
+
+    @api.post("/v1/leads/{lead_id}/no-show")
+    async def no_show(request: Request, caller: Working, lead_id: UUID, body: NoShow) -> Response:
+        """Say what became of a missed meeting: it meets the clock of its re-booking."""
+
+        async def once(conn: database.Connection) -> idempotency.Answer:
+            survivor = (await subjects.lock(conn, [lead_id]))[lead_id].subject_id
+            rows = await store.load(conn, [survivor])
+            if rows[survivor].known_at is None:
+                raise Problem(404, "No such lead", "Nobody told of a lead with this id yet.")
+            if not caller.owns(await store.holder(conn, survivor)):
+                raise Problem(403, "Not your lead", "A rep says it of own leads only.")
+            now = await times.now(conn)
+            said = Mark(mark_id=ids.new(), kind=Marked.NO_SHOW, at=now, word=body.outcome, rep_id=caller.rep or "")
+            await applying.apply(conn, Batch(marks=[(survivor, said, now)]), rows)
+            if body.note:
+                await store_marks.annotate(conn, said.mark_id, body.note)
+            return idempotency.Answer(200, await _shown(conn, caller, survivor))
+
+        return await idempotency.answer(db, request, caller, once)
 
     return api
 
 
-def _clock(one: Clock) -> dict[str, Any]:
+async def _shown(conn: database.Connection, caller: security.Caller, survivor: UUID) -> list[dict[str, Any]]:
+    found = (await store_clocks.clocks(conn, [survivor])).get(survivor, [])
+    if not caller.owns(await store.holder(conn, survivor)):
+        found = [one for one in found if caller.owns(one.terms.rep_id)]
+        if not found:
+            raise Problem(403, "Not your lead", "A rep sees own leads only.")
+    moved: dict[tuple[str, int], list[Any]] = {}
+    for row in await store_clocks.changes(conn, survivor):
+        moved.setdefault((row["clock"], row["cycle"]), []).append(row)
+    return [_clock(one, moved.get((one.clock, one.cycle), ())) for one in found]
+
+
+def _clock(one: Clock, moved: Sequence[Any]) -> dict[str, Any]:
     return {
         "clock": one.clock,
         "kind": one.terms.kind,
@@ -48,4 +87,16 @@ def _clock(one: Clock) -> dict[str, Any]:
         **({"touches": {"done": dict(one.done), "needed": dict(one.terms.needs)}} if one.terms.needs else {}),
         "policy": one.policy,
         "calendar": one.calendar,
+        **({"moved": [_move(row) for row in moved]} if moved else {}),
+    }
+
+
+def _move(row: Any) -> dict[str, Any]:
+    """What a changed calendar made of the deadline."""
+    return {
+        "at": times.text(row["at"]),
+        "calendar": row["calendar"],
+        "calendar_before": row["calendar_before"],
+        "due_at": times.text(row["due_at"]),
+        "due_before": times.text(row["due_before"]),
     }

@@ -2,6 +2,7 @@
 
 from backbone import process
 from sla_monitor import api, api_alerts, api_policies, api_reports, recomputing
+from sla_monitor.applying import Applying
 from sla_monitor.consumer import Handler
 from sla_monitor.firing import Firing
 from sla_monitor.settings import Settings
@@ -37,7 +38,8 @@ TOPICS = ("intake", "qualification", "routing", "forecast", "console")
 async def compose(service: process.Service[Settings]) -> None:
     """Put the consumer, the firing and the routes together."""
     policies = Policies()
-    handler = Handler(service.outbox, policies)
+    applying = Applying(service.outbox, policies)
+    handler = Handler(applying)
     settings, db = service.settings, service.database
     consumer = service.consume(TOPICS, handler.handle, kinds=KINDS)
     firing = Firing(
@@ -48,7 +50,7 @@ async def compose(service: process.Service[Settings]) -> None:
         partitions=settings.partitions,
         catch_up_s=settings.catch_up_seconds,
     )
-    service.app.include_router(api.router(db))
+    service.app.include_router(api.router(db, applying))
     service.app.include_router(api_alerts.router(db, service.stopping))
     service.app.include_router(api_policies.router(db))
     service.app.include_router(api_reports.router(db, consumer))

@@ -9,7 +9,7 @@ from uuid import UUID
 from backbone import conditions, times
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, store, verdicts
+from sla_monitor import clocks, domain, judging, store, verdicts
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Assignment, Facts, Mark, Marked, Policy, Spec
 from sla_monitor.hours import WALL, Calendars
@@ -87,12 +87,12 @@ class Starting:
     named: Calendars
     present: set[Key]
 
-    def judge(self, clock: Clock, facts: Facts) -> clocks.Said | None:
+    def judge(self, clock: Clock, facts: Facts) -> judging.Said | None:
         """Bring a clock to what the facts say."""
         if clock.terms.source != domain.LAST_TOUCH:
-            return clocks.judge(clock, facts)
+            return judging.judge(clock, facts)
         by = self.plan_of(clock)
-        return clocks.keep(clock, facts, by) if by is not None else None
+        return judging.keep(clock, facts, by) if by is not None else None
 
     def of_arrival(self, lead_id: UUID, at: datetime, policy: Policy) -> list[Clock]:
         """Start the clocks of a lead that came."""

@@ -220,5 +220,7 @@ async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2
 
 
 async def forget(conn: Connection, lead_ids: Iterable[UUID]) -> None:
-    """Delete what leads said of themselves; that they came, and when, stays for the reports."""
-    await conn.execute("UPDATE lead SET fields = NULL WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
+    """Delete what leads said of themselves and people typed; that they came, and when, stays for the reports."""
+    gone = list(lead_ids)
+    await conn.execute("UPDATE lead SET fields = NULL WHERE lead_id = ANY($1::uuid[])", gone)
+    await conn.execute("UPDATE mark SET note = NULL WHERE lead_id = ANY($1::uuid[]) AND note IS NOT NULL", gone)

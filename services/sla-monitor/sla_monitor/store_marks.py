@@ -40,6 +40,11 @@ async def add(conn: Connection, given: Sequence[tuple[UUID, Mark, datetime]]) ->
     )
 
 
+async def annotate(conn: Connection, mark_id: UUID, note: str) -> None:
+    """Keep what a person typed beside a mark; it stays in this database."""
+    await conn.execute("UPDATE mark SET note = $2 WHERE mark_id = $1", mark_id, note)
+
+
 async def marks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Mark]]:
     """Return the marks of each lead and of every lead merged into it, the oldest first."""
     wanted = list(lead_ids)

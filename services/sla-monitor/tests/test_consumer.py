@@ -1,7 +1,6 @@
 """Facts that meet in any order: arrival, merge, erasure, hours that change, and what waits for the backlog."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -10,8 +9,8 @@ from backbone import database, ids, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, console_pb2, intake_pb2, routing_pb2
+from tests.telling import captured, learn, now, released, rep, routed, stamp, touch
 
-HOURS = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri", "sat", "sun"], start="00:00", end="24:00")]
 ARRIVAL = """
 clocks:
   - {kind: first_response_1d, within: 1d, from: arrival}
@@ -22,55 +21,6 @@ clocks:
 @pytest.fixture
 async def sla(start: Stage) -> Actor:
     return await start("sla")
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def stamp(lead: UUID, at: datetime, *, live: bool = True) -> common_pb2.Stamp:
-    made = common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=times.stamp(at), recorded_at=times.stamp(at))
-    if live:
-        made.arrived_at.CopyFrom(times.stamp(at))
-    return made
-
-
-def captured(lead: UUID, at: datetime, *, live: bool = True) -> tuple[UUID, Any]:
-    fields = common_pb2.LeadFields(created_at=times.stamp(at), source="web")
-    return lead, intake_pb2.LeadCaptured(stamp=stamp(lead, at, live=live), lead=fields)
-
-
-def rep(rep_id: str = "ana", **fields: Any) -> common_pb2.Rep:
-    said: dict[str, Any] = {"team": "north", "time_zone": "UTC", "working_hours": HOURS, "version": 1, **fields}
-    return common_pb2.Rep(rep_id=rep_id, **said)
-
-
-def routed(lead: UUID, at: datetime, *, cycle: int = 1, who: common_pb2.Rep | None = None) -> tuple[UUID, Any]:
-    given = who or rep()
-    message = routing_pb2.LeadRouted(
-        stamp=stamp(lead, at), cycle=cycle, rep_id=given.rep_id, rep=given, starts_clocks=True
-    )
-    message.assigned_at.FromDatetime(at)
-    return lead, message
-
-
-def released(lead: UUID, at: datetime, *, cycle: int = 1, outcome: str = "recycled") -> tuple[UUID, Any]:
-    message = routing_pb2.AssignmentReleased(stamp=stamp(lead, at), cycle=cycle, rep_id="ana", outcome=outcome)
-    message.released_at.FromDatetime(at)
-    return lead, message
-
-
-def touch(lead: UUID, at: datetime, **fields: Any) -> tuple[UUID, Any]:
-    given = {"rep_id": "ana", "kind": "call", "outcome": "attempted", **fields}
-    message = intake_pb2.TouchRecorded(
-        stamp=stamp(lead, at), touch_id=str(ids.new()), original_lead_id=str(lead), **given
-    )
-    return lead, message
-
-
-async def learn(sla: Actor, topic: str, *some: tuple[UUID, Any]) -> None:
-    await sla.publish(topic, list(some))
-    await sla.settled()
 
 
 async def states(sla: Actor, lead: UUID) -> dict[tuple[str, int], str]:

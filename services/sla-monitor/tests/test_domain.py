@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, policies, verdicts
+from sla_monitor import clocks, domain, judging, policies, verdicts
 from sla_monitor.domain import Assignment, Counts, Facts, State, Terms, Touch, Verdict
 from sla_monitor.hours import Calendars
 from sla_monitor.store_clocks import Clock
@@ -48,7 +48,7 @@ def decide(said: Terms, some: list[Touch], held: Assignment | None) -> Verdict:
 
 
 def judge(one: Clock, some: list[Touch], held: Assignment) -> str | None:
-    said = clocks.judge(one, Facts(touches=some, assignments={1: held}))
+    said = judging.judge(one, Facts(touches=some, assignments={1: held}))
     return said[0] if said is not None else None
 
 

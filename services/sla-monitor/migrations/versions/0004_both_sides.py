@@ -18,7 +18,8 @@ CREATE TABLE mark (
     word text NOT NULL DEFAULT '',
     ref text NOT NULL DEFAULT '',
     until timestamptz,
-    policy text
+    policy text,
+    note text
 );
 
 CREATE INDEX mark_lead ON mark (lead_id, at);

@@ -1,0 +1,187 @@
+"""The one way in which facts change clocks, whether topics brought them or people said them by HTTP."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from backbone import times
+from backbone.consumer import Incoming
+from backbone.database import Connection
+from backbone.outbox import Event, Outbox
+from handoff.events.v1 import intake_pb2
+from sla_monitor import clocks, events, judging, reports, starting, store, store_clocks, store_marks
+from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Mark, Verdict
+from sla_monitor.judging import Said
+from sla_monitor.starting import Assigned, Reps, Starting
+from sla_monitor.store import Row
+from sla_monitor.store_clocks import Clock
+from sla_monitor.store_policies import Policies
+from sla_monitor.taking_in import Batch
+
+_WRONG: Final = ("retracted", "withdrawn", "moved back")
+"""What facts change that was told before."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a transaction changes of clocks, and what it tells of it."""
+
+    now: datetime
+    fresh: list[Clock] = field(default_factory=list)
+    changed: dict[int, Clock] = field(default_factory=dict)
+    """By identity: clocks that were there before."""
+    retracted: list[UUID] = field(default_factory=list)
+    outgoing: list[Event] = field(default_factory=list)
+
+    def start(self, clock: Clock, known: dict[UUID, list[Clock]]) -> None:
+        """Let a clock begin."""
+        self.fresh.append(clock)
+        known.setdefault(clock.lead_id, []).append(clock)
+
+    def tell(self, row: Row, clock: Clock, said: Said) -> None:
+        """Say what became of a clock."""
+        what, verdict = said
+        self.changed[id(clock)] = clock
+        if what in _WRONG:
+            # What was told of it was wrong after all.
+            alert_id = clocks.alert_id(clock, "breach", clocks.breach_step(clock))
+            self.retracted.append(alert_id)
+            self.outgoing.append(events.retracted(row, clock, alert_id, verdict.touch_id, self.now))
+        if what in ("met", "retracted"):
+            self.outgoing.append(events.met(row, clock, verdict.touch_id, self.now))
+        elif what in ("cancelled", "withdrawn"):
+            self.outgoing.append(events.cancelled(row, clock, verdict.ended_by, self.now))
+        else:
+            self.outgoing.append(events.started(row, clock, self.now))
+
+    def cancel(self, row: Row, clock: Clock, reason: str) -> None:
+        """End a clock without a verdict, if it has not ended."""
+        if judging.cancel(clock):
+            self.changed[id(clock)] = clock
+            self.outgoing.append(events.cancelled(row, clock, reason, self.now))
+
+    async def write(self, conn: Connection) -> None:
+        """Write clocks and what is taken back of alerts."""
+        await store_clocks.add(conn, self.fresh)
+        for clock in self.fresh:
+            self.changed.pop(id(clock), None)
+        await store_clocks.change(conn, list(self.changed.values()))
+        if self.retracted:
+            await store_clocks.retract_alerts(conn, self.retracted, self.now)
+
+
+class Applying:
+    """Writes facts, and what follows from them."""
+
+    def __init__(self, outbox: Outbox, policies: Policies) -> None:
+        self._outbox = outbox
+        self._policies = policies
+
+    async def apply(self, conn: Connection, batch: Batch, rows: dict[UUID, Row]) -> None:
+        """Write what a batch says of leads whose subjects are locked, and tell what follows."""
+        now = await times.now(conn)
+        policies, named = await self._policies.in_force(conn, now)
+        assigned = starting.pin(batch, rows, policies, now)
+        reps = await _keep_facts(conn, batch, assigned)
+        changes = Changes(now)
+        live = [lead_id for lead_id, row in rows.items() if row.live]
+        known = await store_clocks.clocks(conn, live) if live else {}
+        for clock in starting.arrivals(rows.values(), policies, named, known):
+            changes.start(clock, known)
+        concerned = known.keys() | {one[0] for one in (*assigned, *batch.accepted, *batch.marks, *batch.touches)}
+        facts = await store_marks.facts(conn, concerned.intersection(live))
+        if facts:
+            by = await starting.prepare(conn, self._policies, named, facts, known, reps)
+            _start(batch, facts, known, by, changes)
+            _move_merged(batch, rows, known, changes)
+            _judge(rows, known, facts, by, changes)
+        await changes.write(conn)
+        await store.save(conn, list(rows.values()))
+        for event in batch.erased:
+            changes.outgoing += await _erase(conn, rows, event, now)
+        await self._outbox.add(conn, changes.outgoing)
+
+
+async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigned]) -> Reps:
+    """Write what the batch says, and return the reps that it names as they are known now."""
+    for message in batch.settings:
+        await reports.count_in(conn, message.zone, message.week_starts)
+    for message in batch.promises:
+        await store_marks.note_promise(conn, message)
+    reps: Reps = {}
+    if batch.reps:
+        reps = await store.note_reps(conn, [rep for rep in batch.reps if rep.rep_id])
+    if batch.touches:
+        await store.add_touches(conn, batch.touches)
+    if batch.marks:
+        await store_marks.add(conn, batch.marks)
+    if assigned:
+        await store.add_assignments(conn, assigned)
+    if batch.accepted:
+        await store.note_accepted(conn, batch.accepted)
+    if batch.released:
+        await store.note_released(conn, batch.released)
+    return reps
+
+
+def _start(
+    batch: Batch, facts: Mapping[UUID, Facts], known: dict[UUID, list[Clock]], by: Starting, changes: Changes
+) -> None:
+    new: dict[UUID, list[Mark]] = {}
+    for lead_id, mark, _ in batch.marks:
+        new.setdefault(lead_id, []).append(mark)
+    for lead_id, said in facts.items():
+        fresh = by.of_assignments(lead_id, said)
+        fresh += by.of_marks(lead_id, new.get(lead_id, ()), said, known.get(lead_id, ()))
+        for clock in fresh:
+            changes.start(clock, known)
+
+
+def _move_merged(batch: Batch, rows: Mapping[UUID, Row], known: dict[UUID, list[Clock]], changes: Changes) -> None:
+    """What was promised to a merged lead is promised to the survivor, if that was not promised it too."""
+    for survivor, merged in batch.merged:
+        for clock in list(known.get(merged, ())):
+            own = [one for one in known.get(survivor, ()) if one.clock == clock.clock]
+            if survivor in rows and judging.outlives_merge(clock) and all(one.next_at is None for one in own):
+                cycle = 1 + max((one.cycle for one in own), default=0)
+                changes.start(replace(clock, lead_id=survivor, cycle=cycle, version=1), known)
+    for lead_id in batch.unmerged:
+        for clock in known.get(lead_id, ()):
+            if judging.revive(clock):
+                changes.tell(rows[lead_id], clock, ("progress", Verdict()))
+
+
+def _judge(
+    rows: Mapping[UUID, Row],
+    known: Mapping[UUID, Sequence[Clock]],
+    facts: Mapping[UUID, Facts],
+    by: Starting,
+    changes: Changes,
+) -> None:
+    begun = [events.started(rows[clock.lead_id], clock, changes.now) for clock in changes.fresh]
+    changes.outgoing += begun
+    for lead_id, of_lead in known.items():
+        row, said_of = rows[lead_id], facts.get(lead_id, Facts())
+        for clock in of_lead:
+            if row.closed and clock.terms.source not in OF_ASSIGNMENTS:
+                changes.cancel(row, clock, "merged")
+            elif (said := by.judge(clock, said_of)) is not None:
+                changes.tell(row, clock, said)
+
+
+async def _erase(conn: Connection, rows: dict[UUID, Row], event: Incoming, now: datetime) -> list[Event]:
+    message = event.message
+    assert isinstance(message, intake_pb2.PersonalDataErased)
+    gone = [UUID(lead_id) for lead_id in (message.stamp.lead_id, *message.merged_lead_ids)]
+    changes = Changes(now)
+    for of_lead in (await store_clocks.clocks(conn, gone)).values():
+        for clock in of_lead:
+            if clock.lead_id in rows:
+                changes.cancel(rows[clock.lead_id], clock, "erased")
+            elif judging.cancel(clock):
+                changes.changed[id(clock)] = clock
+    await store_clocks.change(conn, list(changes.changed.values()))
+    await store.forget(conn, gone)
+    return [*changes.outgoing, events.deleted(message.stamp, message.erasure_id, event.subject)]

@@ -1,0 +1,179 @@
+"""Events as other services tell them, for tests of those who read them."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from backbone import ids, times
+from backbone.testing.stage import Actor
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, routing_pb2
+
+HOURS = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri", "sat", "sun"], start="00:00", end="24:00")]
+Told = tuple[UUID, Any]
+"""(Lead, message)."""
+
+
+def now() -> datetime:
+    """Return the instant, as this machine sees it."""
+    return datetime.now(UTC)
+
+
+def stamp(lead: UUID, at: datetime, *, live: bool = True, recorded_at: datetime | None = None) -> common_pb2.Stamp:
+    """Return what stands first."""
+    made = common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=times.stamp(at))
+    made.recorded_at.CopyFrom(times.stamp(recorded_at or at))
+    if live:
+        made.arrived_at.CopyFrom(times.stamp(at))
+    return made
+
+
+# lead-intake
+
+
+def captured(lead: UUID, at: datetime, *, live: bool = True, **fields: Any) -> Told:
+    """A lead came."""
+    said = {"source": "web", **fields}
+    return lead, intake_pb2.LeadCaptured(
+        stamp=stamp(lead, at, live=live), lead=common_pb2.LeadFields(created_at=times.stamp(at), **said)
+    )
+
+
+def touch(lead: UUID, at: datetime, *, next_at: datetime | None = None, **fields: Any) -> Told:
+    """Ana called."""
+    given = {"rep_id": "ana", "kind": "call", "outcome": "attempted", **fields}
+    message = intake_pb2.TouchRecorded(
+        stamp=stamp(lead, at), touch_id=str(ids.new()), original_lead_id=str(lead), **given
+    )
+    if next_at is not None:
+        message.next_at.CopyFrom(times.stamp(next_at))
+    return lead, message
+
+
+def engaged(lead: UUID, at: datetime, kind: str, **properties: Any) -> Told:
+    """The lead did something."""
+    message = intake_pb2.EngagementRecorded(
+        stamp=stamp(lead, at), engagement_id=str(ids.new()), kind=kind, original_lead_id=str(lead)
+    )
+    message.properties.update(properties)
+    return lead, message
+
+
+def merged(survivor: UUID, lost: UUID, at: datetime) -> list[Told]:
+    """Two leads are one: told under both keys."""
+    message = intake_pb2.LeadMerged(stamp=stamp(survivor, at), survivor_id=str(survivor), merged_id=str(lost))
+    message.lead.created_at.CopyFrom(times.stamp(at))
+    return [(survivor, message), (lost, message)]
+
+
+def unmerged(survivor: UUID, other: UUID, at: datetime) -> list[Told]:
+    """They are two after all: told under both keys, each with its own snapshot."""
+    return [
+        (
+            one,
+            intake_pb2.LeadUnmerged(
+                stamp=stamp(one, at),
+                survivor_id=str(survivor),
+                unmerged_id=str(other),
+                lead=common_pb2.LeadFields(created_at=times.stamp(at)),
+            ),
+        )
+        for one in (survivor, other)
+    ]
+
+
+# qualification
+
+
+def qualified(lead: UUID, at: datetime, *, queue: str = "", stage: str = "mql") -> Told:
+    """It is an MQL."""
+    said = common_pb2.Qualification(stage=stage, definition="saas@1", queue=queue)
+    return lead, qualification_pb2.LeadQualified(
+        stamp=stamp(lead, at), qualification=said, lead=common_pb2.LeadFields(created_at=times.stamp(at))
+    )
+
+
+def queued(lead: UUID, at: datetime) -> Told:
+    """An SDR is to judge it."""
+    return lead, qualification_pb2.ReviewQueued(stamp=stamp(lead, at))
+
+
+def judged(lead: UUID, at: datetime, *, decided: bool = True, queue: str = "review") -> Told:
+    """Nobody has to judge it any more."""
+    return lead, qualification_pb2.ReviewEnded(stamp=stamp(lead, at), queue=queue, decided=decided)
+
+
+def disqualified(lead: UUID, at: datetime, reason: str = "spam") -> Told:
+    """It is out."""
+    said = common_pb2.Qualification(stage="disqualified", reason=reason)
+    return lead, qualification_pb2.LeadDisqualified(stamp=stamp(lead, at), qualification=said)
+
+
+# routing
+
+
+def rep(rep_id: str = "ana", **fields: Any) -> common_pb2.Rep:
+    """A rep who always works."""
+    said: dict[str, Any] = {
+        "team": "north",
+        "manager_id": "tom",
+        "role": "sdr",
+        "active": True,
+        "time_zone": "UTC",
+        "working_hours": HOURS,
+        "version": 1,
+        **fields,
+    }
+    return common_pb2.Rep(rep_id=rep_id, **said)
+
+
+def routed(lead: UUID, at: datetime, *, cycle: int = 1, who: common_pb2.Rep | None = None, **fields: Any) -> Told:
+    """A rep has it."""
+    given = who or rep()
+    said: dict[str, Any] = {"starts_clocks": True, **fields}
+    message = routing_pb2.LeadRouted(stamp=stamp(lead, at), cycle=cycle, rep_id=given.rep_id, rep=given, **said)
+    message.assigned_at.FromDatetime(at)
+    return lead, message
+
+
+def waiting(lead: UUID, at: datetime, reason: str = "no_capacity") -> Told:
+    """Nobody can take it now."""
+    return lead, routing_pb2.LeadWaiting(stamp=stamp(lead, at), reason_code=reason)
+
+
+def accepted(lead: UUID, at: datetime, *, cycle: int = 1, rep_id: str = "ana") -> Told:
+    """The rep takes it on."""
+    message = routing_pb2.AssignmentAccepted(stamp=stamp(lead, at), cycle=cycle, rep_id=rep_id)
+    message.accepted_at.FromDatetime(at)
+    return lead, message
+
+
+def updated(lead: UUID, at: datetime, *, cycle: int = 1, status: str = "working") -> Told:
+    """The rep says how it stands."""
+    message = routing_pb2.AssignmentUpdated(stamp=stamp(lead, at), cycle=cycle, rep_id="ana", status=status)
+    message.updated_at.FromDatetime(at)
+    return lead, message
+
+
+def released(
+    lead: UUID, at: datetime, *, cycle: int = 1, outcome: str = "recycled", rep_id: str = "ana", reason: str = ""
+) -> Told:
+    """The assignment is over."""
+    message = routing_pb2.AssignmentReleased(
+        stamp=stamp(lead, at), cycle=cycle, rep_id=rep_id, outcome=outcome, reason=reason
+    )
+    message.released_at.FromDatetime(at)
+    return lead, message
+
+
+# forecast
+
+
+def won(lead: UUID, at: datetime) -> Told:
+    """Its deal is won."""
+    return lead, forecast_pb2.OpportunityWon(stamp=stamp(lead, at))
+
+
+async def learn(actor: Actor, topic: str, *some: Told) -> None:
+    """Tell a service, and wait until all that follows is told."""
+    await actor.publish(topic, list(some))
+    await actor.settled()
