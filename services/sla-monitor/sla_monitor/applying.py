@@ -12,7 +12,7 @@ from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from handoff.events.v1 import intake_pb2
 from sla_monitor import clocks, events, judging, reports, starting, store, store_clocks, store_marks
-from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Mark, Verdict
+from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.starting import Assigned, Reps, Starting
 from sla_monitor.store import Row
@@ -90,8 +90,7 @@ class Applying:
         known = await store_clocks.clocks(conn, live) if live else {}
         for clock in starting.arrivals(rows.values(), policies, named, known):
             changes.start(clock, known)
-        concerned = known.keys() | {one[0] for one in (*assigned, *batch.accepted, *batch.marks, *batch.touches)}
-        facts = await store_marks.facts(conn, concerned.intersection(live))
+        facts = await store_marks.facts(conn, (known.keys() | batch.news.keys()).intersection(live))
         if facts:
             by = await starting.prepare(conn, self._policies, named, facts, known, reps)
             _start(batch, facts, known, by, changes)
@@ -129,12 +128,11 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
 def _start(
     batch: Batch, facts: Mapping[UUID, Facts], known: dict[UUID, list[Clock]], by: Starting, changes: Changes
 ) -> None:
-    new: dict[UUID, list[Mark]] = {}
-    for lead_id, mark, _ in batch.marks:
-        new.setdefault(lead_id, []).append(mark)
+    marks = {mark.mark_id: mark for _, mark, _ in batch.marks}
     for lead_id, said in facts.items():
+        new = [marks[mark_id] for mark_id in batch.news.get(lead_id, ())]
         fresh = by.of_assignments(lead_id, said)
-        fresh += by.of_marks(lead_id, new.get(lead_id, ()), said, known.get(lead_id, ()))
+        fresh += by.of_marks(lead_id, new, said, known.get(lead_id, ()))
         for clock in fresh:
             changes.start(clock, known)
 

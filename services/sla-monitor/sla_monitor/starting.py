@@ -45,9 +45,10 @@ Assigned = tuple[UUID, Assignment, str]
 
 def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now: datetime) -> list[Assigned]:
     """Say of each fact that starts clocks by which policy they run; returns the assignments, with teams."""
+    subjects = {mark_id: lead_id for lead_id, marks in batch.news.items() for mark_id in marks}
     batch.marks = [
-        (lead_id, _pinned(mark, rows.get(lead_id), policies, batch.marked.get(mark.mark_id)), at)
-        for lead_id, mark, at in batch.marks
+        (of, _pinned(mark, rows.get(subjects.get(mark.mark_id, of)), policies, batch.qualifications), at)
+        for of, mark, at in batch.marks
     ]
     given = []
     for lead_id, message in batch.routed:
@@ -66,12 +67,15 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
 
 
 def _pinned(
-    mark: Mark, row: Row | None, policies: Sequence[Policy], qualification: common_pb2.Qualification | None
+    mark: Mark,
+    row: Row | None,
+    policies: Sequence[Policy],
+    qualifications: Mapping[UUID, common_pb2.Qualification],
 ) -> Mark:
     source = _SOURCES.get(Marked(mark.kind))
     if source is None or row is None or not row.live or row.closed:
         return mark
-    policy = applicable(policies, row.lead_fields(), qualification)
+    policy = applicable(policies, row.lead_fields(), qualifications.get(mark.mark_id))
     if policy is None or all(spec.source != source for spec in policy.clocks):
         return mark
     return replace(mark, policy=policy.reference)

@@ -22,7 +22,9 @@ class Batch:
     touches: list[tuple[UUID, Touch, datetime]] = field(default_factory=list)
     marks: list[tuple[UUID, Mark, datetime]] = field(default_factory=list)
     """(The lead that it was recorded for, mark, when we learned of it)."""
-    marked: dict[UUID, common_pb2.Qualification] = field(default_factory=dict)
+    news: dict[UUID, list[UUID]] = field(default_factory=dict)
+    """The new marks of each lead of which something is new; those of a merged one with the survivor."""
+    qualifications: dict[UUID, common_pb2.Qualification] = field(default_factory=dict)
     """How leads stood when marks started clocks, by mark."""
     routed: list[tuple[UUID, routing_pb2.LeadRouted]] = field(default_factory=list)
     accepted: list[tuple[UUID, int, datetime]] = field(default_factory=list)
@@ -53,8 +55,9 @@ def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         return
     elif event.topic == "routing":
         # The cycle is the lead's own that routing names, whatever it was merged into meanwhile.
+        batch.news.setdefault(event.original_subject, [])
         _note_routing(batch, rows[event.original_subject], event.message)
-    elif event.type in _MARKED:
+    elif event.topic in _TELLING_MARKS:
         _note_mark(batch, rows[event.subject], event)
     else:
         _note_intake(batch, rows, event)
@@ -63,10 +66,11 @@ def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
 def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
     message, row = event.message, rows[event.subject]
     if isinstance(message, intake_pb2.TouchRecorded):
+        batch.news.setdefault(event.subject, [])
         batch.touches.append((UUID(message.original_lead_id), _touch(message), times.at(message.stamp.recorded_at)))
     elif isinstance(message, intake_pb2.EngagementRecorded):
         _learn(row, message.stamp, None)
-        _note_meeting(batch, message)
+        _note_meeting(batch, message, event.subject)
     elif isinstance(message, intake_pb2.LeadMerged):
         survivor, merged = rows.get(UUID(message.survivor_id)), rows.get(UUID(message.merged_id))
         if survivor is not None:
@@ -111,7 +115,7 @@ def _touch(message: intake_pb2.TouchRecorded) -> Touch:
 _MEETINGS: Final = (Marked.MEETING_BOOKED, Marked.MEETING_CANCELLED, Marked.MEETING_MISSED)
 
 
-def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded) -> None:
+def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject: UUID) -> None:
     if message.kind not in _MEETINGS:
         return
     said = message.properties.fields
@@ -125,6 +129,7 @@ def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded) -> None:
         until=starts_at,
     )
     batch.marks.append((UUID(message.original_lead_id), mark, times.at(message.stamp.recorded_at)))
+    batch.news.setdefault(subject, []).append(mark.mark_id)
 
 
 def _instant(text: str) -> datetime | None:
@@ -155,6 +160,7 @@ _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
     "ReviewQueued": (Marked.QUEUED, lambda _: {"word": "review"}),
     "OpportunityWon": (Marked.WON, lambda _: {}),
 }
+_TELLING_MARKS: Final = ("qualification", "forecast")
 _QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
 """Events after which a lead may wait for an SDR's judgement though no ReviewQueued says so."""
 
@@ -177,8 +183,9 @@ def _keep_mark(batch: Batch, row: Row, event: Incoming, kind: Marked, said: dict
     at = times.at(message.stamp.occurred_at)
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
     batch.marks.append((row.lead_id, mark, at))
+    batch.news.setdefault(row.lead_id, []).append(mark.mark_id)
     if kind in (Marked.QUALIFIED, Marked.QUEUED):
-        batch.marked[mark.mark_id] = message.qualification
+        batch.qualifications[mark.mark_id] = message.qualification
 
 
 # Assignments
