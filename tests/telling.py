@@ -58,10 +58,11 @@ def engaged(lead: UUID, at: datetime, kind: str, **properties: Any) -> Told:
     return lead, message
 
 
-def merged(survivor: UUID, lost: UUID, at: datetime) -> list[Told]:
-    """Two leads are one: told under both keys."""
+def merged(survivor: UUID, lost: UUID, at: datetime, *, came_at: datetime | None = None) -> list[Told]:
+    """Two leads are one: told under both keys. `came_at` is when the survivor came."""
     message = intake_pb2.LeadMerged(stamp=stamp(survivor, at), survivor_id=str(survivor), merged_id=str(lost))
-    message.lead.created_at.CopyFrom(times.stamp(at))
+    message.stamp.arrived_at.CopyFrom(times.stamp(came_at or at))
+    message.lead.created_at.CopyFrom(times.stamp(came_at or at))
     return [(survivor, message), (lost, message)]
 
 
