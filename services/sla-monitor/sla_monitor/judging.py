@@ -97,7 +97,8 @@ def _end(clock: Clock, found: Kept) -> str | None:
     was_wrong = clock.state is State.BREACHED and clock.terms.due_at not in found.broken
     clock.retracted = clock.retracted or was_wrong
     clock.terms = replace(clock.terms, started_at=found.since, due_at=found.due_at)
-    clock.state, clock.met_at, clock.next_at = state, found.ended[0], None
+    clock.state, clock.next_at = state, None
+    clock.met_at = found.ended[0] if state is State.MET else None
     if was_wrong:
         return "retracted"
     return "met" if state is State.MET else "progress"
