@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import json
 import random
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 
@@ -16,6 +14,7 @@ from backbone.testing import eventually
 from backbone.testing.servers import Servers
 from backbone.testing.stage import Actor, Signer, Stage
 from services.routing.tests.desk import put_policy, put_rep, qualified, recycled
+from tests.failures.member import begin
 
 CAP = 14
 OF_FIRST = 10
@@ -34,10 +33,6 @@ rules:
   - {{rule: rest, to: second, fallback: first, after: 0s}}
 """
 """Two pools that share ben, whose own cap bounds what he has of both."""
-
-
-async def begin(settings: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.failures.router", settings)
 
 
 @contextlib.asynccontextmanager
@@ -91,9 +86,9 @@ async def test_routers_that_die_fill_every_place_and_not_one_more(
     try:
         actor = await found(stage)
         url = actor.settings.database_url
-        settings = json.dumps(actor.settings.model_dump())
+        settings = actor.settings.model_dump()
         await actor.stop()
-        processes = [await begin(settings) for _ in range(routers)]
+        processes = [await begin("routing", settings) for _ in range(routers)]
         leads = [ids.new() for _ in range(WAVES * A_WAVE)]
         try:
             async with watched(url) as wrong:
@@ -106,7 +101,7 @@ async def test_routers_that_die_fill_every_place_and_not_one_more(
                     place = chance.randrange(routers)
                     processes[place].kill()
                     await processes[place].wait()
-                    processes[place] = await begin(settings)
+                    processes[place] = await begin("routing", settings)
                 await check(stage, url, leads=len(leads))
             assert wrong == []
         finally:

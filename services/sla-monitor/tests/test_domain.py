@@ -151,18 +151,6 @@ def test_who_was_late_is_told_once_and_not_escalated_any_more() -> None:
     assert judge(one, [touch(400)], assignment()) is None
 
 
-def test_a_lead_of_the_weekend_is_due_on_monday_whenever_on_the_weekend_it_came() -> None:
-    # Monday to Friday 9-18, 30 minutes: due on Monday 09:30, not on Monday 15:30 or on Tuesday.
-    policy = policy_of("clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: rep}]")
-    hours = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri"], start="09:00", end="18:00")]
-    rep = common_pb2.Rep(rep_id="ana", time_zone="UTC", working_hours=hours)
-    for came in ("2026-11-14T15:00:00+00:00", "2026-11-14T23:00:00+00:00", "2026-11-16T09:00:00+00:00"):
-        at = datetime.fromisoformat(came)
-        one = clocks.start(LEAD, plan(policy, rep), cycle=1, started_at=at, rep=rep)
-        assert one is not None
-        assert one.terms.due_at == datetime(2026, 11, 16, 9, 30, tzinfo=UTC)
-
-
 def test_changed_hours_move_what_is_still_to_come_and_fire_nothing_again() -> None:
     said = "within: 2h, from: assignment, hours: rep, warn: [50%]"
     one = clock(said)

@@ -1,0 +1,59 @@
+"""A process of a service as a test starts it, to be killed: `python -m tests.failures.member '{…}'`.
+
+Takes `service`, `settings`, and `ahead_seconds`: by so much its machine's clock is wrong.
+"""
+
+import asyncio
+import importlib
+import json
+import signal
+import socket
+import sys
+import time
+from datetime import datetime, timedelta, tzinfo
+from typing import Any
+
+from backbone import process, telemetry
+from backbone.testing.servers import PACKAGES
+
+
+async def begin(service: str, settings: dict[str, Any], *, ahead_seconds: float = 0) -> asyncio.subprocess.Process:
+    """Start one, from a test."""
+    said = json.dumps({"service": service, "settings": settings, "ahead_seconds": ahead_seconds})
+    return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.failures.member", said)
+
+
+async def live(service: str, settings: dict[str, Any], ahead_seconds: float) -> None:
+    """Run until SIGTERM."""
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    listener = socket.create_server(("127.0.0.1", 0))
+    package = PACKAGES[service]
+    main = importlib.import_module(f"{package}.main")
+    made = importlib.import_module(f"{package}.settings").Settings(**settings)
+    if ahead_seconds:
+        _set_the_clock(ahead_seconds)
+    async with process.running(service, made, main.compose, listener=listener, stopping=stopping):
+        await stopping.wait()
+
+
+def _set_the_clock(ahead_seconds: float) -> None:
+    """Let all that is ours, and whoever asks `time`, see another time than the database does."""
+    right_time = time.time
+    time.time = lambda: right_time() + ahead_seconds
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Wrong":
+            return super().now(tz) + timedelta(seconds=ahead_seconds)
+
+    ours = [module for name, module in sys.modules.items() if name.startswith(("backbone.", "sla_monitor."))]
+    for module in ours:
+        if getattr(module, "datetime", None) is datetime:
+            module.datetime = Wrong  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    telemetry.configure_logs("member", "ERROR")
+    asyncio.run(live(given["service"], given["settings"], given["ahead_seconds"]))
