@@ -1,12 +1,7 @@
 """sla-monitor with its neighbours' topics in the test's hands; windows are seconds where a clock has to run out."""
 
 import csv
-import gzip
-import json
-import random
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,10 +10,10 @@ import pytest
 from backbone import ids, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+from handoff.events.v1 import common_pb2
+from tests import telling
+from tests.telling import Told, captured, now, released, rep, touch
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
 QUICK = """
 clocks:
   - {kind: first_response_5m, within: 1s, from: assignment, warn: [50%]}
@@ -33,42 +28,10 @@ async def sla(start: Stage) -> Actor:
     return await start("sla")
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def stamp(lead: UUID, at: datetime, *, live: bool = True) -> common_pb2.Stamp:
-    made = common_pb2.Stamp(lead_id=str(lead), live=live, occurred_at=times.stamp(at), recorded_at=times.stamp(at))
-    if live:
-        made.arrived_at.CopyFrom(times.stamp(at))
-    return made
-
-
-def captured(lead: UUID, at: datetime, *, live: bool = True) -> tuple[UUID, Any]:
-    fields = common_pb2.LeadFields(created_at=times.stamp(at), source="web")
-    return lead, intake_pb2.LeadCaptured(stamp=stamp(lead, at, live=live), lead=fields)
-
-
-def routed(lead: UUID, at: datetime, *, cycle: int = 1, rep_id: str = "ana") -> tuple[UUID, Any]:
+def routed(lead: UUID, at: datetime, *, cycle: int = 1, rep_id: str = "ana") -> Told:
     hours = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri"], start="09:00", end="18:00")]
-    rep = common_pb2.Rep(
-        rep_id=rep_id, team="north", manager_id="mia", time_zone="Europe/Berlin", working_hours=hours, version=3
-    )
-    message = routing_pb2.LeadRouted(
-        stamp=stamp(lead, at), cycle=cycle, rep_id=rep_id, rep=rep, starts_clocks=True, lead=common_pb2.LeadFields()
-    )
-    message.assigned_at.FromDatetime(at)
-    return lead, message
-
-
-def touch(
-    lead: UUID, at: datetime, *, live: bool = True, touch_id: UUID | None = None, **fields: Any
-) -> tuple[UUID, Any]:
-    given = {"rep_id": "ana", "kind": "call", "outcome": "attempted", **fields}
-    message = intake_pb2.TouchRecorded(
-        stamp=stamp(lead, at, live=live), touch_id=str(touch_id or ids.new()), original_lead_id=str(lead), **given
-    )
-    return lead, message
+    who = rep(rep_id, manager_id="mia", time_zone="Europe/Berlin", working_hours=hours, version=3)
+    return telling.routed(lead, at, cycle=cycle, who=who)
 
 
 async def clocks(sla: Actor, lead: UUID) -> dict[str, dict[str, Any]]:
@@ -159,9 +122,8 @@ async def test_a_weekend_lead_is_due_on_monday_morning_in_the_reps_hours(sla: Ac
 
 async def test_a_release_cancels_and_a_new_cycle_starts_anew(sla: Actor) -> None:
     lead, at = ids.new(), now()
-    released = routing_pb2.AssignmentReleased(stamp=stamp(lead, at), cycle=1, rep_id="ana", outcome="reassigned")
-    released.released_at.FromDatetime(at)
-    await sla.publish("routing", [routed(lead, at), (lead, released), routed(lead, at, cycle=2, rep_id="ben")])
+    over = released(lead, at, outcome="reassigned")
+    await sla.publish("routing", [routed(lead, at), over, routed(lead, at, cycle=2, rep_id="ben")])
     await sla.settled()
     found = (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()
     assert {(one["cycle"], one["state"]) for one in found} == {(1, "cancelled"), (2, "running")}
@@ -169,7 +131,7 @@ async def test_a_release_cancels_and_a_new_cycle_starts_anew(sla: Actor) -> None
 
 async def test_history_starts_no_clock(sla: Actor) -> None:
     lead, at = ids.new(), now() - timedelta(days=400)
-    await sla.publish("intake", [captured(lead, at, live=False), touch(lead, at, live=False)])
+    await sla.publish("intake", [captured(lead, at, live=False), touch(lead, at)])
     await sla.settled()
     assert await clocks(sla, lead) == {}
 
@@ -195,47 +157,6 @@ async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> N
 async def test_a_bad_policy_is_refused_with_its_place(sla: Actor, text: str, pointer: str) -> None:
     answer = await sla.http.put("/v1/policies/standard", content=text)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
-
-
-def bpic(seed: int, *, shuffle: bool, twice: float) -> Iterable[tuple[UUID, Any]]:
-    """Return the desk's history as intake would publish it."""
-    chance = random.Random(seed)
-    with gzip.open(DATA / "bpic_oct2011_events.csv.gz", "rt") as file:
-        rows = list(csv.DictReader(file))
-    wanted = [row for row in rows if row["type"] == "lead.created" or _is_touch(row)]
-    if shuffle:
-        wanted.sort(key=lambda row: times.parse(row["at"]).timestamp() + chance.uniform(0, 600))
-    wanted += [row for row in wanted if chance.random() < twice]
-    for row in wanted:
-        lead, at = ids.derived("bpic", row["lead_id"]), times.parse(row["at"])
-        if row["type"] == "lead.created":
-            yield captured(lead, at, live=False)
-        else:
-            touch_id = ids.derived("touch", *row.values())
-            yield touch(lead, at, live=False, touch_id=touch_id, rep_id=row["actor"] or "nobody")
-
-
-def _is_touch(row: dict[str, str]) -> bool:
-    return row["type"].startswith("task.") and row["phase"] == "START" and row["actor"] != "system"
-
-
-@needs_data
-@pytest.mark.parametrize(("shuffle", "twice"), [(False, 0), (True, 0.05)], ids=["in order", "shuffled and doubled"])
-async def test_a_real_desks_speed_equals_its_truth(sla: Actor, shuffle: bool, twice: float) -> None:
-    truth = json.loads((DATA / "bpic_oct2011_truth.json").read_text())
-    await sla.publish("intake", bpic(1, shuffle=shuffle, twice=twice))
-    await sla.settled()
-    answer = await sla.http.get(
-        "/v1/reports/speed", params={"from": "2011-01-01T00:00:00Z", "to": "2013-01-01T00:00:00Z"}
-    )
-    (group,) = answer.json()["groups"]
-    speed = group["from_arrival"]
-    assert (speed["leads"], speed["touched"], speed["never_touched"]) == (2393, 1815, 578)
-    assert (speed["within_300_seconds"], speed["within_1800_seconds"]) == (393, 801)
-    assert speed["p50_seconds"] / 60 == pytest.approx(41.7461, abs=1e-4)
-    assert speed["p90_seconds"] / 60 == pytest.approx(999.63046, abs=1e-4)
-    assert truth
-    assert (await sla.http.get("/v1/alerts")).json() == []
 
 
 async def test_a_report_as_csv_is_flat_and_carries_no_formula(sla: Actor) -> None:

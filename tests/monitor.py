@@ -1,0 +1,84 @@
+"""sla-monitor without its loops, on a database alone: a test says when it reads and when it fires."""
+
+import random
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from backbone import batches, ids, parking
+from backbone.database import Database
+from backbone.envelope import Incoming
+from backbone.outbox import Outbox
+from sla_monitor import policies, store_policies
+from sla_monitor.applying import Applying
+from sla_monitor.consumer import Handler
+from sla_monitor.firing import Firing
+from sla_monitor.store_policies import Policies
+from tests.telling import Told, now
+
+Outcome = dict[tuple[str, int], tuple[str, datetime | None, datetime]]
+"""By (clock, cycle): state, met at, due at."""
+
+
+class Monitor:
+    """What reads, and what fires."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        outbox = Outbox(topic="sla", namespace="t", partitions=2)
+        handler = Handler(Applying(outbox, Policies()))
+        letters = parking.Letters(topic="t.dead", partitions=2)
+        self._batches = batches.Batches(group="t", namespace="t", handle=handler.handle, letters=letters)
+        # Nothing in the policy takes a lead away, so nobody has to know how far topics were read.
+        self._firing = Firing(db, outbox, cast(Any, None), namespace="t", partitions=2, catch_up_s=1)
+
+    async def put(self, policy: str) -> None:
+        """Put a policy in force."""
+        document = policies.parse(policy.encode(), [])
+        async with self._db.transaction() as conn:
+            await store_policies.add(conn, "standard", policy, document.data, "somebody")
+
+    async def read(self, events: Sequence[Incoming]) -> None:
+        """Apply events as one batch."""
+        async with self._db.transaction() as conn:
+            await self._batches.replay(conn, events)
+
+    async def fire(self) -> None:
+        """Fire what is due, until nothing is."""
+        fired = 1
+        while fired:
+            fired, _ = await self._db.run(self._firing._fire)
+
+    async def outcome(self, lead: UUID) -> Outcome:
+        """Return what became of a lead's clocks."""
+        async with self._db.reading() as conn:
+            rows = await conn.fetch("SELECT * FROM clock WHERE lead_id = $1", lead)
+        return {(row["clock"], row["cycle"]): (row["state"], row["met_at"], row["due_at"]) for row in rows}
+
+
+def read_in(chance: random.Random, told: Mapping[str, Sequence[Told]]) -> list[Incoming]:
+    """Return the events as one reader may meet them: each topic in its own order, the topics in any."""
+    versions: dict[tuple[str, UUID], int] = {}
+    left = {topic: list(events) for topic, events in told.items()}
+    read = []
+    while any(left.values()):
+        topic = chance.choice([name for name, events in left.items() if events])
+        subject, message = left[topic].pop(0)
+        versions[topic, subject] = versions.get((topic, subject), 0) + 1
+        read.append(
+            Incoming(
+                id=ids.new(),
+                type=message.DESCRIPTOR.name,
+                topic=topic,
+                subject=subject,
+                original_subject=subject,
+                version=versions[topic, subject],
+                time=now(),
+                message=message,
+                traceparent="",
+                partition=0,
+                offset=len(read),
+            )
+        )
+    return read
