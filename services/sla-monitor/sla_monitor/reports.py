@@ -1,43 +1,23 @@
-"""Speed to lead and attainment, from facts."""
+"""Speed to lead, and what every report needs: the zone that it counts in, how far facts are known, rows for a table."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from backbone.database import Connection
+from sla_monitor import cohort
 
-# Set-based throughout: each fact is read once, whatever the number of leads.
-_SPEED: Final = """
-WITH RECURSIVE cohort AS (
-    SELECT lead_id, created_at, source FROM lead
-    WHERE NOT closed AND created_at >= $1 AND created_at < $2 AND known_at <= $3
-), member (lead_id, member_id) AS (
-    SELECT lead_id, lead_id FROM cohort
-    UNION SELECT m.lead_id, s.subject_id FROM member m JOIN subject s ON s.merged_into = m.member_id
-), touched AS (
-    SELECT m.lead_id, t.rep_id, t.at FROM member m JOIN touch t ON t.lead_id = m.member_id
-    WHERE NOT t.automated AND t.recorded_at <= $3
-), first_touch AS (
-    SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at
-), touches AS (
-    SELECT lead_id, count(*) AS touches FROM touched GROUP BY lead_id
-), first_assignment AS (
-    SELECT DISTINCT ON (c.lead_id) c.lead_id, a.rep_id, a.team, a.assigned_at
-    FROM cohort c JOIN assignment a ON a.lead_id = c.lead_id WHERE a.assigned_at <= $3 ORDER BY c.lead_id, a.cycle
-), answered AS (
+_TOUCHES: Final = "touches AS (SELECT lead_id, count(*) AS touches FROM touched GROUP BY lead_id)"
+_MEASURED: Final = """answered AS (
     SELECT a.lead_id, min(t.at) AS at FROM first_assignment a JOIN touched t USING (lead_id)
     WHERE t.rep_id = a.rep_id AND t.at >= a.assigned_at - interval '10 seconds' GROUP BY a.lead_id
 ), measured AS (
-    SELECT KEY AS key, c.created_at, coalesce(n.touches, 0) AS touches, a.assigned_at,
-           -- By CASE: `greatest` passes over NULL, and would give who was never touched zero seconds.
-           CASE WHEN f.at IS NOT NULL THEN greatest(extract(epoch FROM f.at - c.created_at), 0)::float8 END
-               AS from_arrival,
-           CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - a.assigned_at), 0)::float8 END
+    SELECT k.key, coalesce(n.touches, 0) AS touches, k.assigned_at, k.from_arrival,
+           CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - k.assigned_at), 0)::float8 END
                AS from_assignment
-    FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN touches n USING (lead_id)
-    LEFT JOIN first_assignment a USING (lead_id) LEFT JOIN answered w USING (lead_id)
-    LEFT JOIN rep toucher ON toucher.rep_id = f.rep_id
-)
+    FROM keyed k LEFT JOIN touches n USING (lead_id) LEFT JOIN answered w USING (lead_id)
+)"""
+_SPEED: Final = """
 SELECT key, count(*) AS leads, count(from_arrival) AS touched,
        count(*) FILTER (WHERE from_arrival <= 300) AS within_300,
        count(*) FILTER (WHERE from_arrival <= 1800) AS within_1800,
@@ -51,22 +31,8 @@ SELECT key, count(*) AS leads, count(from_arrival) AS touched,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY from_assignment) AS answered_p50,
        percentile_cont(0.9) WITHIN GROUP (ORDER BY from_assignment) AS answered_p90,
        sum(touches)::float8 / count(*) AS touches_per_lead
-FROM measured GROUP BY key ORDER BY key
+FROM measured GROUP BY key
 """
-_LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
-# PostgreSQL's weeks begin on Monday, so those of others are moved there.
-_MOVED: Final = "(SELECT CASE week_starts WHEN 'sun' THEN 1 ELSE 0 END FROM setting) * interval '1 day'"
-_HOUR: Final = f"to_char({_LOCAL}, 'HH24')"
-_WEEK: Final = f"to_char(date_trunc('week', {_LOCAL} + {_MOVED}) - {_MOVED}, 'YYYY-MM-DD')"
-_KEY: Final = {
-    "none": "'all'",
-    # Of a lead that nobody was given, as in another desk's history: who touched it first.
-    "rep": "coalesce(a.rep_id, f.rep_id, '')",
-    "team": "coalesce(a.team, toucher.team, '')",
-    "source": "c.source",
-    "hour": _HOUR.replace("INSTANT", "c.created_at"),
-    "week": _WEEK.replace("INSTANT", "c.created_at"),
-}
 
 
 async def count_in(conn: Connection, zone: str, week_starts: str) -> None:
@@ -79,10 +45,10 @@ async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as
 
     Seconds; percentiles by linear interpolation over the touched.
     """
-    rows = await conn.fetch(_SPEED.replace("KEY", _KEY[by]), start, end, as_of)
+    rows = await conn.fetch(cohort.query(by, _TOUCHES, _MEASURED, _SPEED), start, end, as_of)
     if not rows and by == "none":
         return [_group(None)]
-    return [_group(row) for row in rows]
+    return cohort.in_order((_group(row) for row in rows), by)
 
 
 def _group(row: Any) -> dict[str, Any]:
@@ -109,39 +75,17 @@ _COUNTS: Final = (
     "within_1800_seconds",
     "within_86400_seconds",
 )
-_ATTAINMENT: Final = """
-SELECT KEY AS key, c.kind,
-       count(*) FILTER (WHERE c.state = 'met') AS met,
-       count(*) FILTER (WHERE c.state = 'breached') AS missed,
-       count(*) FILTER (WHERE c.state = 'running') AS running
-FROM clock c JOIN lead l USING (lead_id)
-WHERE c.started_at >= $1 AND c.started_at < $2 AND c.state <> 'cancelled'
-GROUP BY 1, c.kind ORDER BY 1, c.kind
-"""
-_ATTAINMENT_KEY: Final = {
-    "none": "'all'",
-    "rep": "c.rep_id",
-    "team": "c.team",
-    "source": "l.source",
-    "hour": _HOUR.replace("INSTANT", "c.started_at"),
-    "week": _WEEK.replace("INSTANT", "c.started_at"),
-}
-
-
-async def attainment(conn: Connection, start: datetime, end: datetime, *, by: str) -> list[dict[str, Any]]:
-    """Return how many clocks that started in [start, end) were met and missed."""
-    rows = await conn.fetch(_ATTAINMENT.replace("KEY", _ATTAINMENT_KEY[by]), start, end)
-    groups = []
-    for row in rows:
-        decided = row["met"] + row["missed"]
-        groups.append({**dict(row), "share": row["met"] / decided if decided else None})
-    return groups
 
 
 async def last_recorded(conn: Connection) -> datetime | None:
     """Return when the last fact that we read was recorded."""
     at: datetime | None = await conn.fetchval("SELECT max(recorded_at) FROM lead")
     return at
+
+
+def share(part: int, whole: int) -> float | None:
+    """Return a fraction; None of nothing."""
+    return part / whole if whole else None
 
 
 def flat(groups: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -89,16 +89,20 @@ async def add_touches(conn: Connection, touches: Sequence[tuple[UUID, Touch, dat
     )
 
 
-async def touches(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Touch]]:
-    """Return the touches of each lead and of every lead merged into it."""
+async def touches(
+    conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None
+) -> dict[UUID, list[Touch]]:
+    """Return the touches of each lead and of every lead merged into it; with `as_of` those recorded by then."""
     wanted = list(lead_ids)
     rows = await conn.fetch(
         "WITH RECURSIVE one (survivor, lead_id) AS (SELECT v, v FROM unnest($1::uuid[]) AS v UNION"
         " SELECT one.survivor, s.subject_id FROM one JOIN subject s ON s.merged_into = one.lead_id)"
         " SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"
         " coalesce(r.team, '') AS team"
-        " FROM one JOIN touch t ON t.lead_id = one.lead_id LEFT JOIN rep r ON r.rep_id = t.rep_id",
+        " FROM one JOIN touch t ON t.lead_id = one.lead_id LEFT JOIN rep r ON r.rep_id = t.rep_id"
+        " WHERE $2::timestamptz IS NULL OR t.recorded_at <= $2",
         wanted,
+        as_of,
     )
     found: dict[UUID, list[Touch]] = {lead_id: [] for lead_id in wanted}
     for row in rows:
@@ -107,13 +111,18 @@ async def touches(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list
     return found
 
 
-async def assignments(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, dict[int, Assignment]]:
-    """Return the assignments of each lead by cycle."""
+async def assignments(
+    conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None
+) -> dict[UUID, dict[int, Assignment]]:
+    """Return the assignments of each lead by cycle; with `as_of` what had happened to them by then."""
     rows = await conn.fetch(
-        "SELECT lead_id, cycle, rep_id, assigned_at, accepted_at, released_at, outcome, policy, touched,"
-        " begins_at FROM assignment"
-        " WHERE lead_id = ANY($1::uuid[])",
+        "SELECT lead_id, cycle, rep_id, assigned_at, CASE WHEN accepted_at <= v.at THEN accepted_at END AS accepted_at,"
+        " CASE WHEN released_at <= v.at THEN released_at END AS released_at,"
+        " CASE WHEN released_at <= v.at THEN outcome END AS outcome, policy, touched, begins_at"
+        " FROM assignment, coalesce($2::timestamptz, 'infinity') AS v(at)"
+        " WHERE lead_id = ANY($1::uuid[]) AND assigned_at <= v.at",
         list(lead_ids),
+        as_of,
     )
     found: dict[UUID, dict[int, Assignment]] = {}
     for row in rows:

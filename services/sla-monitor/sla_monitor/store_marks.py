@@ -17,7 +17,8 @@ WITH RECURSIVE one (survivor, lead_id) AS (
     UNION SELECT one.survivor, s.subject_id FROM one JOIN subject s ON s.merged_into = one.lead_id
 )
 SELECT one.survivor, m.mark_id, m.kind, m.at, m.rep_id, m.word, m.ref, m.until, m.policy
-FROM one JOIN mark m ON m.lead_id = one.lead_id ORDER BY m.at, m.mark_id
+FROM one JOIN mark m ON m.lead_id = one.lead_id WHERE $2::timestamptz IS NULL OR m.recorded_at <= $2
+ORDER BY m.at, m.mark_id
 """
 
 
@@ -45,11 +46,11 @@ async def annotate(conn: Connection, mark_id: UUID, note: str) -> None:
     await conn.execute("UPDATE mark SET note = $2 WHERE mark_id = $1", mark_id, note)
 
 
-async def marks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Mark]]:
-    """Return the marks of each lead and of every lead merged into it, the oldest first."""
+async def marks(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None) -> dict[UUID, list[Mark]]:
+    """Return the marks of each lead and of every lead merged into it, oldest first; with `as_of` those known then."""
     wanted = list(lead_ids)
     found: dict[UUID, list[Mark]] = {lead_id: [] for lead_id in wanted}
-    for row in await conn.fetch(_OF_LEADS, wanted):
+    for row in await conn.fetch(_OF_LEADS, wanted, as_of):
         values = dict(row)
         found[values.pop("survivor")].append(Mark(**values))
     return found

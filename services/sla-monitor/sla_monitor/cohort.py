@@ -1,0 +1,70 @@
+"""Whom a report is about and what was known of them then, as parts of queries: the span is $1 to $2, `as_of` is $3.
+
+Set-based throughout: each fact is read once, whatever the number of leads. Merged leads count under their survivor.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from backbone.calendars import DAYS
+
+ARRIVED: Final = """cohort AS (
+    SELECT lead_id, created_at, source FROM lead
+    WHERE NOT closed AND created_at >= $1 AND created_at < $2 AND known_at <= $3
+)"""
+MEMBERS: Final = """member (lead_id, member_id) AS (
+    SELECT lead_id, lead_id FROM cohort
+    UNION SELECT m.lead_id, s.subject_id FROM member m JOIN subject s ON s.merged_into = m.member_id
+)"""
+_KEYED: Final = """touched AS (
+    SELECT m.lead_id, t.touch_id, t.rep_id, t.outcome, t.at FROM member m JOIN touch t ON t.lead_id = m.member_id
+    WHERE NOT t.automated AND t.recorded_at <= $3
+), first_touch AS (
+    SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at, touch_id
+), first_assignment AS (
+    SELECT DISTINCT ON (c.lead_id) c.lead_id, a.rep_id, a.team, a.assigned_at
+    FROM cohort c JOIN assignment a ON a.lead_id = c.lead_id WHERE a.assigned_at <= $3 ORDER BY c.lead_id, a.cycle
+), keyed AS (
+    SELECT KEY AS key, c.lead_id, c.created_at, f.at AS touched_at, a.assigned_at,
+           -- By CASE: `greatest` passes over NULL, and would give who was never touched zero seconds.
+           CASE WHEN f.at IS NOT NULL THEN greatest(extract(epoch FROM f.at - c.created_at), 0)::float8 END
+               AS from_arrival
+    FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN first_assignment a USING (lead_id)
+    LEFT JOIN rep toucher ON toucher.rep_id = f.rep_id
+)"""
+_LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
+# PostgreSQL's weeks begin on Monday, so those of others are moved there.
+_MOVED: Final = "(SELECT CASE week_starts WHEN 'sun' THEN 1 ELSE 0 END FROM setting) * interval '1 day'"
+_MOMENTS: Final = {
+    "hour": f"to_char({_LOCAL}, 'HH24')",
+    "weekday": f"to_char({_LOCAL}, 'dy')",
+    "week": f"to_char(date_trunc('week', {_LOCAL} + {_MOVED}) - {_MOVED}, 'YYYY-MM-DD')",
+}
+
+
+def key(by: str, instant: str, *, rep: str, team: str, source: str) -> str:
+    """Return the expression that rows are grouped by: one of these, or a moment in the zone that reports count in."""
+    named = {"none": "'all'", "rep": rep, "team": team, "source": source}
+    return named[by] if by in named else _MOMENTS[by].replace("INSTANT", instant)
+
+
+def query(by: str, *parts: str) -> str:
+    """Return a query over the leads that arrived in the span: more tables, and last what is selected.
+
+    It knows `member` (lead_id, member_id), `touched` by humans, `first_assignment`, and each lead once in `keyed` (key,
+    lead_id, created_at, touched_at, assigned_at, from_arrival in seconds).
+    """
+    # Of a lead that nobody was given, as in another desk's history: who touched it first.
+    rep, team = "coalesce(a.rep_id, f.rep_id, '')", "coalesce(a.team, toucher.team, '')"
+    keyed = _KEYED.replace("KEY", key(by, "c.created_at", rep=rep, team=team, source="c.source"))
+    return statement(ARRIVED, MEMBERS, keyed, *parts)
+
+
+def statement(*parts: str) -> str:
+    """Return a query of tables, and last what is selected from them."""
+    return f"WITH RECURSIVE {', '.join(parts[:-1])} {parts[-1]}"
+
+
+def in_order(groups: Iterable[dict[str, Any]], by: str) -> list[dict[str, Any]]:
+    """Return groups by their keys, days as a week has them; those of one key as they came."""
+    return sorted(groups, key=lambda group: DAYS.index(group["key"]) if by == "weekday" else group["key"])

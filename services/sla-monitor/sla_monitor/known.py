@@ -1,0 +1,70 @@
+"""What the facts known at an instant said of clocks: a verdict as of then, whatever was learned since."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+from uuid import UUID
+
+from backbone.database import Connection
+from sla_monitor import keeping, store, store_marks, verdicts
+from sla_monitor.domain import LAST_TOUCH, Facts, State, Terms
+from sla_monitor.keeping import After
+from sla_monitor.store_clocks import Clock
+
+AT_ONCE: Final = 250
+"""How many clocks are decided in one go: memory stays bounded, and alerts that fall due meanwhile wait milliseconds."""
+
+
+class Decided(StrEnum):
+    """What became of a promise."""
+
+    MET = "met"
+    MISSED = "missed"
+    RUNNING = "running"
+
+
+async def facts(conn: Connection, lead_ids: Iterable[UUID], as_of: datetime | None) -> dict[UUID, Facts]:
+    """Return what was known of each lead and of those merged into it; None: all that is known by now."""
+    wanted = list(set(lead_ids))
+    touches = await store.touches(conn, wanted, as_of=as_of)
+    marks = await store_marks.marks(conn, wanted, as_of=as_of)
+    given = await store.assignments(conn, wanted, as_of=as_of)
+    return {
+        lead_id: Facts(touches=touches[lead_id], marks=marks[lead_id], assignments=given.get(lead_id, {}))
+        for lead_id in wanted
+    }
+
+
+def decide(terms: Terms, about: Facts, cycle: int, as_of: datetime) -> Decided | None:
+    """Return what had become of a clock by then; None of one that was over before anything was due."""
+    said = verdicts.verdict(terms, about, cycle)
+    if said.in_time(terms.due_at):
+        return Decided.MET
+    if said.is_void(terms.due_at):
+        return None
+    return Decided.MISSED if terms.due_at <= as_of else Decided.RUNNING
+
+
+def decide_moving(terms: Terms, about: Facts, cycle: int, as_of: datetime, after: After) -> Decided | None:
+    """Return the same of a clock that begins anew with each touch, missed once for all; None: it had not begun."""
+    kept = keeping.kept(terms, about, cycle, after)
+    if kept is None:
+        return None
+    if kept.broken or (not kept.is_over and kept.due_at <= as_of):
+        return Decided.MISSED
+    return Decided.MET if kept.is_over else Decided.RUNNING
+
+
+async def ended_otherwise(conn: Connection, clocks: Sequence[Clock]) -> set[tuple[UUID, str, int]]:
+    """Return the cancelled clocks that no fact ended, but a merge or an erasure: of these there is no verdict."""
+    cancelled = [clock for clock in clocks if clock.state is State.CANCELLED]
+    if not cancelled:
+        return set()
+    by_now = await facts(conn, [clock.lead_id for clock in cancelled], None)
+    return {
+        (clock.lead_id, clock.clock, clock.cycle)
+        for clock in cancelled
+        if clock.terms.source == LAST_TOUCH
+        or not verdicts.verdict(clock.terms, by_now[clock.lead_id], clock.cycle).is_void(clock.terms.due_at)
+    }

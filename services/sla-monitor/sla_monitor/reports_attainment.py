@@ -1,0 +1,124 @@
+"""Attainment: how many promises were kept, by the state that is stored, or by what was known at an instant."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from backbone import calendars
+from backbone.database import Connection
+from handoff.events.v1 import common_pb2
+from sla_monitor import cohort, known, store_clocks, store_policies
+from sla_monitor.domain import LAST_TOUCH
+from sla_monitor.hours import REP, WALL, Calendars
+from sla_monitor.keeping import After
+from sla_monitor.known import Decided
+from sla_monitor.reports import share
+from sla_monitor.store_clocks import Clock
+
+# A clock that moves with each touch is counted where it began first: else every touch would take it to another span.
+_BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, c.started_at) ELSE c.started_at END"
+# One that was broken once stays so, though it runs again.
+_AGAIN: Final = f"(c.state = 'running' AND c.source = '{LAST_TOUCH}' AND c.breached_at IS NOT NULL)"
+_STORED: Final = """
+SELECT KEY AS key, c.kind,
+       count(*) FILTER (WHERE c.state = 'met') AS met,
+       count(*) FILTER (WHERE c.state = 'breached' OR AGAIN) AS missed,
+       count(*) FILTER (WHERE c.state = 'running' AND NOT AGAIN) AS running
+FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
+WHERE BEGAN >= $1 AND BEGAN < $2 AND c.state <> 'cancelled'
+GROUP BY 1, c.kind
+"""
+# In the order of the primary key, from where the last ones ended. Where a calendar moved a deadline since, the old one.
+_SOME: Final = """
+SELECT KEY AS key, c.*, coalesce((
+           SELECT x.due_before FROM clock_change x
+           WHERE x.lead_id = c.lead_id AND x.clock = c.clock AND x.cycle = c.cycle AND x.at > $3 ORDER BY x.at LIMIT 1
+       ), c.due_at) AS due_then
+FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
+WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
+  AND (c.lead_id, c.clock, c.cycle) > ($4::uuid, $5::text, $6::int)
+ORDER BY c.lead_id, c.clock, c.cycle LIMIT $7
+"""
+_FIRST: Final = (UUID(int=0), "", 0)
+
+
+async def attainment(
+    conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Return by key and kind how many clocks that started in [start, end) were met, missed, or run.
+
+    `share` is met of met and missed, None while neither. Who was over before anything was due does not count. With
+    `as_of` the facts known by then decide.
+    """
+    if as_of is not None:
+        counted = await _as_of(conn, start, end, by, as_of)
+    else:
+        rows = await conn.fetch(_of(_STORED, by), start, end)
+        counted = {(row["key"], row["kind"]): Counter({what: row[what] for what in Decided}) for row in rows}
+    groups = []
+    for (key, kind), count in sorted(counted.items()):
+        shown = {str(what): count[what] for what in Decided}
+        decided = count[Decided.MET] + count[Decided.MISSED]
+        groups.append({"key": key, "kind": kind, **shown, "share": share(count[Decided.MET], decided)})
+    return cohort.in_order(groups, by)
+
+
+def _of(text: str, by: str) -> str:
+    key = cohort.key(by, _BEGAN, rep="c.rep_id", team="c.team", source="l.source")
+    return text.replace("KEY", key).replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN)
+
+
+async def _as_of(
+    conn: Connection, start: datetime, end: datetime, by: str, as_of: datetime
+) -> dict[tuple[str, str], Counter[Decided]]:
+    named = Calendars(await store_policies.calendars(conn), as_of.year)
+    counted: dict[tuple[str, str], Counter[Decided]] = {}
+    async for some in _started(conn, _of(_SOME, by), start, end, as_of):
+        clocks = [clock for _, clock, _ in some]
+        about = await known.facts(conn, [clock.lead_id for clock in clocks], as_of)
+        without = await known.ended_otherwise(conn, clocks)
+        reps = await _reps(conn, clocks)
+        for key, clock, due_then in some:
+            if (clock.lead_id, clock.clock, clock.cycle) in without:
+                continue
+            terms, of_lead = replace(clock.terms, due_at=due_then), about[clock.lead_id]
+            if terms.source == LAST_TOUCH:
+                said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, reps, named))
+            else:
+                said = known.decide(terms, of_lead, clock.cycle, as_of)
+            if said is not None:
+                counted.setdefault((key, terms.kind), Counter())[said] += 1
+    return counted
+
+
+async def _started(
+    conn: Connection, query: str, start: datetime, end: datetime, as_of: datetime
+) -> AsyncIterator[Sequence[tuple[str, Clock, datetime]]]:
+    """Yield the clocks of the span, some at a time: key, clock as it is now, the deadline that it had then."""
+    last = _FIRST
+    while rows := await conn.fetch(query, start, end, as_of, *last, known.AT_ONCE):
+        yield [(row["key"], store_clocks.clock_of(row), row["due_then"]) for row in rows]
+        last = (rows[-1]["lead_id"], rows[-1]["clock"], rows[-1]["cycle"])
+
+
+async def _reps(conn: Connection, clocks: Sequence[Clock]) -> dict[str, common_pb2.Rep]:
+    """Return those whose hours decide when a window ends that began anew."""
+    wanted = {clock.terms.rep_id for clock in clocks if clock.terms.source == LAST_TOUCH and clock.hours == REP}
+    if not wanted:
+        return {}
+    rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", sorted(wanted))
+    return {row["rep_id"]: common_pb2.Rep.FromString(row["rep"]) for row in rows}
+
+
+def _after(clock: Clock, reps: dict[str, common_pb2.Rep], named: Calendars) -> After:
+    """Return when a window of the clock ends, by its own hours as they are now."""
+    seconds = clock.terms.within_seconds
+    if clock.hours == WALL:
+        return lambda begins: begins + timedelta(seconds=seconds)
+    hours = named.of(clock.hours, reps.get(clock.terms.rep_id, common_pb2.Rep()))
+    if hours is None:
+        return lambda _: None
+    return lambda begins: calendars.add(hours[1], begins, seconds)

@@ -1,0 +1,246 @@
+"""Speed from facts; attainment by the stored state and as of an instant."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from handoff.events.v1 import common_pb2
+from sla_monitor import clocks, keeping, known, reports, reports_attainment, store, store_clocks, store_policies
+from sla_monitor.clocks import Plan
+from sla_monitor.domain import Facts, State
+from sla_monitor.store_clocks import Clock
+
+DAY = 86_400
+
+
+async def speed(told: Any, by: str = "none", **fields: Any) -> dict[str, dict[str, Any]]:
+    said: dict[str, Any] = {"start": told.start, "end": told.end, "as_of": told.end, **fields}
+    groups = await reports.speed(told.conn, said["start"], said["end"], by=by, as_of=said["as_of"])
+    return {group["key"]: group for group in groups}
+
+
+async def test_speed_counts_the_first_touch_of_any_rep_and_the_assignees_own(told: Any) -> None:
+    quick, slow, never = [await told.lead(), await told.lead(10, source="fair"), await told.lead(20)]
+    for one in (quick, slow, never):
+        await told.given(one, 60)
+    await told.given(slow, 5000, "ben", cycle=2)
+    await told.touch(quick, 100)
+    await told.touch(quick, 90, automated=True)
+    await told.touch(quick, 80, rep_id="ben")
+    await told.touch(slow, 2010)
+    await told.touch(never, 30, automated=True)
+    (group,) = (await speed(told)).values()
+    assert group["from_arrival"] == {
+        "leads": 3,
+        "touched": 2,
+        "never_touched": 1,
+        "within_300_seconds": 1,
+        "within_1800_seconds": 1,
+        "within_86400_seconds": 2,
+        "p50_seconds": 1040.0,
+        "p90_seconds": 80 + 0.9 * 1920,
+    }
+    answered = group["from_assignment"]
+    assert (answered["leads"], answered["touched"], answered["never_touched"]) == (3, 2, 1)
+    assert (answered["within_300_seconds"], answered["p50_seconds"]) == (1, (40 + 1950) / 2)
+    assert group["touches_per_lead"] == 1.0
+    by_source = await speed(told, "source")
+    assert {key: one["from_arrival"]["leads"] for key, one in by_source.items()} == {"fair": 1, "web": 2}
+    for by, key in (("rep", "ana"), ("team", "north"), ("hour", "12"), ("weekday", "tue"), ("week", "2024-11-11")):
+        assert set(await speed(told, by)) == {key}
+
+
+async def test_moments_are_those_of_the_companys_zone(told: Any) -> None:
+    # Sunday the 10th, 23:30 in UTC: Monday in Berlin.
+    await told.lead(-36.5 * 3600)
+    said = {"start": told.start - timedelta(days=3), "end": told.start}
+    for zone, week_starts, hour, weekday, week in (
+        ("UTC", "mon", "23", "sun", "2024-11-04"),
+        ("UTC", "sun", "23", "sun", "2024-11-10"),
+        ("Europe/Berlin", "mon", "00", "mon", "2024-11-11"),
+        ("Europe/Berlin", "sun", "00", "mon", "2024-11-10"),
+    ):
+        await reports.count_in(told.conn, zone, week_starts)
+        assert set(await speed(told, "hour", **said)) == {hour}
+        assert set(await speed(told, "weekday", **said)) == {weekday}
+        assert set(await speed(told, "week", **said)) == {week}
+
+
+async def test_weekdays_stand_in_the_order_of_the_week(told: Any) -> None:
+    for day in (3, 0, 1, 6):
+        await told.lead(day * DAY)
+    found = await speed(told, "weekday", end=told.at(7 * DAY), as_of=told.at(7 * DAY))
+    assert list(found) == ["mon", "tue", "wed", "fri"]
+
+
+async def test_speed_knows_what_was_known_and_ends_before_its_end(told: Any) -> None:
+    first = await told.lead()
+    await told.lead(DAY)
+    await told.touch(first, 60, recorded=7200)
+    assert (await speed(told, as_of=told.at(3600)))["all"]["from_arrival"]["touched"] == 0
+    assert (await speed(told, as_of=told.at(10_000)))["all"]["from_arrival"]["touched"] == 1
+    assert (await speed(told))["all"]["from_arrival"]["leads"] == 1
+    assert (await speed(told, as_of=told.at(-DAY)))["all"]["from_arrival"]["leads"] == 0
+
+
+async def test_a_merged_leads_touches_are_the_survivors(told: Any) -> None:
+    kept, lost, before = await told.lead(), await told.lead(1), await told.lead(2)
+    await told.merged(before, lost)
+    await told.merged(lost, kept)
+    await told.touch(before, 50)
+    await told.touch(lost, 70)
+    (group,) = (await speed(told)).values()
+    assert (group["from_arrival"]["leads"], group["from_arrival"]["p50_seconds"]) == (1, 50.0)
+    assert group["touches_per_lead"] == 2
+    assert len((await store.touches(told.conn, [kept]))[kept]) == 2
+
+
+# Attainment
+
+
+async def attained(told: Any, as_of: float | None = None, by: str = "none") -> dict[tuple[str, str], tuple[Any, ...]]:
+    instant = told.at(as_of) if as_of is not None else None
+    groups = await reports_attainment.attainment(told.conn, told.start, told.end, by=by, as_of=instant)
+    return {(one["key"], one["kind"]): (one["met"], one["missed"], one["running"], one["share"]) for one in groups}
+
+
+ALL_FIVE = ("all", "first_response_5m")
+
+
+def stale(told: Any, within: float = 1000) -> Plan:
+    return told.plan("stale", within=within, source="last_touch")  # type: ignore[no-any-return]
+
+
+async def test_attainment_counts_what_is_stored_and_a_moving_clock_that_was_broken_as_missed(told: Any) -> None:
+    leads = [await told.lead(source="fair") for _ in range(4)]
+    for lead, state in zip(leads, State, strict=True):
+        await told.clock(lead, told.plan(), state=state)
+    await told.clock(leads[0], told.plan(), DAY, cycle=2, state=State.MET)
+    await told.clock(leads[0], stale(told), breached_at=told.start)
+    await told.clock(leads[1], stale(told))
+    await told.clock(leads[2], stale(told), state=State.MET)
+    assert await attained(told) == {ALL_FIVE: (1, 1, 1, 0.5), ("all", "stale"): (1, 1, 1, 0.5)}
+    for by, key in (("rep", "ana"), ("team", "north"), ("source", "fair"), ("hour", "12"), ("weekday", "tue")):
+        assert {found for found, _ in await attained(told, by=by)} == {key}
+
+
+async def test_as_of_before_a_late_report_of_a_touch_shows_what_was_known_then(told: Any) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0)
+    await told.touch(lead, 60, recorded=900)
+    await told.clock(lead, told.plan(), state=State.MET)
+    assert await attained(told, -1) == {}
+    assert await attained(told, 299) == {ALL_FIVE: (0, 0, 1, None)}
+    assert await attained(told, 300) == {ALL_FIVE: (0, 1, 0, 0.0)}
+    assert await attained(told, 900) == {ALL_FIVE: (1, 0, 0, 1.0)} == await attained(told)
+
+
+async def test_as_of_knows_marks_acceptances_and_releases_by_then_alone(told: Any) -> None:
+    marked, accepted, released = [await told.lead() for _ in range(3)]
+    for one in (marked, accepted):
+        await told.given(one, 0)
+    await told.given(released, 0, declined=200)
+    await told.mark(marked, "status", 50, recorded=100, word="working")
+    await store.note_accepted(told.conn, [(accepted, 1, told.at(150))])
+    await told.clock(marked, told.plan("status_update"))
+    await told.clock(accepted, told.plan("acceptance"))
+    await told.clock(released, told.plan(), state=State.CANCELLED)
+    running, status, acceptance = (0, 0, 1, None), ("all", "status_update"), ("all", "acceptance")
+    assert await attained(told, 99) == dict.fromkeys([status, acceptance, ALL_FIVE], running)
+    assert (await attained(told, 100))[status] == (1, 0, 0, 1.0)
+    assert (await attained(told, 149))[acceptance] == running
+    assert (await attained(told, 150))[acceptance] == (1, 0, 0, 1.0)
+    assert (await attained(told, 199))[ALL_FIVE] == running
+    assert ALL_FIVE not in await attained(told, 200)
+
+
+async def test_what_a_merge_or_an_erasure_ended_has_no_verdict_at_any_instant(told: Any) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0)
+    await told.clock(lead, told.plan(), state=State.CANCELLED)
+    await told.clock(lead, stale(told), state=State.CANCELLED)
+    assert await attained(told, 100) == await attained(told, DAY) == await attained(told) == {}
+
+
+async def test_as_of_before_a_calendar_moved_a_deadline_the_old_one_holds(told: Any) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0)
+    moved = told.made(lead, told.plan(within=5000))
+    await store_clocks.add(told.conn, [moved])
+    await store_clocks.note_changes(told.conn, [(moved, "wall", told.at(300))])
+    await told.conn.execute("UPDATE clock_change SET at = $1", told.at(1000))
+    assert (await attained(told, 999))[ALL_FIVE] == (0, 1, 0, 0.0)
+    assert (await attained(told, 1000))[ALL_FIVE] == (0, 0, 1, None)
+
+
+async def test_a_moving_clock_counts_where_it_began_and_as_of_then_by_the_touches_until_then(told: Any) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0, converted=3 * DAY)
+    await told.touch(lead, 900)
+    await told.touch(lead, 2 * DAY)
+    # By now it runs from its last touch, which lies outside the span.
+    await told.clock(lead, stale(told), 2 * DAY, breached_at=told.at(1900))
+    key = ("all", "stale")
+    assert await attained(told) == {key: (0, 1, 0, 0.0)}
+    assert await attained(told, 999) == await attained(told, 1899) == {key: (0, 0, 1, None)}
+    assert await attained(told, 1900) == await attained(told, 4 * DAY) == {key: (0, 1, 0, 0.0)}
+
+
+@pytest.mark.parametrize(("hours", "due"), [("rep", 20.5 * 3600), ("office", 21.5 * 3600)])
+async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str, due: float) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0)
+    # Closed from Tuesday noon until eight or nine on Wednesday.
+    opens = {"days": ["mon", "tue", "wed", "thu", "fri"], "end": "11:00"}
+    windows = [common_pb2.WorkingHours(start="08:00", **opens)]
+    rep = common_pb2.Rep(rep_id="ana", team="north", version=2, time_zone="UTC", working_hours=windows)
+    await store.note_reps(told.conn, [rep])
+    document = {"time_zone": "UTC", "working_hours": [{"start": "09:00", **opens}]}
+    await store_policies.add_calendar(told.conn, "office", document)
+    await told.clock(lead, stale(told, within=1800), hours=hours)
+    assert (await attained(told, due - 1))["all", "stale"] == (0, 0, 1, None)
+    assert (await attained(told, due))["all", "stale"] == (0, 1, 0, 0.0)
+
+
+async def test_attainment_by_facts_equals_the_stored_state(told: Any, chance: Random, monkeypatch: Any) -> None:
+    monkeypatch.setattr(known, "AT_ONCE", 7)
+    now = 5000.0
+    twice = told.plan("minimum_touches", within=2000, needs={"call": 2}, spread_seconds=100, ends_when=("connected",))
+    plans = [told.plan(), stale(told), twice, told.plan("next_step", within=800, source="last_touch")]
+    for _ in range(60):
+        lead = await told.lead()
+        over = {chance.choice(["converted", "declined"]): chance.uniform(1, now)} if chance.random() < 0.5 else {}
+        await told.given(lead, 0, **over)
+        for _ in range(chance.randint(0, 4)):
+            await told.touch(lead, chance.uniform(0, now), outcome=chance.choice(["attempted", "connected"]))
+        about = (await known.facts(told.conn, [lead], None))[lead]
+        for by in plans:
+            one = told.made(lead, by)
+            if by.spec.kind != "next_step" or keeping.kept(one.terms, about, 1, by.due) is not None:
+                _live(one, by, about, told.at(now))
+                await store_clocks.add(told.conn, [one])
+    stored = await attained(told, by="rep")
+    assert stored == await attained(told, now, by="rep")
+    assert {kind for _, kind in stored} == {by.spec.kind for by in plans}
+    assert all(met and missed for met, missed, _, _ in stored.values())
+
+
+def _live(one: Clock, by: Plan, about: Facts, now: datetime) -> None:
+    """Let a clock live through facts as they happen, and break when it is due."""
+    (given,) = about.assignments.values()
+    instants = {touch.at for touch in about.touches} | {given.released_at or now, now}
+    for instant in sorted(instants):
+        if one.state is State.RUNNING and one.terms.due_at < instant and one.next_at is not None:
+            one.state, one.breached_at, one.step, one.next_at = State.BREACHED, one.terms.due_at, 1, None
+        is_over = given.released_at is not None and given.released_at <= instant
+        facts = Facts(
+            touches=[touch for touch in about.touches if touch.at <= instant],
+            assignments={1: given if is_over else replace(given, released_at=None)},
+        )
+        if by.spec.moves:
+            clocks.keep(one, facts, by)
+        else:
+            clocks.judge(one, facts)
