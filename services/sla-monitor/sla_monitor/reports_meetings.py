@@ -1,0 +1,118 @@
+"""Meetings: booked, held, cancelled, missed; and what became of the missed ones."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from backbone.database import Connection
+from sla_monitor import cohort
+
+REASONS: Final = ("lost_interest", "wrong_time", "unreachable", "unknown")
+"""Why a missed meeting was not booked again."""
+COUNTS: Final = ("booked", "held", "cancelled", "missed", "rebooked")
+# A meeting without an id is told apart by its start. It counts when it was booked, else when it begins.
+# A missed one is looked at from its start on: who books again often does so before anybody notes that nobody came.
+MEETINGS: Final = """told AS (
+    SELECT m.lead_id, k.kind, k.at, k.rep_id, k.word, k.until,
+           coalesce(nullif(k.ref, ''), k.until::text, k.mark_id::text) AS ref
+    FROM member m JOIN mark k ON k.lead_id = m.member_id
+    WHERE k.kind IN ('meeting_booked', 'meeting_cancelled', 'meeting_missed', 'no_show') AND k.recorded_at <= $3
+), noted AS (
+    SELECT lead_id, ref,
+           min(at) FILTER (WHERE kind = 'meeting_booked') AS booked_at,
+           max(at) FILTER (WHERE kind = 'meeting_booked') AS moved_at,
+           max(at) FILTER (WHERE kind = 'meeting_cancelled') AS cancelled_at,
+           min(at) FILTER (WHERE kind = 'meeting_missed') AS missed_at,
+           (array_agg(until ORDER BY kind = 'meeting_booked' DESC, at DESC) FILTER (WHERE until IS NOT NULL))[1]
+               AS starts_at,
+           (array_agg(rep_id ORDER BY at DESC) FILTER (WHERE rep_id <> ''))[1] AS rep_id
+    FROM told WHERE kind <> 'no_show' GROUP BY lead_id, ref
+), missed AS (
+    SELECT lead_id, ref, least(missed_at, starts_at) AS since,
+           lead(least(missed_at, starts_at)) OVER (PARTITION BY lead_id ORDER BY least(missed_at, starts_at)) AS until
+    FROM noted WHERE missed_at IS NOT NULL
+), last_booking AS (
+    SELECT lead_id, max(at) AS at FROM told WHERE kind = 'meeting_booked' GROUP BY lead_id
+), word AS (
+    SELECT DISTINCT ON (m.lead_id, m.ref) m.lead_id, m.ref, t.word
+    FROM missed m JOIN told t ON t.lead_id = m.lead_id AND t.kind = 'no_show' AND t.at >= m.since
+     AND (m.until IS NULL OR t.at < m.until)
+    ORDER BY m.lead_id, m.ref, t.at DESC
+), meeting AS (
+    SELECT n.lead_id, n.booked_at, n.starts_at, n.rep_id, n.missed_at IS NOT NULL AS is_missed,
+           coalesce(n.booked_at, n.starts_at, n.missed_at, n.cancelled_at) AS at,
+           n.missed_at IS NULL AND n.cancelled_at IS NOT NULL
+               AND (n.moved_at IS NULL OR n.moved_at <= n.cancelled_at) AS is_cancelled,
+           n.missed_at IS NOT NULL AND (coalesce(w.word = 'rebooked', false) OR coalesce(b.at > m.since, false))
+               AS is_rebooked,
+           CASE WHEN w.word IN ('lost_interest', 'wrong_time', 'unreachable') THEN w.word ELSE 'unknown' END AS why
+    FROM noted n LEFT JOIN missed m USING (lead_id, ref) LEFT JOIN word w USING (lead_id, ref)
+    LEFT JOIN last_booking b USING (lead_id)
+)"""
+# Whoever has a meeting in the span, by any fact that may put one there; merged leads' meetings are their survivors'.
+_WHO: Final = """concerned AS (
+    SELECT lead_id FROM mark
+    WHERE kind IN ('meeting_booked', 'meeting_cancelled', 'meeting_missed') AND recorded_at <= $3
+      AND ((at >= $1 AND at < $2) OR (until >= $1 AND until < $2))
+    UNION SELECT lead_id FROM touch
+    WHERE kind = 'meeting' AND outcome = 'connected' AND NOT automated AND recorded_at <= $3 AND at >= $1 AND at < $2
+), up (lead_id) AS (
+    SELECT lead_id FROM concerned
+    UNION SELECT s.merged_into FROM up JOIN subject s ON s.subject_id = up.lead_id WHERE s.merged_into IS NOT NULL
+), cohort AS (
+    SELECT l.lead_id, l.source FROM up JOIN lead l USING (lead_id) WHERE NOT l.closed
+)"""
+_SAT: Final = """unbooked AS (
+    SELECT m.lead_id, t.at, t.rep_id FROM member m JOIN touch t ON t.lead_id = m.member_id
+    WHERE t.kind = 'meeting' AND t.outcome = 'connected' AND NOT t.automated AND t.recorded_at <= $3
+      AND NOT EXISTS (SELECT FROM meeting b WHERE b.lead_id = m.lead_id AND b.booked_at <= t.at)
+), sat AS (
+    SELECT lead_id, at, starts_at, rep_id, booked_at IS NOT NULL AS booked, is_cancelled AS cancelled,
+           is_missed AS missed, is_rebooked AS rebooked, why,
+           booked_at IS NOT NULL AND coalesce(starts_at <= $3, false) AND NOT is_cancelled AND NOT is_missed AS held
+    FROM meeting
+    UNION ALL SELECT lead_id, at, at, rep_id, false, false, false, false, 'unknown', true FROM unbooked
+)"""
+# A meeting is of whom its booking names, else of who had the lead when it began.
+_COUNTED: Final = """
+SELECT KEY AS key, count(*) FILTER (WHERE s.booked) AS booked, count(*) FILTER (WHERE s.held) AS held,
+       count(*) FILTER (WHERE s.cancelled) AS cancelled, count(*) FILTER (WHERE s.missed) AS missed,
+       count(*) FILTER (WHERE s.rebooked) AS rebooked,
+       count(*) FILTER (WHERE s.missed AND NOT s.rebooked AND s.why = 'lost_interest') AS lost_interest,
+       count(*) FILTER (WHERE s.missed AND NOT s.rebooked AND s.why = 'wrong_time') AS wrong_time,
+       count(*) FILTER (WHERE s.missed AND NOT s.rebooked AND s.why = 'unreachable') AS unreachable,
+       count(*) FILTER (WHERE s.missed AND NOT s.rebooked AND s.why = 'unknown') AS unknown
+FROM sat s JOIN cohort c USING (lead_id)
+LEFT JOIN LATERAL (
+    SELECT a.rep_id, a.team FROM assignment a
+    WHERE a.lead_id = s.lead_id AND a.assigned_at <= coalesce(s.starts_at, s.at) AND a.assigned_at <= $3
+    ORDER BY a.assigned_at DESC LIMIT 1
+) a ON s.rep_id IS NULL
+LEFT JOIN rep r ON r.rep_id = s.rep_id
+WHERE s.at >= $1 AND s.at < $2 GROUP BY 1
+"""
+
+
+async def meetings(
+    conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime
+) -> list[dict[str, Any]]:
+    """Return what became of meetings that were booked in [start, end), or begin there if no booking is known.
+
+    As known at `as_of`, each once. Held are those whose start has passed by then, and meetings that a rep logged where
+    none was booked. `not_rebooked` says why, of the missed ones.
+    """
+    key = cohort.key(
+        by, "s.at", rep="coalesce(s.rep_id, a.rep_id, '')", team="coalesce(r.team, a.team, '')", source="c.source"
+    )
+    query = cohort.statement(_WHO, cohort.MEMBERS, MEETINGS, _SAT, _COUNTED.replace("KEY", key))
+    rows = [dict(row) for row in await conn.fetch(query, start, end, as_of)]
+    if not rows and by == "none":
+        rows = [{"key": "all", **dict.fromkeys((*COUNTS, *REASONS), 0)}]
+    groups = (
+        {
+            "key": row["key"],
+            **{name: row[name] for name in COUNTS},
+            "not_rebooked": {reason: row[reason] for reason in REASONS},
+        }
+        for row in rows
+    )
+    return cohort.in_order(groups, by)

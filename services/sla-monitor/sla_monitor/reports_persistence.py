@@ -1,0 +1,92 @@
+"""Persistence: how often leads are tried until somebody speaks with them, and which were given up too soon."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from backbone.database import Connection
+from sla_monitor import cohort, known, store_clocks, verdicts
+from sla_monitor.domain import CONNECTED, Facts
+from sla_monitor.reports import share
+from sla_monitor.store_clocks import Clock
+
+MOST_IDS: Final = 1000
+"""How many lead ids stand behind a number; the number is the true one."""
+MINIMUM_TOUCHES: Final = "minimum_touches"
+_NOT_GIVEN_UP: Final = ("converted", "merged", "erased")
+"""Outcomes of an assignment after which nobody gave the lead up."""
+_WORKED: Final = """numbered AS (
+    SELECT lead_id, outcome, row_number() OVER (PARTITION BY lead_id ORDER BY at, touch_id) AS number FROM touched
+), worked AS (
+    SELECT lead_id, count(*) AS touches, min(number) FILTER (WHERE outcome = $4) AS until_contact
+    FROM numbered GROUP BY lead_id
+)"""
+_TRIED: Final = """
+SELECT k.key, count(*) AS leads, coalesce(sum(w.touches), 0)::float8 / count(*) AS touches_per_lead,
+       count(w.until_contact) AS contacted, avg(w.until_contact)::float8 AS mean,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY w.until_contact) AS p50
+FROM keyed k LEFT JOIN worked w USING (lead_id) GROUP BY k.key
+"""
+_RELEASED: Final = """
+SELECT DISTINCT k.key, k.lead_id, m.member_id
+FROM keyed k JOIN member m USING (lead_id) JOIN clock c ON c.lead_id = m.member_id
+JOIN assignment a ON a.lead_id = c.lead_id AND a.cycle = c.cycle
+WHERE c.kind = $4 AND a.released_at <= $3 AND coalesce(a.outcome, '') <> ALL($5::text[])
+"""
+
+
+async def persistence(
+    conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime
+) -> list[dict[str, Any]]:
+    """Return how often leads that arrived in [start, end) were tried by humans, as known at `as_of`.
+
+    `touches_until_contact` counts to the first connected one, over the contacted. `given_up`: an assignment was over,
+    without a conversion, before the touches of its minimum_touches clock were done.
+    """
+    rows = await conn.fetch(cohort.query(by, _WORKED, _TRIED), start, end, as_of, CONNECTED)
+    given_up = await _given_up(conn, start, end, by, as_of)
+    groups = [_group(dict(row), given_up.get(row["key"], set())) for row in rows]
+    if not groups and by == "none":
+        return [_group(_NOBODY, set())]
+    return cohort.in_order(groups, by)
+
+
+_NOBODY: Final = {"key": "all", "leads": 0, "touches_per_lead": None, "contacted": 0, "mean": None, "p50": None}
+
+
+def _group(row: dict[str, Any], given_up: set[UUID]) -> dict[str, Any]:
+    return {
+        "key": row["key"],
+        "leads": row["leads"],
+        "touches_per_lead": row["touches_per_lead"],
+        "contacted": row["contacted"],
+        "contacted_share": share(row["contacted"], row["leads"]),
+        "touches_until_contact": {"mean": row["mean"], "p50": row["p50"]},
+        "given_up": {"leads": len(given_up), "lead_ids": [str(one) for one in sorted(given_up)[:MOST_IDS]]},
+    }
+
+
+async def _given_up(conn: Connection, start: datetime, end: datetime, by: str, as_of: datetime) -> dict[str, set[UUID]]:
+    """Return who was given up, by key: of those whose assignment is over, whose touches were not done by then."""
+    rows = await conn.fetch(cohort.query(by, _RELEASED), start, end, as_of, MINIMUM_TOUCHES, list(_NOT_GIVEN_UP))
+    found: dict[str, set[UUID]] = {}
+    for first in range(0, len(rows), known.AT_ONCE):
+        some = {row["member_id"]: row for row in rows[first : first + known.AT_ONCE]}
+        about = await known.facts(conn, some, as_of)
+        for member_id, clocks in (await store_clocks.clocks(conn, some)).items():
+            if _is_given_up(clocks, about[member_id]):
+                found.setdefault(some[member_id]["key"], set()).add(some[member_id]["lead_id"])
+    return found
+
+
+def _is_given_up(clocks: Sequence[Clock], about: Facts) -> bool:
+    """Say whether any assignment ended too soon; what ended a clock before that, as a contact may, is not giving up."""
+    for clock in clocks:
+        assignment = about.assignments.get(clock.cycle)
+        if clock.terms.kind != MINIMUM_TOUCHES or assignment is None or assignment.released_at is None:
+            continue
+        said = verdicts.verdict(clock.terms, about, clock.cycle)
+        if said.met_at is None and said.ended_at == assignment.released_at and assignment.outcome not in _NOT_GIVEN_UP:
+            return True
+    return False
