@@ -1,7 +1,9 @@
-"""Reports: how fast leads were followed up, and which promises were kept."""
+"""Reports: how fast and how doggedly leads were followed up, which promises were kept, and where leads are lost."""
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -11,55 +13,127 @@ from starlette.responses import Response
 from backbone import database, fields, kafka, security, tables, times
 from backbone.consumer import Consumer
 from backbone.problem import Pointer, Problem
-from sla_monitor import reports, store_policies
+from sla_monitor import (
+    reports,
+    reports_attainment,
+    reports_conversion,
+    reports_leaks,
+    reports_meetings,
+    reports_persistence,
+    store_policies,
+)
 
 Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
+By = Literal["none", "rep", "team", "source", "hour", "weekday", "week"]
 
 ENDS_TIMEOUT_S: Final = 1.0
 
 
 class _Span:
-    """From when to when, by what, as of when."""
+    """From when to when, as of when."""
 
     def __init__(
         self,
         start: Annotated[fields.Instant, Query(alias="from")],
         end: Annotated[fields.Instant, Query(alias="to")],
-        by: Literal["none", "rep", "team", "source", "hour", "week"] = "none",
         as_of: fields.Instant | None = None,
     ) -> None:
         if end <= start:
             fault = Pointer("query/to", "has to be after `from`")
             raise Problem(422, "Not a span", "Give a time after `from`.", errors=[fault])
-        self.start, self.end, self.by, self.as_of = start, end, by, as_of
+        self.start, self.end, self.as_of = start, end, as_of
 
 
 Span = Annotated[_Span, Depends()]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Found:
+    """What a report says, and the same as rows of a table."""
+
+    body: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+
+
+Make = Callable[[database.Connection, datetime], Awaitable[_Found]]
+"""Makes a report as of an instant."""
 
 
 def router(db: database.Database, consumer: Consumer) -> APIRouter:
     """Return the routes. The consumer says how far the facts are known."""
     api = APIRouter(tags=["reports"])
 
-    @api.get("/v1/reports/speed")
-    async def speed(request: Request, _: Reports, asked: Span) -> Response:
-        """Report speed to lead of those that arrived in [from, to), history included."""
+    async def answer(request: Request, span: _Span, make: Make) -> Response:
         async with db.reading() as conn:
-            as_of = asked.as_of or await times.now(conn)
+            now = await times.now(conn)
+            # Nothing is known yet of what is to come.
+            as_of = min(span.as_of or now, now)
             complete_until = await _complete_until(conn, consumer)
-            groups = await reports.speed(conn, asked.start, asked.end, by=asked.by, as_of=as_of)
-            return await _report(conn, request, groups, as_of, complete_until)
+            return await _report(conn, request, await make(conn, as_of), as_of, complete_until)
+
+    @api.get("/v1/reports/speed")
+    async def speed(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
+        """Report speed to lead of those that arrived in [from, to), history included."""
+
+        async def make(conn: database.Connection, as_of: datetime) -> _Found:
+            return _groups(await reports.speed(conn, span.start, span.end, by=by, as_of=as_of))
+
+        return await answer(request, span, make)
 
     @api.get("/v1/reports/attainment")
-    async def attainment(request: Request, _: Reports, asked: Span) -> Response:
-        """Report how many promises were kept, as known now."""
-        async with db.reading() as conn:
-            as_of = await times.now(conn)
-            complete_until = await _complete_until(conn, consumer)
-            groups = await reports.attainment(conn, asked.start, asked.end, by=asked.by)
-            return await _report(conn, request, groups, as_of, complete_until)
+    async def attainment(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
+        """Report how many promises that began in [from, to) were kept; with `as_of` by what was known then."""
+
+        async def make(conn: database.Connection, as_of: datetime) -> _Found:
+            then = as_of if span.as_of is not None else None
+            return _groups(await reports_attainment.attainment(conn, span.start, span.end, by=by, as_of=then))
+
+        return await answer(request, span, make)
+
+    @api.get("/v1/reports/persistence")
+    async def persistence(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
+        """Report how often leads that arrived in [from, to) were tried, and which were given up too soon."""
+
+        async def make(conn: database.Connection, as_of: datetime) -> _Found:
+            return _groups(await reports_persistence.persistence(conn, span.start, span.end, by=by, as_of=as_of))
+
+        return await answer(request, span, make)
+
+    @api.get("/v1/reports/meetings")
+    async def meetings(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
+        """Report what became of the meetings that were booked in [from, to)."""
+
+        async def make(conn: database.Connection, as_of: datetime) -> _Found:
+            return _groups(await reports_meetings.meetings(conn, span.start, span.end, by=by, as_of=as_of))
+
+        return await answer(request, span, make)
+
+    @api.get("/v1/reports/conversion")
+    async def conversion(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
+        """Report what a minute costs: what became of leads that arrived in [from, to), by response time."""
+
+        async def make(conn: database.Connection, as_of: datetime) -> _Found:
+            groups = await reports_conversion.conversion(conn, span.start, span.end, by=by, as_of=as_of)
+            body = {"groups": groups, "note": reports_conversion.NOTE}
+            return _Found(body=body, rows=reports_conversion.as_rows(groups))
+
+        return await answer(request, span, make)
+
+    @api.get("/v1/reports/leaks")
+    async def leaks(request: Request, _: Reports, span: Span) -> Response:
+        """Report where leads that arrived in [from, to) are lost, with the leads behind each number."""
+
+        async def make(conn: database.Connection, as_of: datetime) -> _Found:
+            items = await reports_leaks.leaks(conn, span.start, span.end, as_of=as_of)
+            return _Found(body={"items": items}, rows=items)
+
+        return await answer(request, span, make)
 
     return api
+
+
+def _groups(groups: list[dict[str, Any]]) -> _Found:
+    return _Found(body={"groups": groups}, rows=reports.flat(groups))
 
 
 async def _complete_until(conn: database.Connection, consumer: Consumer) -> datetime | None:
@@ -75,16 +149,12 @@ async def _complete_until(conn: database.Connection, consumer: Consumer) -> date
 
 
 async def _report(
-    conn: database.Connection,
-    request: Request,
-    groups: list[dict[str, Any]],
-    as_of: datetime,
-    complete_until: datetime | None,
+    conn: database.Connection, request: Request, found: _Found, as_of: datetime, complete_until: datetime | None
 ) -> Response:
     if "text/csv" in request.headers.get("accept", ""):
-        return Response(tables.as_csv(reports.flat(groups)), media_type="text/csv")
+        return Response(tables.as_csv(found.rows), media_type="text/csv")
     body = {
-        "groups": groups,
+        **found.body,
         "as_of": times.text(as_of),
         "complete_until": times.text(complete_until) if complete_until is not None else None,
         "unsigned_by": await store_policies.unsigned_by(conn),

@@ -1,0 +1,100 @@
+"""Every report over HTTP: what it says beside its numbers, who may see it, and the same as a table."""
+
+import csv
+from typing import Any
+
+import pytest
+
+from backbone import process
+from backbone.database import Database
+from backbone.settings import ServiceSettings
+from backbone.testing.stage import Actor, Stage
+from sla_monitor import api_reports
+from sla_monitor.domain import State
+
+SPAN = {"from": "2024-11-12T12:00:00Z", "to": "2024-11-13T12:00:00Z"}
+THEN = "2024-11-12T12:59:00.000000Z"
+NAMES = ("speed", "attainment", "persistence", "meetings", "leaks", "conversion")
+
+
+@pytest.fixture
+async def served(start: Stage, db: Database) -> Actor:
+    """Serves the reports alone."""
+
+    async def compose(service: process.Service[ServiceSettings]) -> None:
+        async def ignore(*_: Any) -> None: ...
+
+        consumer = service.consume(["intake"], ignore)
+        service.app.include_router(api_reports.router(service.database, consumer))
+
+    return await start.bare("sla", compose, database_url=db.url)
+
+
+async def test_every_report_says_as_of_when_how_far_facts_are_known_and_who_has_not_signed(served: Actor) -> None:
+    for name in NAMES:
+        path = f"/v1/reports/{name}"
+        body = (await served.http.get(path, params=SPAN)).json()
+        assert isinstance(body["items" if name == "leaks" else "groups"], list)
+        assert (body["unsigned_by"], "complete_until" in body) == (["marketing", "sales"], True)
+        assert (await served.http.get(path, params={**SPAN, "as_of": THEN})).json()["as_of"] == THEN
+        # Nobody knows the future.
+        ahead = (await served.http.get(path, params={**SPAN, "as_of": "2199-01-01T00:00:00Z"})).json()["as_of"]
+        assert body["as_of"] <= ahead < "2199-"
+        assert ("note" in body) == (name == "conversion")
+
+
+async def test_every_report_is_for_marketing_and_managers_and_refuses_what_is_no_span(served: Actor) -> None:
+    for name in NAMES:
+        path = f"/v1/reports/{name}"
+        for role, status in (("marketing", 200), ("manager", 200), ("rep", 403)):
+            assert (await served.as_role(role, rep="ana").get(path, params=SPAN)).status_code == status
+        answer = await served.http.get(path, params={**SPAN, "to": SPAN["from"]})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "query/to")
+        if name != "leaks":
+            assert (await served.http.get(path, params={**SPAN, "by": "weekday"})).status_code == 200
+            assert (await served.http.get(path, params={**SPAN, "by": "moon"})).status_code == 422
+
+
+async def test_every_report_is_a_table_too_with_leads_joined_by_a_space(
+    served: Actor, db: Database, telling: Any
+) -> None:
+    async with db.transaction() as conn:
+        told = telling(conn)
+        leads = [await told.lead(), await told.lead()]
+        for lead in leads:
+            await told.given(lead, 0, returned=60)
+            await told.clock(lead, told.plan("minimum_touches", needs={"call": 3}), state=State.CANCELLED)
+        await told.clock(leads[0], told.plan(), state=State.MET)
+        await told.touch(leads[0], 10)
+
+    async def table(name: str) -> list[dict[str, str]]:
+        params = {**SPAN, "as_of": THEN}
+        answer = await served.http.get(f"/v1/reports/{name}", params=params, headers={"Accept": "text/csv"})
+        assert answer.headers["content-type"].startswith("text/csv")
+        return list(csv.DictReader(answer.text.splitlines()))
+
+    (persistence,), kinds = await table("persistence"), await table("leaks")
+    both = " ".join(map(str, sorted(leads)))
+    assert (persistence["given_up.leads"], persistence["given_up.lead_ids"]) == ("2", both)
+    assert [row["lead_ids"] for row in kinds] == [str(leads[1]), "", "", "", ""]
+    assert (await table("meetings"))[0]["not_rebooked.unknown"] == "0"
+    first, *others = await table("conversion")
+    assert (first["bucket"], first["leads"], first["won_odds.ratio"], len(others)) == ("0-300", "1", "", 6)
+    assert first["note"] == others[-1]["note"] != ""
+    assert (await table("speed"))[0]["from_arrival.leads"] == "2"
+    assert [(row["kind"], row["met"]) for row in await table("attainment")] == [("first_response_5m", "1")]
+
+
+async def test_attainment_without_as_of_is_what_is_stored(served: Actor, db: Database, telling: Any) -> None:
+    async with db.transaction() as conn:
+        told = telling(conn)
+        lead = await told.lead()
+        await told.given(lead, 0)
+        await told.clock(lead, told.plan(), state=State.MET)
+
+    async def shown(**params: str) -> tuple[int, int]:
+        (group,) = (await served.http.get("/v1/reports/attainment", params={**SPAN, **params})).json()["groups"]
+        return group["met"], group["running"]
+
+    assert await shown() == (1, 0)
+    assert await shown(as_of="2024-11-12T12:01:00Z") == (0, 1)
