@@ -162,6 +162,9 @@ async def test_what_a_merge_or_an_erasure_ended_has_no_verdict_at_any_instant(to
     await told.given(lead, 0)
     await told.clock(lead, told.plan(), state=State.CANCELLED)
     await told.clock(lead, stale(told), state=State.CANCELLED)
+    over = await told.lead()
+    await told.given(over, 0, declined=50)
+    await told.clock(over, stale(told), state=State.CANCELLED)
     assert await attained(told, 100) == await attained(told, DAY) == await attained(told) == {}
 
 

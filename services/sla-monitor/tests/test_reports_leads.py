@@ -75,6 +75,8 @@ async def test_given_up_is_who_was_released_before_the_minimum_of_touches(told: 
         for number in range(touches):
             await told.touch(lead, 100 + number, outcome=said)
         await told.clock(lead, minimum, state=State.CANCELLED)
+    # Of another promise that is cut short nothing follows.
+    await told.clock(leads["tried enough"], told.plan("status_update", within=DAY), state=State.CANCELLED)
     kept = leads["kept"] = await told.lead()
     await told.given(kept, 0)
     await told.clock(kept, minimum)

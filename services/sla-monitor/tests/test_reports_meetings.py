@@ -77,6 +77,15 @@ async def test_a_missed_meeting_was_booked_again_or_it_says_why_not(told: Any) -
     assert found["not_rebooked"] == {"lost_interest": 2, "wrong_time": 1, "unreachable": 1, "unknown": 1}
 
 
+async def test_a_meeting_without_an_id_is_known_by_its_start(told: Any) -> None:
+    lead = await told.lead()
+    for starts in (HOUR, 2 * HOUR):
+        await told.mark(lead, "meeting_booked", 60, until=starts)
+    await told.mark(lead, "meeting_missed", HOUR + 60, until=HOUR)
+    found = (await meetings(told))["all"]
+    assert (found["booked"], found["held"], found["missed"]) == (2, 1, 1)
+
+
 async def test_the_word_of_a_missed_meeting_is_not_that_of_the_next_one(told: Any) -> None:
     lead = await told.lead()
     for ref, starts in (("m1", HOUR), ("m2", 2 * HOUR)):
