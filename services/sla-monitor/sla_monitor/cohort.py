@@ -22,7 +22,8 @@ _KEYED: Final = """touched AS (
 ), first_touch AS (
     SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at, touch_id
 ), first_assignment AS (
-    SELECT DISTINCT ON (c.lead_id) c.lead_id, a.rep_id, a.team, a.assigned_at
+    SELECT DISTINCT ON (c.lead_id) c.lead_id, a.rep_id, a.team, a.assigned_at,
+           CASE WHEN a.released_at <= $3 THEN a.released_at END AS over_at
     FROM cohort c JOIN assignment a ON a.lead_id = c.lead_id WHERE a.assigned_at <= $3 ORDER BY c.lead_id, a.cycle
 ), keyed AS (
     SELECT KEY AS key, c.lead_id, c.created_at, f.at AS touched_at, a.assigned_at,

@@ -1,13 +1,13 @@
 """What the facts known at an instant said of clocks: a verdict as of then, whatever was learned since."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import keeping, store, store_marks, verdicts
+from sla_monitor import keeping, store_marks, verdicts
 from sla_monitor.domain import LAST_TOUCH, Facts, State, Terms
 from sla_monitor.keeping import After
 from sla_monitor.store_clocks import Clock
@@ -22,18 +22,6 @@ class Decided(StrEnum):
     MET = "met"
     MISSED = "missed"
     RUNNING = "running"
-
-
-async def facts(conn: Connection, lead_ids: Iterable[UUID], as_of: datetime | None) -> dict[UUID, Facts]:
-    """Return what was known of each lead and of those merged into it; None: all that is known by now."""
-    wanted = list(set(lead_ids))
-    touches = await store.touches(conn, wanted, as_of=as_of)
-    marks = await store_marks.marks(conn, wanted, as_of=as_of)
-    given = await store.assignments(conn, wanted, as_of=as_of)
-    return {
-        lead_id: Facts(touches=touches[lead_id], marks=marks[lead_id], assignments=given.get(lead_id, {}))
-        for lead_id in wanted
-    }
 
 
 def decide(terms: Terms, about: Facts, cycle: int, as_of: datetime) -> Decided | None:
@@ -61,7 +49,7 @@ async def ended_otherwise(conn: Connection, clocks: Sequence[Clock]) -> set[tupl
     cancelled = [clock for clock in clocks if clock.state is State.CANCELLED]
     if not cancelled:
         return set()
-    by_now = await facts(conn, [clock.lead_id for clock in cancelled], None)
+    by_now = await store_marks.facts(conn, {clock.lead_id for clock in cancelled})
     return {
         (clock.lead_id, clock.clock, clock.cycle)
         for clock in cancelled

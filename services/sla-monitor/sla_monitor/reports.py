@@ -10,7 +10,8 @@ from sla_monitor import cohort
 _TOUCHES: Final = "touches AS (SELECT lead_id, count(*) AS touches FROM touched GROUP BY lead_id)"
 _MEASURED: Final = """answered AS (
     SELECT a.lead_id, min(t.at) AS at FROM first_assignment a JOIN touched t USING (lead_id)
-    WHERE t.rep_id = a.rep_id AND t.at >= a.assigned_at - interval '10 seconds' GROUP BY a.lead_id
+    WHERE t.rep_id = a.rep_id AND t.at >= a.assigned_at - interval '10 seconds'
+      AND t.at <= coalesce(a.over_at, 'infinity') GROUP BY a.lead_id
 ), measured AS (
     SELECT k.key, coalesce(n.touches, 0) AS touches, k.assigned_at, k.from_arrival,
            CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - k.assigned_at), 0)::float8 END

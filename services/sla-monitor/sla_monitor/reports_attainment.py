@@ -10,7 +10,7 @@ from uuid import UUID
 from backbone import calendars
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import cohort, known, store_clocks, store_policies
+from sla_monitor import cohort, known, store_clocks, store_marks, store_policies
 from sla_monitor.domain import LAST_TOUCH
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.keeping import After
@@ -78,7 +78,7 @@ async def _as_of(
     counted: dict[tuple[str, str], Counter[Decided]] = {}
     async for some in _started(conn, _of(_SOME, by), start, end, as_of):
         clocks = [clock for _, clock, _ in some]
-        about = await known.facts(conn, [clock.lead_id for clock in clocks], as_of)
+        about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
         without = await known.ended_otherwise(conn, clocks)
         reps = await _reps(conn, clocks)
         for key, clock, due_then in some:

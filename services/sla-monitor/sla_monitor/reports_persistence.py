@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import cohort, known, store_clocks, verdicts
+from sla_monitor import cohort, known, store_clocks, store_marks, verdicts
 from sla_monitor.domain import CONNECTED, Facts
 from sla_monitor.reports import share
 from sla_monitor.store_clocks import Clock
@@ -73,7 +73,7 @@ async def _given_up(conn: Connection, start: datetime, end: datetime, by: str, a
     found: dict[str, set[UUID]] = {}
     for first in range(0, len(rows), known.AT_ONCE):
         some = {row["member_id"]: row for row in rows[first : first + known.AT_ONCE]}
-        about = await known.facts(conn, some, as_of)
+        about = await store_marks.facts(conn, some, as_of=as_of)
         for member_id, clocks in (await store_clocks.clocks(conn, some)).items():
             if _is_given_up(clocks, about[member_id]):
                 found.setdefault(some[member_id]["key"], set()).add(some[member_id]["lead_id"])

@@ -56,14 +56,14 @@ async def marks(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
     return found
 
 
-async def facts(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Facts]:
-    """Return all that is known of each lead, and of every lead merged into it."""
+async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None) -> dict[UUID, Facts]:
+    """Return all that is known of each lead and of every lead merged into it; with `as_of` what was known then."""
     wanted = list(lead_ids)
     if not wanted:
         return {}
-    touches = await store.touches(conn, wanted)
-    assignments = await store.assignments(conn, wanted)
-    marked = await marks(conn, wanted)
+    touches = await store.touches(conn, wanted, as_of=as_of)
+    assignments = await store.assignments(conn, wanted, as_of=as_of)
+    marked = await marks(conn, wanted, as_of=as_of)
     return {one: Facts(touches=touches[one], marks=marked[one], assignments=assignments.get(one, {})) for one in wanted}
 
 

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, keeping, known, reports, reports_attainment, store, store_clocks, store_policies
+from sla_monitor import (
+    clocks,
+    keeping,
+    known,
+    reports,
+    reports_attainment,
+    store,
+    store_clocks,
+    store_marks,
+    store_policies,
+)
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Facts, State
 from sla_monitor.store_clocks import Clock
@@ -219,7 +229,7 @@ async def test_attainment_by_facts_equals_the_stored_state(told: Any, chance: Ra
         await told.given(lead, 0, **over)
         for _ in range(chance.randint(0, 4)):
             await told.touch(lead, chance.uniform(0, now), outcome=chance.choice(["attempted", "connected"]))
-        about = (await known.facts(told.conn, [lead], None))[lead]
+        about = (await store_marks.facts(told.conn, [lead]))[lead]
         for by in plans:
             one = told.made(lead, by)
             if by.spec.kind != "next_step" or keeping.kept(one.terms, about, 1, by.due) is not None:
