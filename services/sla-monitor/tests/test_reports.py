@@ -9,7 +9,7 @@ import pytest
 
 from handoff.events.v1 import common_pb2
 from sla_monitor import (
-    clocks,
+    judging,
     keeping,
     known,
     reports,
@@ -254,6 +254,6 @@ def _live(one: Clock, by: Plan, about: Facts, now: datetime) -> None:
             assignments={1: given if is_over else replace(given, released_at=None)},
         )
         if by.spec.moves:
-            clocks.keep(one, facts, by)
+            judging.keep(one, facts, by)
         else:
-            clocks.judge(one, facts)
+            judging.judge(one, facts)
