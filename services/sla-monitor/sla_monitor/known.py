@@ -12,7 +12,7 @@ from sla_monitor.domain import LAST_TOUCH, Facts, State, Terms
 from sla_monitor.keeping import After
 from sla_monitor.store_clocks import Clock
 
-AT_ONCE: Final = 250
+AT_ONCE: Final = 100
 """How many clocks are decided in one go: memory stays bounded, and alerts that fall due meanwhile wait milliseconds."""
 
 

@@ -31,8 +31,13 @@ FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, 
 WHERE BEGAN >= $1 AND BEGAN < $2 AND c.state <> 'cancelled'
 GROUP BY 1, c.kind
 """
-# In the order of the primary key, from where the last ones ended. Where a calendar moved a deadline since, the old one.
-_SOME: Final = """
+# Pages of the primary key, whatever of them lies in the span: with a LIMIT of its own the planner sorted all for each.
+_PAGE_END: Final = """
+SELECT lead_id, clock, cycle FROM clock WHERE (lead_id, clock, cycle) > ($1::uuid, $2::text, $3::int)
+ORDER BY lead_id, clock, cycle OFFSET $4 LIMIT 1
+"""
+# Where a calendar moved a deadline since, the old one.
+_PAGE: Final = """
 SELECT KEY AS key, c.*, coalesce((
            SELECT x.due_before FROM clock_change x
            WHERE x.lead_id = c.lead_id AND x.clock = c.clock AND x.cycle = c.cycle AND x.at > $3 ORDER BY x.at LIMIT 1
@@ -40,9 +45,12 @@ SELECT KEY AS key, c.*, coalesce((
 FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
 WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
   AND (c.lead_id, c.clock, c.cycle) > ($4::uuid, $5::text, $6::int)
-ORDER BY c.lead_id, c.clock, c.cycle LIMIT $7
+  AND (c.lead_id, c.clock, c.cycle) <= ($7::uuid, $8::text, $9::int)
 """
 _FIRST: Final = (UUID(int=0), "", 0)
+_LAST: Final = (UUID(int=2**128 - 1), "", 0)
+PAGE: Final = 2000
+"""How many clocks are looked at in one go for those of the span."""
 
 
 async def attainment(
@@ -76,7 +84,7 @@ async def _as_of(
 ) -> dict[tuple[str, str], Counter[Decided]]:
     named = Calendars(await store_policies.calendars(conn), as_of.year)
     counted: dict[tuple[str, str], Counter[Decided]] = {}
-    async for some in _started(conn, _of(_SOME, by), start, end, as_of):
+    async for some in _started(conn, _of(_PAGE, by), start, end, as_of):
         clocks = [clock for _, clock, _ in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
         without = await known.ended_otherwise(conn, clocks)
@@ -99,9 +107,14 @@ async def _started(
 ) -> AsyncIterator[Sequence[tuple[str, Clock, datetime]]]:
     """Yield the clocks of the span, some at a time: key, clock as it is now, the deadline that it had then."""
     last = _FIRST
-    while rows := await conn.fetch(query, start, end, as_of, *last, known.AT_ONCE):
-        yield [(row["key"], store_clocks.clock_of(row), row["due_then"]) for row in rows]
-        last = (rows[-1]["lead_id"], rows[-1]["clock"], rows[-1]["cycle"])
+    while last != _LAST:
+        row = await conn.fetchrow(_PAGE_END, *last, PAGE - 1)
+        upto = (row["lead_id"], row["clock"], row["cycle"]) if row is not None else _LAST
+        rows = await conn.fetch(query, start, end, as_of, *last, *upto)
+        for number in range(0, len(rows), known.AT_ONCE):
+            some = rows[number : number + known.AT_ONCE]
+            yield [(row["key"], store_clocks.clock_of(row), row["due_then"]) for row in some]
+        last = upto
 
 
 async def _reps(conn: Connection, clocks: Sequence[Clock]) -> dict[str, common_pb2.Rep]:

@@ -94,12 +94,15 @@ async def touches(
 ) -> dict[UUID, list[Touch]]:
     """Return the touches of each lead and of every lead merged into it; with `as_of` those recorded by then."""
     wanted = list(lead_ids)
+    # Lead by lead, by OFFSET 0: the planner takes a hundred times the leads that there are, and would read every touch.
     rows = await conn.fetch(
         "WITH RECURSIVE one (survivor, lead_id) AS (SELECT v, v FROM unnest($1::uuid[]) AS v UNION"
-        " SELECT one.survivor, s.subject_id FROM one JOIN subject s ON s.merged_into = one.lead_id)"
+        " SELECT one.survivor, s.subject_id FROM one"
+        " CROSS JOIN LATERAL (SELECT subject_id FROM subject WHERE merged_into = one.lead_id OFFSET 0) s)"
         " SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"
         " coalesce(r.team, '') AS team"
-        " FROM one JOIN touch t ON t.lead_id = one.lead_id LEFT JOIN rep r ON r.rep_id = t.rep_id"
+        " FROM one CROSS JOIN LATERAL (SELECT * FROM touch WHERE lead_id = one.lead_id OFFSET 0) t"
+        " LEFT JOIN rep r ON r.rep_id = t.rep_id"
         " WHERE $2::timestamptz IS NULL OR t.recorded_at <= $2",
         wanted,
         as_of,

@@ -220,6 +220,7 @@ async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str,
 
 async def test_attainment_by_facts_equals_the_stored_state(told: Any, chance: Random, monkeypatch: Any) -> None:
     monkeypatch.setattr(known, "AT_ONCE", 7)
+    monkeypatch.setattr(reports_attainment, "PAGE", 20)
     now = 5000.0
     twice = told.plan("minimum_touches", within=2000, needs={"call": 2}, spread_seconds=100, ends_when=("connected",))
     plans = [told.plan(), stale(told), twice, told.plan("next_step", within=800, source="last_touch")]
