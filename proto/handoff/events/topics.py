@@ -26,7 +26,7 @@ _OWN_EVENTS: Final = {
     "notifications": notifications_pb2,
     "console": console_pb2,
 }
-_PARTS: Final = {"Considered", "Clock", "Alert", "Opportunity", "Notification"}
+_PARTS: Final = {"Considered", "Clock", "Alert", "Opportunity", "Notification", "Supply"}
 
 TOPICS: Final = tuple(_OWN_EVENTS)
 

@@ -158,6 +158,11 @@ def _stage(kind: str, title: str) -> Callable[[Any, Reader], Said]:
     return say
 
 
+def _review_ended(message: Any, _: Reader) -> Said:
+    title = "Judged" if message.decided else "Needs no judgement any more"
+    return "review", title, "BANT" if message.queue == "bant" else "review", True
+
+
 def _routed(message: Any, reader: Reader) -> Said:
     over = "over the cap" if message.over_cap else ""
     rule = f"rule {message.rule}" if message.rule else ""
@@ -251,6 +256,8 @@ _SAYING: Final[Mapping[str, Callable[[Any, Reader], Said]]] = {
     "LeadRecycled": _stage("recycled", "Recycled"),
     "LeadDisqualified": _stage("disqualified", "Disqualified"),
     "HotLeadDetected": _stage("hot", "Hot"),
+    "ReviewQueued": _stage("review", "Waits for review"),
+    "ReviewEnded": _review_ended,
     "LeadRouted": _routed,
     "LeadWaiting": _waiting,
     "AssignmentAccepted": _accepted,

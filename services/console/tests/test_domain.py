@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from backbone import times
-from console import domain, shaping, zones
+from console import domain, journey, noting, shaping, zones
 from console.views import Clock, Filters, InboxRow
-from handoff.events.v1 import common_pb2
+from handoff.events.v1 import common_pb2, qualification_pb2
 
 NOW = times.parse("2026-11-10T13:32:08Z")
 
@@ -130,3 +130,23 @@ def test_a_rep_is_away_for_a_reason_and_until_when() -> None:
 
 def test_a_countrys_zone_is_told_where_it_has_one_clock() -> None:
     assert (zones.zone_of("DE"), zones.zone_of("US"), zones.zone_of("")) == ("Europe/Berlin", None, None)
+
+
+def test_whatever_is_noted_of_a_lead_has_its_words_in_the_journey() -> None:
+    silent = {"RepChanged", "ClockStarted", "ClockCancelled"}
+    reader = journey.Reader(rep_id=None, names={})
+    for kind in sorted(set(noting.KINDS) - silent):
+        empty = journey.message_of(kind, b"").SerializeToString()
+        assert journey.entry(UUID(int=1), NOW, kind, empty, reader).kind, kind
+
+
+@pytest.mark.parametrize(
+    ("decided", "queue", "title", "note"),
+    [(True, "bant", "Judged", "BANT"), (False, "review", "Needs no judgement any more", "review")],
+)
+def test_the_journey_says_how_a_review_ended(decided: bool, queue: str, title: str, note: str) -> None:
+    message = qualification_pb2.ReviewEnded(queue=queue, decided=decided)
+    said = journey.entry(
+        UUID(int=1), NOW, "ReviewEnded", message.SerializeToString(), journey.Reader(rep_id=None, names={})
+    )
+    assert (said.kind, said.title, said.note, said.milestone) == ("review", title, note, True)

@@ -199,6 +199,7 @@ def _note_bant(desk: Desk, row: Row, body: Bant, caller: security.Caller) -> Non
         if one is not None
     }
     row.state = replace(row.state, bant={**row.state.bant, **said})
+    desk.note_place(row, decided=True)
 
 
 def _decide(desk: Desk, row: Row, said: Reasons, body: Decision, caller: security.Caller) -> None:

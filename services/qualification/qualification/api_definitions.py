@@ -12,7 +12,7 @@ from backbone import database, idempotency, ids, outbox, pages, security, subjec
 from backbone.outbox import Event
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2, qualification_pb2
-from qualification import definitions, simulating, store_definitions, store_queue
+from qualification import definitions, events, simulating, store_definitions, store_queue
 from qualification.store_definitions import Compiled
 
 Reading = Annotated[security.Caller, Depends(security.allow("marketing", "manager", "sdr", "rep"))]
@@ -153,7 +153,14 @@ async def _activate(
     await store_queue.add_rescoring(conn, f"{name}@{version}", at)
     subject = ids.derived("definition", name)
     await subjects.lock(conn, [subject])
-    message = qualification_pb2.DefinitionActivated(stamp=common_pb2.Stamp(), name=name, version=version)
+    document = row["document"]
+    message = qualification_pb2.DefinitionActivated(
+        stamp=common_pb2.Stamp(),
+        name=name,
+        version=version,
+        supply=events.promised(document.get("supply", {})),
+        required=document.get("required", []),
+    )
     times.put(message.stamp.occurred_at, at)
     times.put(message.stamp.recorded_at, now)
     times.put(message.at, at)

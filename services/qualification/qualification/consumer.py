@@ -200,5 +200,6 @@ async def _erase(conn: Connection, desk: Desk, event: Incoming, message: intake_
         if row is not None:
             row.fields, row.score, row.review_since, row.next_score_at = None, None, None, None
             row.state = replace(row.state, bant={})
+            desk.note_place(row)
     answer = common_pb2.PersonalDataDeleted(stamp=message.stamp, erasure_id=message.erasure_id, service="qualification")
     desk.tell(events.event(desk.rows[event.subject], answer, desk.now))

@@ -91,6 +91,7 @@ class Desk:
             row.hot_action = ""
         row.score = events.restage(row, str(before))
         self.changed.add(row.lead_id)
+        self.note_place(row, decided=by_person and why.by is not None)
         self.moves.append(
             Move(
                 lead_id=row.lead_id,
@@ -105,6 +106,19 @@ class Desk:
         )
         self.tell(tell(row, row.score) if tell is not None else None)
 
+    def note_place(self, row: Row, *, decided: bool = False) -> None:
+        """Tell that a lead left its place in the review queue, or came into it by its score.
+
+        At once, not when all is done: one that leaves and comes again is told of in that order. An MQL whose BANT is
+        open says so in the event that makes it one.
+        """
+        before, (after, _) = row.queue, row.place_in_queue()
+        row.queue = after
+        if before is not None and before != after:
+            self.tell(events.review_ended(row, self.now, queue=before, decided=decided))
+        if after == "review" and before != after:
+            self.tell(events.review_queued(row, self.now))
+
     def tell(self, event: Event | None) -> None:
         """Announce something with the rest."""
         if event is not None:
@@ -112,6 +126,8 @@ class Desk:
 
     async def finish(self, conn: Connection, outbox: Outbox) -> None:
         """Write what changed and announce it."""
+        for lead_id in sorted(self.changed):
+            self.note_place(self.rows[lead_id])
         if self.changed:
             await store.save(conn, [self.rows[lead_id] for lead_id in sorted(self.changed)])
         if self.moves:

@@ -1,11 +1,12 @@
 """What qualification publishes, made from the lead's row."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
 
-from backbone import times
+from backbone import documents, times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
 from qualification.scoring import Score
@@ -26,7 +27,11 @@ def scored(row: Row, score: Score | None) -> common_pb2.Qualification:
     """Return the lead's qualification as it stands."""
     state = row.state
     made = common_pb2.Qualification(
-        stage=str(state.stage), cycle=state.cycle, definition=state.definition, reason=state.reason
+        stage=str(state.stage),
+        cycle=state.cycle,
+        definition=state.definition,
+        reason=state.reason,
+        queue=row.place_in_queue()[0] or "",
     )
     if score is not None:
         put_score(made, score)
@@ -52,7 +57,7 @@ def put_score(made: common_pb2.Qualification, score: Score) -> None:
 
 
 def restage(row: Row, previous: str) -> common_pb2.Qualification:
-    """Return the qualification with the stage, cycle and reason of now."""
+    """Return the qualification with the stage, cycle, reason and place in the review queue of now."""
     made = common_pb2.Qualification()
     if row.score is not None:
         made.CopyFrom(row.score)
@@ -60,6 +65,7 @@ def restage(row: Row, previous: str) -> common_pb2.Qualification:
     made.previous_stage = previous
     made.cycle = row.state.cycle
     made.reason = row.state.reason
+    made.queue = row.place_in_queue()[0] or ""
     if row.state.definition:
         made.definition = row.state.definition
     return made
@@ -115,3 +121,39 @@ def sales_ready(row: Row, qualification: common_pb2.Qualification, at: datetime,
         standing=standing,
     )
     return event(row, message, at)
+
+
+def review_queued(row: Row, at: datetime) -> Event:
+    """Return ReviewQueued."""
+    message = qualification_pb2.ReviewQueued(stamp=stamp(row, at), qualification=standing(row), lead=row.fields)
+    return event(row, message, at)
+
+
+def review_ended(row: Row, at: datetime, *, queue: str, decided: bool) -> Event:
+    """Return ReviewEnded."""
+    message = qualification_pb2.ReviewEnded(
+        stamp=stamp(row, at), qualification=standing(row), queue=queue, decided=decided
+    )
+    return event(row, message, at)
+
+
+def standing(row: Row) -> common_pb2.Qualification:
+    """Return the qualification as it stands between two moves."""
+    return restage(row, row.score.previous_stage if row.score is not None else "")
+
+
+def promised(supply: Mapping[str, Any]) -> qualification_pb2.Supply:
+    """Return what a definition promises, under its key `supply`. Leads are counted whole, and none fewer than none."""
+
+    def leads(count: float) -> int:
+        return max(0, round(count))
+
+    made = qualification_pb2.Supply(
+        per_week=leads(supply.get("per_week", 0)),
+        per_month=leads(supply.get("per_month", 0)),
+        per_quarter=leads(supply.get("per_quarter", 0)),
+        by_source={source: leads(count) for source, count in supply.get("by_source", {}).items()},
+    )
+    if "handoff_within" in supply:
+        made.handoff_within_seconds = documents.duration(supply["handoff_within"])
+    return made

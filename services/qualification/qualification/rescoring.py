@@ -11,7 +11,7 @@ from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
 from qualification import domain, events, scoring, store
 from qualification.desk import Desk, Why
-from qualification.domain import Stage
+from qualification.domain import Stage, State
 from qualification.rules import Action, Definition, Engagement
 from qualification.scoring import Facts, Score
 from qualification.store import Row
@@ -58,28 +58,31 @@ def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | No
     stage, reason = domain.stage_by_score(row.state, score, set_aside=_set_aside(row))
     if standing is not None:
         stage, reason = Stage(standing.stage), standing.disqualified_reason
-    _note_score(desk, row, score, stage, reason, imported=standing is not None)
+    moves = standing is not None or stage is not before
+    after = replace(row.state, stage=stage, reason=reason, decided_by_person=row.state.decided_by_person and not moves)
+    # First of all, so that whatever is told of the lead says for what it waits.
+    row.review_since = (row.review_since or desk.now) if domain.needs_review(after, score) else None
+    _note_score(desk, row, score, after, imported=standing is not None)
     if standing is not None:
         _take_over(desk, row, stage, standing)
     elif stage is not before:
         _move(desk, row, stage, reason)
     elif row.lead_id in desk.woken and row.rep_id is None:
         _announce_again(desk, row)
-    waits = domain.needs_review(row.state, score)
-    row.review_since = (row.review_since or desk.now) if waits else None
+    desk.note_place(row)
     row.next_score_at = _next_score_at(desk, row, definition, score)
     if is_hot and definition is not None and score is not None:
         desk.tell(_hot(desk, row, definition, score))
 
 
-def _note_score(desk: Desk, row: Row, score: Score | None, stage: Stage, reason: str, *, imported: bool) -> None:
+def _note_score(desk: Desk, row: Row, score: Score | None, after: State, *, imported: bool) -> None:
     state = row.state
-    if score is not None and not imported and (state.definition != domain.IMPORTED or stage is not state.stage):
-        row.state = replace(state, definition=score.definition, reason=reason)
+    if score is not None and not imported and (state.definition != domain.IMPORTED or after.stage is not state.stage):
+        row.state = replace(state, definition=score.definition, reason=after.reason)
     else:
-        row.state = replace(state, reason=reason)
-    fresh = events.scored(row, score)
-    fresh.stage, fresh.reason = str(stage), reason
+        row.state = replace(state, reason=after.reason)
+    moved = replace(row, state=replace(after, definition=row.state.definition))
+    fresh = events.scored(moved, score)
     if row.score is None or _differs(row.score, fresh):
         row.score = fresh
         if score is not None:
@@ -171,7 +174,7 @@ def _turned_hot(desk: Desk, row: Row, definition: Definition, score: Score) -> b
 def _hot(desk: Desk, row: Row, definition: Definition, score: Score) -> Event:
     message = qualification_pb2.HotLeadDetected(
         stamp=events.stamp(row, desk.now),
-        qualification=row.score,
+        qualification=events.standing(row),
         points=score.burst,
         within_seconds=definition.hot_within_seconds,
     )

@@ -15,7 +15,7 @@ from qualification.rules import Engagement
 _COLUMNS = (
     "lead_id, fields, live, occurred_at, recorded_at, arrived_at, stage, cycle, reason, definition, decided_by_person,"
     " recycled_until, bant, score, review_since, rep_id, assignment_cycle, sdr_id, previous_rep, hot_at, closed,"
-    " stage_since, hot_action, next_score_at, ended, handed_at, declined"
+    " stage_since, hot_action, next_score_at, ended, handed_at, declined, queue_kind"
 )
 
 
@@ -50,6 +50,8 @@ class Row:
     handed_at: datetime | None = None
     """When it was first given to a rep."""
     declined: int = 0
+    queue: str | None = None
+    """The kind of judgement that it waits for as far as it was told."""
 
     def place_in_queue(self) -> tuple[str | None, datetime | None]:
         """Return the kind of judgement it waits for, and since when."""
@@ -101,6 +103,7 @@ def _row(row: Any) -> Row:
         ended=row["ended"],
         handed_at=row["handed_at"],
         declined=row["declined"],
+        queue=row["queue_kind"],
     )
 
 
