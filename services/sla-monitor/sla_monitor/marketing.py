@@ -1,0 +1,263 @@
+"""Marketing's side of the agreement: what was promised, what came of it, and what each lead waited on. Pure."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sla_monitor.domain import Marked
+
+ALL: Final = "all"
+"""The key of all sources together."""
+OTHER: Final = "other"
+"""Stands for a reason that nobody gave."""
+WEEKS_OF: Final[Mapping[str, float]] = {"week": 1.0, "month": 52 / 12, "quarter": 13.0}
+CAPACITY: Final = "capacity"
+HOURS: Final = "hours"
+POLICY: Final = "policy"
+REST: Final = "rest"
+"""The time of which nobody said what it was waited for."""
+_WAITS_ON: Final[Mapping[str, str]] = {"no_capacity": CAPACITY, "nobody_working": HOURS, "paused": HOURS}
+REJECTED: Final = ("declined", "returned", "handed_back", "disqualified", "recycled")
+"""Outcomes of an assignment by which sales gives a lead back."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promise:
+    """What marketing promises with the newest version of a definition; leads, 0 where it promises nothing."""
+
+    definition: str
+    counts: Mapping[str, float] = field(default_factory=dict)
+    """By week, month, quarter."""
+    by_source: Mapping[str, float] = field(default_factory=dict)
+    """Of the first period that is promised."""
+    handoff_within_seconds: float = 0
+
+    def leads(self, period: str, key: str) -> float | None:
+        """Return how many leads of a source, or of all, are promised for a period: as said, else by its length."""
+        said = {name: count for name in WEEKS_OF if (count := self.counts.get(name, 0)) > 0}
+        of = next(iter(said), None)
+        if of is None or (key != ALL and key not in self.by_source):
+            return None
+        if key == ALL and period in said:
+            return said[period]
+        return (said[of] if key == ALL else self.by_source[key]) * WEEKS_OF[period] / WEEKS_OF[of]
+
+
+def promised(promises: Iterable[Promise], period: str, key: str) -> float | None:
+    """Return what all definitions promise together; None where none does."""
+    given = [count for one in promises if (count := one.leads(period, key)) is not None]
+    return sum(given) if given else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """A rep had the lead."""
+
+    start: datetime
+    end: datetime | None = None
+    outcome: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """A mark as the report reads it."""
+
+    kind: str
+    at: datetime
+    word: str = ""
+    ref: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Qualified:
+    """A lead from its first qualification on, with what is known of those merged into it."""
+
+    lead_id: UUID
+    source: str
+    live: bool
+    since: datetime
+    """When it arrived."""
+    at: datetime
+    definition: str
+    """The name without its version."""
+    complete: bool
+    """None of the required fields was missing."""
+    held: Sequence[Held] = ()
+    events: Sequence[Event] = ()
+    """In order."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HandOff:
+    """From qualification to the first rep: seconds in all, what it waited on, and for marketing before."""
+
+    seconds: float
+    waited: Mapping[str, float]
+    marketing_seconds: float
+
+
+def hand_off(lead: Qualified) -> HandOff | None:
+    """Return how a lead came to its first rep; None while it has not, and where it had one already."""
+    if has_rep_already(lead):
+        return None
+    end = min((one.start for one in lead.held if one.start >= lead.at), default=None)
+    if end is None:
+        return None
+    return HandOff(
+        seconds=(end - lead.at).total_seconds(),
+        waited=waited(lead.at, end, lead.events),
+        marketing_seconds=max(0.0, (lead.at - lead.since).total_seconds()),
+    )
+
+
+def has_rep_already(lead: Qualified) -> bool:
+    """Say whether a rep had the lead before it qualified: it is handed to nobody."""
+    return any(one.start < lead.at and (one.end is None or one.end > lead.at) for one in lead.held)
+
+
+def is_waiting(lead: Qualified) -> bool:
+    """Say whether the lead still has to be handed over; one that is out or already sales' has not."""
+    over = (Marked.OUT, Marked.SALES_READY, Marked.SALES_QUALIFIED, Marked.WON)
+    return (
+        not has_rep_already(lead)
+        and not any(one.start >= lead.at for one in lead.held)
+        and not any(one.kind in over and one.at >= lead.at for one in lead.events)
+    )
+
+
+def waited(start: datetime, end: datetime, events: Iterable[Event]) -> dict[str, float]:
+    """Split [start, end) by what was waited on, in seconds: each reason holds until the next one is given."""
+    found = dict.fromkeys((CAPACITY, HOURS, POLICY, REST), 0.0)
+    on, since = REST, start
+    for one in events:
+        if one.kind == Marked.WAITING and start <= one.at < end:
+            found[on] += (one.at - since).total_seconds()
+            on, since = _WAITS_ON.get(one.word, POLICY), one.at
+    found[on] += (end - since).total_seconds()
+    return found
+
+
+def rejections(lead: Qualified) -> list[str]:
+    """Return the reasons for which sales gave a qualified lead back, each rejection once; none after it took it.
+
+    A rep's word and what qualification makes of it (or the other way round) are one rejection, told by two topics.
+    """
+    taken_at = min((one.at for one in lead.events if one.kind in (Marked.SALES_QUALIFIED, Marked.WON)), default=None)
+
+    def counts(at: datetime | None) -> bool:
+        return at is not None and at >= lead.at and (taken_at is None or at < taken_at)
+
+    reasons = []
+    for outcome in REJECTED:
+        by_reps = [one.reason for one in lead.held if one.outcome == outcome and counts(one.end)]
+        by_marks = [one.word for one in lead.events if _rejects(one) == outcome and counts(one.at)]
+        reasons += by_reps + by_marks[len(by_reps) :]
+    return [reason or OTHER for reason in reasons]
+
+
+def _rejects(one: Event) -> str | None:
+    """Return the outcome that a mark tells of. A demotion is the score's."""
+    if one.kind == Marked.HANDED_BACK:
+        return "handed_back"
+    return one.ref if one.kind == Marked.OUT and one.ref in ("disqualified", "recycled") else None
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """Return a percentile by linear interpolation, as PostgreSQL's percentile_cont does."""
+    if not ordered:
+        return None
+    place = share * (len(ordered) - 1)
+    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
+    return low + (high - low) * (place - math.floor(place))
+
+
+def delivery(leads: Sequence[Qualified], promises: Sequence[Promise]) -> dict[str, Any]:
+    """Return what became of qualified leads: counts, shares from 0 to 1, seconds."""
+    live = [lead for lead in leads if lead.live]
+    complete = sum(lead.complete for lead in live)
+    reasons = [given for lead in live if (given := rejections(lead))]
+    return {
+        "qualified": len(live),
+        "history": len(leads) - len(live),
+        "complete": complete,
+        "share_complete": complete / len(live) if live else None,
+        "handoff": _handoff(live, promises),
+        "waited": _waited([done for lead in live if (done := hand_off(lead)) is not None]),
+        "rejected": {
+            "leads": len(reasons),
+            "share": len(reasons) / len(live) if live else None,
+            "reasons": dict(sorted(Counter(reason for given in reasons for reason in given).items())),
+        },
+    }
+
+
+def _handoff(leads: Sequence[Qualified], promises: Sequence[Promise]) -> dict[str, Any]:
+    limits = {one.definition: one.handoff_within_seconds for one in promises if one.handoff_within_seconds > 0}
+    done = [(lead, one.seconds) for lead in leads if (one := hand_off(lead)) is not None]
+    ordered = sorted(seconds for _, seconds in done)
+    asked = [seconds <= limits[lead.definition] for lead, seconds in done if lead.definition in limits]
+    return {
+        "handed": len(done),
+        "waiting": sum(is_waiting(lead) for lead in leads),
+        "with_a_rep_already": sum(has_rep_already(lead) for lead in leads),
+        "p50_seconds": percentile(ordered, 0.5),
+        "p90_seconds": percentile(ordered, 0.9),
+        "promised": len(asked),
+        "within": sum(asked),
+        "share_within": sum(asked) / len(asked) if asked else None,
+    }
+
+
+def _waited(done: Sequence[HandOff]) -> dict[str, float]:
+    """Add up what handed leads waited on; all but marketing's make up the time from qualification to hand-off."""
+    split = {f"{on}_seconds": math.fsum(one.waited[on] for one in done) for on in (CAPACITY, HOURS, POLICY, REST)}
+    return {"marketing_seconds": math.fsum(one.marketing_seconds for one in done), **split}
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """Where days and weeks are counted."""
+
+    name: str
+    week_starts: str = "mon"
+
+    def day(self, at: datetime) -> date:
+        """Return the day of an instant."""
+        return at.astimezone(ZoneInfo(self.name)).date()
+
+    def week(self, day: date) -> date:
+        """Return the first day of a day's week."""
+        return day - timedelta(days=(day.weekday() + (self.week_starts == "sun")) % 7)
+
+    def weeks(self, start: datetime, end: datetime) -> list[date]:
+        """Return the weeks that [start, end) touches, by their first days."""
+        first, last = self.week(self.day(start)), self.day(end - timedelta(microseconds=1))
+        return [first + timedelta(days=7 * number) for number in range((last - first).days // 7 + 1)]
+
+    def span(self, period: str, at: datetime) -> tuple[str, datetime, datetime]:
+        """Return the name of the calendar's month or quarter around an instant, when it begins and when it ends."""
+        day, months = self.day(at), 1 if period == "month" else 3
+        month = (day.month - 1) // months * months + 1
+        after = (day.year, month + months) if month + months <= 12 else (day.year + 1, 1)
+        name = f"{day.year}-{month:02}" if period == "month" else f"{day.year}-Q{month // 3 + 1}"
+        return name, self._midnight(day.year, month), self._midnight(*after)
+
+    def _midnight(self, year: int, month: int) -> datetime:
+        # In UTC: the difference of two times in one zone would pass over the hour that a change of clocks takes.
+        return datetime(year, month, 1, tzinfo=ZoneInfo(self.name)).astimezone(UTC)
+
+
+def to_date(delivered: int, target: float | None, share_passed: float) -> dict[str, Any]:
+    """Return a period to date beside its promise, and what it comes to if it goes on like this."""
+    return {
+        "promised": target,
+        "delivered": delivered,
+        "share_delivered": delivered / target if target else None,
+        "projection": delivered / share_passed if share_passed > 0 else None,
+    }

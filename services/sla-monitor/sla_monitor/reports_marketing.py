@@ -1,0 +1,245 @@
+"""Marketing's promises beside what it delivered, and sales' beside it, week by week: from facts."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from backbone.database import Connection
+from sla_monitor import marketing
+from sla_monitor.domain import FIRST_RESPONSE, Marked
+from sla_monitor.marketing import ALL, Event, Held, Promise, Qualified, Zone
+
+PERIODS: Final = ("month", "quarter")
+SALES: Final[Mapping[str, Sequence[str]]] = {
+    "first_response": FIRST_RESPONSE,
+    "minimum_touches": ("minimum_touches",),
+    "status_update": ("status_update",),
+}
+"""Sales' promises that stand beside marketing's, with the kinds of their clocks."""
+_READ: Final = (
+    *(Marked.WAITING, Marked.HANDED_BACK, Marked.OUT),
+    *(Marked.SALES_READY, Marked.SALES_QUALIFIED, Marked.WON),
+)
+# Up from whoever was marked to the lead that is there now, and down to all that were merged into it. A lead that was
+# history is delivered when it qualifies anew after it came to life, not when its past was scored.
+_QUALIFIED: Final = """
+WITH RECURSIVE up (lead_id) AS (
+    SELECT lead_id FROM mark WHERE kind = 'qualified' AND at >= $1 AND at < $2 AND recorded_at <= $3
+    UNION SELECT s.merged_into FROM up JOIN subject s ON s.subject_id = up.lead_id WHERE s.merged_into IS NOT NULL
+), member (lead_id, member_id) AS (
+    SELECT l.lead_id, l.lead_id FROM up JOIN lead l USING (lead_id) WHERE NOT l.closed
+    UNION SELECT m.lead_id, s.subject_id FROM member m JOIN subject s ON s.merged_into = m.member_id
+), whole AS (
+    SELECT m.lead_id, array_agg(m.member_id) AS members, bool_or(l.live) AS live, min(l.created_at) AS created_at,
+           min(l.arrived_at) AS arrived_at
+    FROM member m JOIN lead l ON l.lead_id = m.member_id GROUP BY m.lead_id
+), first AS (
+    SELECT DISTINCT ON (w.lead_id) w.lead_id, k.at, k.word, k.ref
+    FROM whole w CROSS JOIN unnest(w.members) AS one (member_id)
+    JOIN mark k ON k.lead_id = one.member_id AND k.kind = 'qualified' AND k.recorded_at <= $3
+    WHERE NOT w.live OR w.arrived_at IS NULL OR k.at >= w.arrived_at - interval '10 seconds'
+    ORDER BY w.lead_id, k.at, k.mark_id
+)
+SELECT lead_id, l.source, w.live, w.members, coalesce(least(w.created_at, w.arrived_at), f.at) AS since,
+       f.at, f.word, f.ref
+FROM first f JOIN whole w USING (lead_id) JOIN lead l USING (lead_id)
+WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at, lead_id
+"""
+_EVENTS: Final = """
+SELECT one.lead_id, k.kind, k.at, k.word, k.ref
+FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN mark k ON k.lead_id = one.member_id
+WHERE k.kind = ANY($3::text[]) AND k.recorded_at <= $4 ORDER BY k.at, k.mark_id
+"""
+_HELD: Final = """
+SELECT one.lead_id, a.assigned_at, a.reason,
+       CASE WHEN a.released_at <= $3 THEN a.released_at END AS released_at,
+       CASE WHEN a.released_at <= $3 THEN coalesce(a.outcome, '') ELSE '' END AS outcome
+FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN assignment a ON a.lead_id = one.member_id
+WHERE a.assigned_at <= $3 ORDER BY a.assigned_at, a.cycle
+"""
+_PROMISES: Final = """
+SELECT DISTINCT ON (definition) definition, supply FROM promise
+WHERE at <= $1 ORDER BY definition, at DESC, version DESC
+"""
+_KEPT: Final = """
+SELECT (c.started_at AT TIME ZONE $4)::date AS day, l.source, c.kind,
+       count(*) FILTER (WHERE c.state = 'met' AND c.met_at <= $3) AS met,
+       count(*) FILTER (WHERE c.state = 'breached' AND c.breached_at <= $3) AS missed
+FROM clock c JOIN lead l USING (lead_id)
+WHERE c.kind = ANY($5::text[]) AND c.started_at >= $1 AND c.started_at < $2 AND c.state <> 'cancelled'
+GROUP BY 1, 2, 3
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """Leads that qualified in [start, end), as known at `as_of`, by `none` or `source`."""
+
+    start: datetime
+    end: datetime
+    by: str
+    as_of: datetime
+
+    @property
+    def until(self) -> datetime:
+        """Return how far the report sees: to its end, and not beyond what was known."""
+        return min(self.end, self.as_of)
+
+
+async def report(conn: Connection, asked: Asked) -> dict[str, list[dict[str, Any]]]:
+    """Return `weeks` (in the reporting zone), `totals` over the whole span and `periods` to date.
+
+    Each is a list of rows with a `key`: `all`, or a source. Times in seconds, shares from 0 to 1.
+    """
+    zone = Zone(**dict(await conn.fetchrow("SELECT zone AS name, week_starts FROM setting") or {"name": "UTC"}))
+    # The last instant that it sees: a quarter that ends with the span is still the one that is asked for.
+    last = asked.until - timedelta(microseconds=1)
+    spans = {period: zone.span(period, last) for period in PERIODS}
+    given = await promises(conn, asked.as_of)
+    first = min(asked.start, *(start for _, start, _ in spans.values()))
+    leads = await qualified(conn, first, max(first, asked.until), asked.as_of)
+    kept = await _kept(conn, asked, zone)
+    within = [lead for lead in leads if asked.start <= lead.at < asked.end]
+    keys = _keys(asked.by, within, given, kept)
+    return {
+        "weeks": _weeks(asked, zone, keys, within, given, kept),
+        "totals": [{"key": key, **marketing.delivery(_of(within, key), given)} for key in keys],
+        "periods": [_period(period, spans[period], asked.until, leads, given) for period in PERIODS],
+    }
+
+
+async def promises(conn: Connection, as_of: datetime) -> list[Promise]:
+    """Return what marketing promised last with each definition."""
+    return [
+        Promise(
+            definition=row["definition"],
+            counts={period: row["supply"].get(f"per_{period}", 0) for period in marketing.WEEKS_OF},
+            by_source=row["supply"].get("by_source", {}),
+            handoff_within_seconds=row["supply"].get("handoff_within_seconds", 0),
+        )
+        for row in await conn.fetch(_PROMISES, as_of)
+    ]
+
+
+async def qualified(conn: Connection, start: datetime, end: datetime, as_of: datetime) -> list[Qualified]:
+    """Return the leads that first qualified in [start, end), merged ones as their survivor, the earliest first."""
+    rows = await conn.fetch(_QUALIFIED, start, end, as_of)
+    survivors = [row["lead_id"] for row in rows for _ in row["members"]]
+    members = [member for row in rows for member in row["members"]]
+    events: dict[UUID, list[Event]] = {row["lead_id"]: [] for row in rows}
+    held: dict[UUID, list[Held]] = {row["lead_id"]: [] for row in rows}
+    for row in await conn.fetch(_EVENTS, survivors, members, list(_READ), as_of):
+        events[row["lead_id"]].append(Event(kind=row["kind"], at=row["at"], word=row["word"], ref=row["ref"]))
+    for row in await conn.fetch(_HELD, survivors, members, as_of):
+        one = Held(start=row["assigned_at"], end=row["released_at"], outcome=row["outcome"], reason=row["reason"])
+        held[row["lead_id"]].append(one)
+    return [
+        Qualified(
+            lead_id=row["lead_id"],
+            source=row["source"],
+            live=row["live"],
+            since=row["since"],
+            at=row["at"],
+            definition=row["word"].rpartition("@")[0] or row["word"],
+            complete=not row["ref"],
+            held=held[row["lead_id"]],
+            events=events[row["lead_id"]],
+        )
+        for row in rows
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Kept:
+    """How often sales kept a promise that began in a week."""
+
+    week: date
+    source: str
+    promise: str
+    met: int
+    missed: int
+
+
+async def _kept(conn: Connection, asked: Asked, zone: Zone) -> list[_Kept]:
+    names = {kind: promise for promise, kinds in SALES.items() for kind in kinds}
+    rows = await conn.fetch(_KEPT, asked.start, asked.until, asked.as_of, zone.name, list(names))
+    return [
+        _Kept(
+            week=zone.week(row["day"]),
+            source=row["source"],
+            promise=names[row["kind"]],
+            met=row["met"],
+            missed=row["missed"],
+        )
+        for row in rows
+    ]
+
+
+def _keys(by: str, leads: Iterable[Qualified], given: Iterable[Promise], kept: Iterable[_Kept]) -> list[str]:
+    if by == "none":
+        return [ALL]
+    found = {lead.source for lead in leads} | {one.source for one in kept}
+    return sorted(found.union(*(one.by_source for one in given)))
+
+
+def _of(leads: Iterable[Qualified], key: str) -> list[Qualified]:
+    return [lead for lead in leads if key in (ALL, lead.source)]
+
+
+def _weeks(
+    asked: Asked,
+    zone: Zone,
+    keys: Sequence[str],
+    leads: Sequence[Qualified],
+    given: Sequence[Promise],
+    kept: Sequence[_Kept],
+) -> list[dict[str, Any]]:
+    """Return a row for each week and key, empty weeks too: nothing delivered is an answer."""
+    found: dict[tuple[date, str], list[Qualified]] = {}
+    for lead in leads:
+        found.setdefault((zone.week(zone.day(lead.at)), lead.source if asked.by == "source" else ALL), []).append(lead)
+    sales: Counter[tuple[date, str, str, str]] = Counter()
+    for one in kept:
+        key = one.source if asked.by == "source" else ALL
+        sales[one.week, key, one.promise, "met"] += one.met
+        sales[one.week, key, one.promise, "missed"] += one.missed
+    return [
+        {
+            "week": week.isoformat(),
+            "key": key,
+            "promised": marketing.promised(given, "week", key),
+            **marketing.delivery(found.get((week, key), []), given),
+            **{name: {end: sales[week, key, name, end] for end in ("met", "missed")} for name in SALES},
+        }
+        for week in zone.weeks(asked.start, asked.end)
+        for key in keys
+    ]
+
+
+def _period(
+    period: str,
+    span: tuple[str, datetime, datetime],
+    until: datetime,
+    leads: Iterable[Qualified],
+    given: Sequence[Promise],
+) -> dict[str, Any]:
+    name, start, end = span
+    passed = (until - start) / (end - start)
+    delivered = Counter(lead.source for lead in leads if lead.live and start <= lead.at < until)
+    sources = sorted({*delivered, *(source for one in given for source in one.by_source)})
+
+    def beside(key: str, count: int) -> dict[str, Any]:
+        return marketing.to_date(count, marketing.promised(given, period, key), passed)
+
+    return {
+        "period": period,
+        "name": name,
+        "from": start,
+        "to": end,
+        "share_passed": passed,
+        **beside(ALL, delivered.total()),
+        "by_source": [{"key": source, **beside(source, delivered[source])} for source in sources],
+    }
