@@ -16,7 +16,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from benchmarks import alerts, handoff, measuring, routing, tables
+from benchmarks import alerts, clocks, handoff, measuring, routing, tables
+from benchmarks.clocks import OPEN, Size
 from benchmarks.measuring import Advance, Full, Paced, Side
 from benchmarks.naive import stack as naive
 from handoff_local import ports
@@ -42,6 +43,7 @@ class Only(StrEnum):
     NAIVE = "naive"
     ALERTS = "alerts"
     ROUTING = "routing"
+    CLOCKS = "clocks"
 
 
 @app.command()
@@ -51,10 +53,16 @@ def bench(
     rate: Annotated[float, typer.Option(min=1, help="Leads a second for the latencies.")] = 300,
     clocks: Annotated[int, typer.Option(min=0, help="Open clocks while alerts are measured.")] = 100_000,
     waiting: Annotated[int, typer.Option(min=2000, help="Leads in the queue that is drained.")] = 100_000,
+    open_clocks: Annotated[
+        list[int] | None, typer.Option(min=3, help="Open clocks while sla-monitor is measured alone, once for each.")
+    ] = None,
+    due_rate: Annotated[int, typer.Option(min=1, help="Clocks that fall due per second then.")] = 1_000,
+    due_seconds: Annotated[float, typer.Option(min=1, help="For how many seconds they do.")] = 10,
     only: Annotated[Only | None, typer.Option(help="Measure one part alone.")] = None,
 ) -> None:
     """Measure this system beside the naive design; prints tables with ratios."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
+    monitored = Size(tuple(sorted(open_clocks or OPEN)), due_rate, due_seconds, rounds)
     out.print(tables.machine(_pin()), style="dim", highlight=False)
     folder = Path(tempfile.mkdtemp(prefix="handoff-bench-"))
     folder.chmod(0o755)
@@ -64,7 +72,9 @@ def bench(
             port = _free_block()
             if only in (None, Only.ROUTING):
                 _routing(folder / "routing", rounds, waiting, step)
-            if only not in (Only.NAIVE, Only.ROUTING):
+            if only in (None, Only.CLOCKS):
+                _clocks(folder / "clocks", monitored, step)
+            if only not in (Only.NAIVE, Only.ROUTING, Only.CLOCKS):
                 with step("Handoff: starting"):
                     side = opened.enter_context(handoff.running(folder / "handoff", port))
                 sides[side.name] = side
@@ -118,6 +128,14 @@ def _routing(folder: Path, rounds: int, waiting: int, step: Step) -> None:
     with step("routing: 10, 1,000 and 10,000 reps, then a long queue") as advance:
         found = routing.measure(folder, rounds=rounds, leads=ROUTED, waiting=waiting, advance=advance)
     tables.routing(out, found)
+
+
+def _clocks(folder: Path, size: Size, step: Step) -> None:
+    """Measure sla-monitor's firing alone, beside a monitor that polls, and print."""
+    most = " and ".join(f"{one:,}" for one in size.open_clocks)
+    with step(f"clocks: {most} open, {size.due_per_second:,} due per second, then a kill") as advance:
+        found = clocks.measure(folder, size, advance)
+    tables.firing(out, found)
 
 
 def _pin() -> list[int]:

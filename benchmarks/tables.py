@@ -11,6 +11,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import clocks
 from benchmarks.alerts import Lateness
 from benchmarks.measuring import Full, Paced, percentile
 from benchmarks.routing import Found
@@ -92,8 +93,7 @@ def _processes(name: str, full: Sequence[Full], paced: Paced, memory: Mapping[st
     for part in sorted(memory, key=lambda one: -cost[one]):
         paced_cost = paced.cpu.get(part, 0.0) / paced.leads * 1e6
         table.add_row(part, f"{cost[part]:,.0f}", f"{paced_cost:,.0f}", f"{memory[part] / MIB:,.0f}")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    _right(table, 1)
     return table
 
 
@@ -113,8 +113,7 @@ def routing(out: Console, found: Found) -> None:
             rates, naive = [one.rate for one in costs], [one.rate for one in found.naive[reps]]
             spent = _rounds([one.us for one in costs])
             table.add_row(f"{reps:,}", kind, _rounds(rates), spent, _rounds(naive), _ratio([rates, naive]))
-    for column in table.columns[2:]:
-        column.justify = "right"
+    _right(table, 2)
     out.print(table)
     queue = found.queue
     before, behind = queue.arriving_before.us, queue.arriving_behind.us
@@ -124,6 +123,43 @@ def routing(out: Console, found: Found) -> None:
         f"{queue.waiting:,}", f"{behind:,.0f}", f"{queue.drained.seconds:,.1f} s", f"{queue.drained.rate:,.0f}"
     )
     out.print(table)
+
+
+def firing(out: Console, found: clocks.Found) -> None:
+    """Print how late alerts were beside a monitor that polls, what they cost, and what a kill did."""
+    offered = f"{found.size.due_per_second:,} due per second for {found.size.seconds:,.0f} s"
+    heads = ("late p50", "p99", "max", "CPU us per alert", "of it PostgreSQL", "idle CPU", "of it PostgreSQL")
+    table = Table("open clocks", "monitor", *heads, title=f"Clocks, {offered}")
+    for open_clocks, sides in found.firing.items():
+        for name, one in sides.items():
+            late = [percentile(one.late, share) * 1000 for share in (0.5, 0.99, 1.0)]
+            cost = [one.us("monitor") + one.us("postgres"), one.us("postgres")]
+            idle = [sum(one.idle.values()), one.idle["postgres"]]
+            table.add_row(
+                f"{open_clocks:,}",
+                name,
+                *(f"{value:,.0f} ms" for value in late),
+                *(f"{value:,.0f}" for value in cost),
+                *(f"{value:.1%}" for value in idle),
+            )
+    _right(table, 2)
+    out.print(table)
+    most = max(found.firing)
+    p99 = percentile(found.firing[most]["Handoff"].late, 0.99)
+    said = "reached" if p99 < clocks.MARK_S else "missed"
+    out.print(f"Mark: p99 under {clocks.MARK_S * 1000:.0f} ms with {most:,} open: {said}, {p99 * 1000:,.0f} ms.")
+    table = Table("instances", "next alert after", "longest silence", "late p50", "p99", "max", title="After kill -9")
+    for kill in found.recovery:
+        late = [percentile(kill.late, share) for share in (0.5, 0.99, 1.0)]
+        values = (f"{value:,.2f} s" for value in (kill.silent, kill.longest, *late))
+        table.add_row(f"{kill.instances}", *values)
+    _right(table, 1)
+    out.print(table)
+
+
+def _right(table: Table, first: int) -> None:
+    for column in table.columns[first:]:
+        column.justify = "right"
 
 
 def notes(out: Console, names: Sequence[str]) -> None:
