@@ -26,6 +26,8 @@ from sla_monitor.store_clocks import Clock
 FIRED_AT_ONCE: Final = 500
 LONGEST_SLEEP_S: Final = 0.25
 SHORTEST_SLEEP_S: Final = 0.01
+COALESCED_S: Final = 0.02
+"""A transaction costs as much as twenty alerts in it: what falls due within this time shares one."""
 LATE_S: Final = 1.0
 LOOK_AGAIN_S: Final = 0.05
 ENDS_TIMEOUT_S: Final = 2.0
@@ -36,6 +38,12 @@ ACTS_ON: Final = ("intake", "routing")
 
 Key = tuple[UUID, str, int]
 """Lead, clock, cycle."""
+
+_LOOK: Final = f"""
+(SELECT lead_id, next_at, now() AS now FROM clock WHERE next_at <= now() ORDER BY next_at LIMIT {FIRED_AT_ONCE})
+UNION ALL (SELECT lead_id, next_at, now() AS now FROM clock WHERE next_at > now() ORDER BY next_at LIMIT 1)
+"""  # noqa: S608 - our own number: as a parameter it would be planned anew each time
+"""What is due and what is next after it, in one round trip outside any transaction: now() is when the look began."""
 
 log = structlog.get_logger()
 
@@ -74,13 +82,26 @@ class Firing:
             if self._wants_ends:
                 await self._look_for_ends()
             try:
-                fired, left = await self._db.run(self._fire)
+                rest_s = await self._round()
             except Exception as error:
                 if not database.is_transient(error):
                     raise
-                fired, left = 0, LONGEST_SLEEP_S
-            if not fired:
-                await asyncio.sleep(max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S)))
+                rest_s = LONGEST_SLEEP_S
+            if rest_s:
+                await asyncio.sleep(rest_s)
+
+    async def _round(self) -> float:
+        """Fire what is due, and return for how many seconds to rest then."""
+        async with self._db.reading() as conn:
+            first = await conn.fetch(_LOOK)
+        due = {row["lead_id"] for row in first if row["next_at"] <= row["now"]}
+        if not due:
+            left = (first[0]["next_at"] - first[0]["now"]).total_seconds() if first else LONGEST_SLEEP_S
+            return max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S))
+        if not await self._db.run(lambda conn: self._fire(conn, due, first[0]["now"])):
+            return SHORTEST_SLEEP_S
+        # What falls due meanwhile goes out together; a backlog does not wait.
+        return COALESCED_S if len(first) < FIRED_AT_ONCE else 0.0
 
     async def _catch_up(self) -> None:
         """Read what had happened by now, whoever of us reads it: a touch that waits in Kafka must not be a breach."""
@@ -121,19 +142,12 @@ class Firing:
         self._wants_ends = False
         self._ends = await self._read_ends() or self._ends
 
-    async def _fire(self, conn: Connection) -> tuple[int, float]:
-        now = await times.now(conn)
-        first = await conn.fetchval("SELECT min(next_at) FROM clock")
-        if first is None or first > now:
-            return 0, (first - now).total_seconds() if first is not None else LONGEST_SLEEP_S
-        due = await conn.fetch(
-            "SELECT lead_id FROM clock WHERE next_at <= $1 ORDER BY next_at LIMIT $2", now, FIRED_AT_ONCE
-        )
-        wanted = {row["lead_id"] for row in due}
+    async def _fire(self, conn: Connection, due: set[UUID], now: datetime) -> int:
+        """Fire what was due of these leads a moment ago and still is; returns how many steps that were."""
         # Whoever holds one of these leads is changing its clocks; they are looked at again at once.
-        free = await subjects.try_lock(conn, wanted)
+        free = await subjects.try_lock(conn, due)
         if not free:
-            return 0, SHORTEST_SLEEP_S
+            return 0
         rows = await conn.fetch(
             "SELECT * FROM clock WHERE lead_id = ANY($1::uuid[]) AND next_at <= $2 ORDER BY next_at, lead_id",
             list(free),
@@ -150,7 +164,7 @@ class Firing:
         to = await recipients.of(conn, due_now)
         fired = [_step(clock, to[id(clock)], now) for clock in due_now]
         await self._write(conn, fired, spent, now)
-        return len(fired), 0.0
+        return len(fired)
 
     async def _may_act(self, conn: Connection, clock: Clock) -> bool:
         """Say whether the lead's topics were read past the ends seen after the deadline.
