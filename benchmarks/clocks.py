@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +29,8 @@ LEAD_INS_S = (3.0, 8.0, 20.0)
 IDLE_S = 5.0
 SETTLE_S = 1.0
 KILLED_AFTER = 0.2
-"""The share of the clocks' seconds after which the process is killed."""
+"""The share of the clocks' seconds after which the process is killed. They fall due for as long again as Kafka takes to
+give a dead member's partitions to another: that moment is to be seen, too."""
 TRAFFIC_PER_S = 20
 """Leads that come while a process is killed: what is read late is what an instance that starts waits for."""
 MARK_S = 0.1
@@ -45,6 +46,8 @@ class Size:
     due_per_second: int = 1_000
     seconds: float = 10.0
     rounds: int = 1
+    session_s: float = 10.0
+    """After how long Kafka takes a silent instance for dead; the service's own setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ async def run(site: Site, size: Size, advance: Advance) -> Found:
     """Measure both monitors with each number of clocks, then what a kill does with the last."""
     async with AsyncExitStack() as opened:
         ours, supervised, wire = await opened.enter_async_context(
-            monitors.ours(site.folder, site.servers[0], site.kafka, site.namespace)
+            monitors.ours(site.folder, site.servers[0], site.kafka, site.namespace, size.session_s)
         )
         naive = await opened.enter_async_context(monitors.naive(site.folder, site.servers[1]))
         conns = {one.name: await _connect(opened, one.url) for one in (ours, naive)}
@@ -237,12 +240,13 @@ async def _kill(ours: Monitor, conn: Connection, supervised: Supervised, wire: W
     newest = await conn.fetchval(ours.newest)
     coming = asyncio.create_task(wire.keep_coming(TRAFFIC_PER_S))
     try:
-        begins = await _let_fall_due(ours, conn, size)
+        longer = replace(size, seconds=size.seconds + size.session_s)
+        begins = await _let_fall_due(ours, conn, longer)
         await _until(begins + timedelta(seconds=size.seconds * KILLED_AFTER))
         supervised.kill_first()
         killed_at = time.time()
-        told = await _until_told(ours, conn, size, newest, begins)
-        recovery = after_kill(told, killed_at, begins.timestamp() + size.seconds, len(supervised.parts))
+        told = await _until_told(ours, conn, longer, newest, begins)
+        recovery = after_kill(told, killed_at, begins.timestamp() + longer.seconds, len(supervised.parts))
         await supervised.ready()
     finally:
         coming.cancel()

@@ -153,12 +153,13 @@ class Wire:
 
 @asynccontextmanager
 async def ours(
-    folder: Path, server: postgres.Server, kafka_address: str, namespace: str
+    folder: Path, server: postgres.Server, kafka_address: str, namespace: str, session_s: float
 ) -> AsyncIterator[tuple[Monitor, Supervised, Wire]]:
     """Run one instance of sla-monitor with a policy in force, and make the lead that the others are copies of."""
     url = await _database(server, "sla_monitor")
     settings = ServiceSettings(database_url=url, kafka=kafka_address, namespace=namespace, partitions=PARTITIONS)
     told = {"DATABASE_URL": url, "KAFKA": kafka_address, "NAMESPACE": namespace, "PARTITIONS": str(PARTITIONS)}
+    told["SESSION_TIMEOUT_MS"] = str(int(session_s * 1000))
     # No console is there to fetch keys from, and nobody calls.
     run = Supervised(folder, {f"HANDOFF_{name}": value for name, value in told.items()})
     wire = Wire(settings, kafka.producer(settings))
