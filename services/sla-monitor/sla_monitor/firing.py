@@ -28,6 +28,8 @@ LONGEST_SLEEP_S: Final = 0.25
 SHORTEST_SLEEP_S: Final = 0.01
 COALESCED_S: Final = 0.02
 """A transaction costs as much as twenty alerts in it: what falls due within this time shares one."""
+SWEEP_EVERY_S: Final = 1.0
+"""How often what fell due more than a second ago is looked for: clocks that started late, or were locked meanwhile."""
 LATE_S: Final = 1.0
 LOOK_AGAIN_S: Final = 0.05
 ENDS_TIMEOUT_S: Final = 2.0
@@ -39,11 +41,17 @@ ACTS_ON: Final = ("intake", "routing")
 Key = tuple[UUID, str, int]
 """Lead, clock, cycle."""
 
-_LOOK: Final = f"""
-(SELECT lead_id, next_at, now() AS now FROM clock WHERE next_at <= now() ORDER BY next_at LIMIT {FIRED_AT_ONCE})
+_LOOK: Final = """
+(SELECT lead_id, next_at, now() AS now FROM clock WHERE {since} next_at <= now() ORDER BY next_at LIMIT {limit})
 UNION ALL (SELECT lead_id, next_at, now() AS now FROM clock WHERE next_at > now() ORDER BY next_at LIMIT 1)
-"""  # noqa: S608 - our own number: as a parameter it would be planned anew each time
-"""What is due and what is next after it, in one round trip outside any transaction: now() is when the look began."""
+"""
+"""What is due and what is next after it, in one round trip outside any transaction: now() is when the look began.
+
+Without parameters, so that it is planned once.
+"""
+_SWEEP: Final = _LOOK.format(limit=FIRED_AT_ONCE, since="")
+"""Passes all that was fired and is not vacuumed away yet: 20 ms for 60,000 while somebody holds an old snapshot."""
+_RECENT: Final = _LOOK.format(limit=FIRED_AT_ONCE, since="next_at > now() - interval '1 second' AND")
 
 log = structlog.get_logger()
 
@@ -71,6 +79,7 @@ class Firing:
         self._ends: Ends | None = None
         self._wants_ends = False
         self._waited_until = 0.0
+        self._sweep_at = 0.0
 
     async def run(self) -> None:
         """Wait for the backlog, then fire what falls due; wait again whenever facts come in late."""
@@ -92,16 +101,20 @@ class Firing:
 
     async def _round(self) -> float:
         """Fire what is due, and return for how many seconds to rest then."""
+        now_s = asyncio.get_running_loop().time()
+        sweeps = now_s >= self._sweep_at
         async with self._db.reading() as conn:
-            first = await conn.fetch(_LOOK)
+            first = await conn.fetch(_SWEEP if sweeps else _RECENT)
         due = {row["lead_id"] for row in first if row["next_at"] <= row["now"]}
-        if not due:
-            left = (first[0]["next_at"] - first[0]["now"]).total_seconds() if first else LONGEST_SLEEP_S
-            return max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S))
-        if not await self._db.run(lambda conn: self._fire(conn, due, first[0]["now"])):
-            return SHORTEST_SLEEP_S
-        # What falls due meanwhile goes out together; a backlog does not wait.
-        return COALESCED_S if len(first) < FIRED_AT_ONCE else 0.0
+        fired = await self._db.run(lambda conn: self._fire(conn, due, first[0]["now"])) if due else 0
+        if fired and len(first) >= FIRED_AT_ONCE:
+            return 0.0
+        if sweeps:
+            self._sweep_at = now_s + SWEEP_EVERY_S
+        if due:
+            return COALESCED_S if fired else SHORTEST_SLEEP_S
+        left = (first[0]["next_at"] - first[0]["now"]).total_seconds() if first else LONGEST_SLEEP_S
+        return max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S))
 
     async def _catch_up(self) -> None:
         """Read what had happened by now, whoever of us reads it: a touch that waits in Kafka must not be a breach."""
