@@ -1,0 +1,80 @@
+"""What is looked for when: a backlog, and a clock whose lead was locked when it fell due."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids, subjects
+from backbone.database import Database
+from backbone.outbox import Outbox
+from handoff.events.v1 import common_pb2
+from sla_monitor import clocks, firing, policies, store, store_clocks
+from sla_monitor.firing import Firing
+from sla_monitor.hours import Calendars
+
+POLICY = policies.build(
+    "standard", 1, policies.parse(b"clocks: [{kind: first_response_5m, within: 5m, from: assignment}]", []).data
+)
+
+
+@pytest.fixture
+async def db(database: Callable[[str], Awaitable[Database]]) -> Database:
+    return await database("sla_monitor")
+
+
+def monitor(db: Database) -> Firing:
+    nobody: Any = None
+    outbox = Outbox(topic="sla", namespace="test", partitions=1)
+    return Firing(db, outbox, nobody, namespace="test", partitions=1, catch_up_s=1)
+
+
+async def let_be_due(db: Database, count: int, ago: timedelta) -> list[UUID]:
+    at = datetime.now(UTC) - ago - timedelta(minutes=5)
+    named, rep = Calendars({}, 2026), common_pb2.Rep(rep_id="ana")
+    started = [
+        clocks.start(ids.new(), POLICY, POLICY.clocks[0], cycle=1, started_at=at, rep=rep, named=named)
+        for _ in range(count)
+    ]
+    made = [one for one in started if one is not None]
+    leads = [one.lead_id for one in made]
+    async with db.transaction() as conn:
+        subjects.make(conn, leads)
+        await store.save(conn, [store.Row(lead, live=True, changed=True) for lead in leads])
+        await store_clocks.add(conn, made)
+    return leads
+
+
+async def alerts(db: Database) -> int:
+    async with db.reading() as conn:
+        return int(await conn.fetchval("SELECT count(*) FROM alert"))
+
+
+async def test_a_backlog_longer_than_a_batch_leaves_without_a_rest(db: Database) -> None:
+    await let_be_due(db, 2 * firing.FIRED_AT_ONCE + 1, timedelta(hours=1))
+    monitoring = monitor(db)
+    assert [await monitoring._round() for _ in range(3)] == [0.0, 0.0, firing.COALESCED_S]
+    assert await alerts(db) == 2 * firing.FIRED_AT_ONCE + 1
+
+
+async def test_a_clock_whose_lead_was_locked_long_is_found_within_a_second_of_its_release(db: Database) -> None:
+    (lead,) = await let_be_due(db, 1, timedelta(seconds=30))
+    monitoring = monitor(db)
+    async with db.transaction() as conn:
+        await subjects.lock(conn, [lead])
+        await monitoring._round()
+    assert await alerts(db) == 0
+    await asyncio.sleep(firing.SWEEP_EVERY_S)
+    await monitoring._round()
+    assert await alerts(db) == 1
+
+
+async def test_two_that_find_the_same_step_alert_it_once(db: Database) -> None:
+    await let_be_due(db, 300, timedelta(seconds=0.5))
+    both = monitor(db), monitor(db)
+    for _ in range(2):
+        await asyncio.gather(*(one._round() for one in both))
+    assert await alerts(db) == 300
