@@ -1,6 +1,8 @@
 """What the benchmark says of its figures is what it computes."""
 
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -36,17 +38,20 @@ def test_a_kills_silence_ends_with_the_next_alert_and_what_was_told_before_it_do
 
 
 async def test_both_monitors_alert_every_clock_that_falls_due_with_as_many_open_as_were_asked_for(
-    servers: Servers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, seconds in {"IDLE_S": 0.2, "SETTLE_S": 0.0, "LEAD_INS_S": (0.5, 3.0)}.items():
         monkeypatch.setattr(clocks, name, seconds)
     size = Size(open_clocks=(30,), due_per_second=50, seconds=1, session_s=1)
     shares: list[float] = []
-    with (
-        postgres.throwaway(tmp_path / "ours", monitors.KEEPS_COMMIT_TIMES) as first,
-        postgres.throwaway(tmp_path / "naive", monitors.KEEPS_COMMIT_TIMES) as second,
-    ):
-        site = Site(tmp_path, (first, second), servers.kafka, namespace=f"t{uuid4().hex[:12]}")
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(TemporaryDirectory(prefix="handoff-test-")))
+        folder.chmod(0o755)  # noqa: ASYNC240 - once, for the database's user
+        first, second = (
+            opened.enter_context(postgres.throwaway(folder / name, monitors.KEEPS_COMMIT_TIMES))
+            for name in ("ours", "naive")
+        )
+        site = Site(folder, (first, second), servers.kafka, namespace=f"t{uuid4().hex[:12]}")
         found = await clocks.run(site, size, shares.append)
     sides = found.firing[30]
     assert {name: len(side.late) for name, side in sides.items()} == {"Handoff": 50, "polls every second": 50}
