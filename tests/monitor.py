@@ -46,9 +46,13 @@ class Monitor:
 
     async def fire(self) -> None:
         """Fire what is due, until nothing is."""
-        fired = 1
-        while fired:
-            fired, _ = await self._db.run(self._firing._fire)
+        while await self._are_due():
+            self._firing._sweep_at = 0.0
+            await self._firing._round()
+
+    async def _are_due(self) -> bool:
+        async with self._db.reading() as conn:
+            return bool(await conn.fetchval("SELECT EXISTS (SELECT FROM clock WHERE next_at <= now())"))
 
     async def outcome(self, lead: UUID) -> Outcome:
         """Return what became of a lead's clocks."""

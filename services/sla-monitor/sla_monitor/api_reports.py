@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -18,6 +18,7 @@ from sla_monitor import (
     reports_attainment,
     reports_conversion,
     reports_leaks,
+    reports_marketing,
     reports_meetings,
     reports_persistence,
     store_policies,
@@ -27,6 +28,7 @@ Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manage
 By = Literal["none", "rep", "team", "source", "hour", "weekday", "week"]
 
 ENDS_TIMEOUT_S: Final = 1.0
+LONGEST: Final = timedelta(days=3_660)
 
 
 class _Span:
@@ -129,7 +131,26 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         return await answer(request, span, make)
 
+    @api.get("/v1/reports/marketing")
+    async def marketing(request: Request, _: Reports, span: Span, by: Literal["none", "source"] = "none") -> Response:
+        """Report leads that qualified in [from, to) beside marketing's promises, sales' side too; as CSV the weeks."""
+        if span.end - span.start > LONGEST:
+            fault = Pointer("query/to", f"at most {LONGEST.days} days after `from`: each week in between has its row")
+            raise Problem(422, "Too long a span", "Give a time within ten years of `from`.", errors=[fault])
+
+        async def make(conn: database.Connection, as_of: datetime) -> _Found:
+            asked = reports_marketing.Asked(start=span.start, end=span.end, by=by, as_of=as_of)
+            found = await reports_marketing.report(conn, asked)
+            body = {name: [_written(row) for row in rows] for name, rows in found.items()}
+            return _Found(body=body, rows=reports.flat(found["weeks"]))
+
+        return await answer(request, span, make)
+
     return api
+
+
+def _written(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: times.text(value) if isinstance(value, datetime) else value for name, value in row.items()}
 
 
 def _groups(groups: list[dict[str, Any]]) -> _Found:

@@ -82,7 +82,10 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     changed = _end(clock, found) if found.is_over else _go_on(clock, found, by)
     if changed is None:
         return None
-    clock.breached_at = clock.breached_at if found.broken or clock.state is State.BREACHED else None
+    if found.broken:
+        clock.breached_at = clock.breached_at or found.broken[-1]
+    elif clock.state is not State.BREACHED:
+        clock.breached_at = None
     clock.version += 1
     ended_at, why = found.ended or (None, "")
     return changed, Verdict(met_at=clock.met_at, ended_at=ended_at, ended_by=why)

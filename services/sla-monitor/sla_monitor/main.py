@@ -1,7 +1,7 @@
 """What runs in a process of sla-monitor."""
 
 from backbone import process
-from sla_monitor import api, api_alerts, api_marketing, api_policies, api_reports, recomputing
+from sla_monitor import api, api_alerts, api_policies, api_reports, recomputing
 from sla_monitor.applying import Applying
 from sla_monitor.consumer import Handler
 from sla_monitor.firing import Firing
@@ -54,7 +54,6 @@ async def compose(service: process.Service[Settings]) -> None:
     service.app.include_router(api_alerts.router(db, service.stopping))
     service.app.include_router(api_policies.router(db))
     service.app.include_router(api_reports.router(db, consumer))
-    service.app.include_router(api_marketing.router(db, consumer))
     service.work("firing", firing.run)
     service.work("recomputing", lambda: recomputing.run(db, service.outbox, policies))
 

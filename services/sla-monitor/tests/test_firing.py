@@ -35,10 +35,9 @@ def monitor(db: Database) -> Firing:
 async def let_be_due(db: Database, count: int, ago: timedelta) -> list[UUID]:
     at = datetime.now(UTC) - ago - timedelta(minutes=5)
     named, rep = Calendars({}, 2026), common_pb2.Rep(rep_id="ana")
-    started = [
-        clocks.start(ids.new(), POLICY, POLICY.clocks[0], cycle=1, started_at=at, rep=rep, named=named)
-        for _ in range(count)
-    ]
+    by = clocks.plan(POLICY, POLICY.clocks[0], rep, named)
+    assert by is not None
+    started = [clocks.start(ids.new(), by, cycle=1, started_at=at, rep=rep) for _ in range(count)]
     made = [one for one in started if one is not None]
     leads = [one.lead_id for one in made]
     async with db.transaction() as conn:
