@@ -20,6 +20,8 @@ from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
 
+MERGED: Final = "merged"
+"""The rule by which routing gives the survivor whoever had the merged lead."""
 _WRONG: Final = ("retracted", "withdrawn", "moved back")
 """What facts change that was told before."""
 
@@ -94,6 +96,7 @@ class Applying:
         if facts:
             by = await starting.prepare(conn, self._policies, named, facts, known, reps)
             _start(batch, facts, known, by, changes)
+            await _go_on(conn, batch, changes)
             _move_merged(batch, rows, known, changes)
             _judge(rows, known, facts, by, changes)
         await changes.write(conn)
@@ -135,6 +138,16 @@ def _start(
         fresh += by.of_marks(lead_id, new, said, known.get(lead_id, ()))
         for clock in fresh:
             changes.start(clock, known)
+
+
+async def _go_on(conn: Connection, batch: Batch, changes: Changes) -> None:
+    """An assignment that a merge moved to the survivor takes along what was told of its clocks."""
+    moved = {lead_id for lead_id, message in batch.routed if message.rule == MERGED}
+    if not moved:
+        return
+    before = await store_clocks.of_merged(conn, moved)
+    for clock in changes.fresh:
+        any(clocks.go_on_from(clock, other) for other in before.get(clock.lead_id, ()))
 
 
 def _move_merged(batch: Batch, rows: Mapping[UUID, Row], known: dict[UUID, list[Clock]], changes: Changes) -> None:

@@ -10,7 +10,7 @@ from backbone import calendars, ids, times
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
 from sla_monitor import keeping
-from sla_monitor.domain import Facts, Level, Policy, Spec, Terms
+from sla_monitor.domain import Facts, Level, Policy, Spec, State, Terms
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
@@ -143,6 +143,17 @@ def move(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> N
     clock.terms = replace(clock.terms, started_at=started_at, due_at=due_at)
     clock.steps = [*clock.steps[: clock.step], *left]
     clock.next_at = step_at(clock, clock.step)
+
+
+def go_on_from(clock: Clock, other: Clock) -> bool:
+    """Let a clock go on where that of a merged lead stopped: whoever has been told of a step is not told again."""
+    same = (other.clock, other.terms.rep_id, other.terms.started_at, other.terms.due_at)
+    if same != (clock.clock, clock.terms.rep_id, clock.terms.started_at, clock.terms.due_at) or not other.step:
+        return False
+    clock.steps, clock.step, clock.breached_at = other.steps, other.step, other.breached_at
+    clock.state = State.BREACHED if other.breached_at is not None else State.RUNNING
+    clock.next_at = step_at(clock, clock.step)
+    return True
 
 
 def step_at(clock: Clock, step: int) -> datetime | None:

@@ -46,6 +46,19 @@ async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[
     return found
 
 
+async def of_merged(conn: Connection, survivors: Iterable[UUID]) -> dict[UUID, list[Clock]]:
+    """Return the clocks that leads merged into these had of their own, by survivor."""
+    rows = await conn.fetch(
+        "SELECT s.merged_into, c.* FROM subject s JOIN clock c ON c.lead_id = s.subject_id"
+        " WHERE s.merged_into = ANY($1::uuid[])",
+        list(survivors),
+    )
+    found: dict[UUID, list[Clock]] = {}
+    for row in rows:
+        found.setdefault(row["merged_into"], []).append(clock_of(row))
+    return found
+
+
 def clock_of(row: Any) -> Clock:
     """Return a clock of its row."""
     said = row["counts"]

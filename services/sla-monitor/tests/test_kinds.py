@@ -326,3 +326,21 @@ async def test_a_merge_that_is_undone_gives_each_its_own_again(sla: Actor) -> No
     # The touch was the other's.
     assert await states(sla, kept) == {("first_response_1d", 0): "running"}
     assert await states(sla, other) == {("first_response_1d", 0): "met"}
+
+
+async def test_a_breach_that_was_told_of_before_a_merge_moved_the_assignment_is_not_told_of_again(sla: Actor) -> None:
+    await put(
+        sla,
+        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
+        "escalations: [{kind: first_response_5m, after: 6s, to: manager}]",
+    )
+    kept, lost, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(kept, at), captured(lost, at))
+    await learn(sla, "routing", routed(lost, at))
+    await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
+    await learn(sla, "intake", *telling.merged(kept, lost, now()))
+    await learn(sla, "routing", telling.released(lost, now(), outcome="merged"), routed(kept, at, rule="merged"))
+    assert await states(sla, kept) == {("first_response_5m", 1): "breached"}
+    told = await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
+    alerts = [(event.type, event.subject) for event in told if event.type in ("SlaBreached", "SlaEscalated")]
+    assert alerts == [("SlaBreached", lost), ("SlaEscalated", kept)]
