@@ -152,11 +152,50 @@ async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> N
         (QUICK + "applies: lead.email == ''", "/applies"),
         (QUICK.replace("from: assignment,", "from: assignment, hours: nobody,"), "/clocks/0/hours"),
         (QUICK + "colour: red", "/colour"),
+        (QUICK.replace("from: assignment,", "from: arrival, hours: rep,"), "/clocks/0/hours"),
+        (QUICK.replace("from: assignment,", "from: last_touch,"), "/clocks/0/from"),
+        (QUICK.replace("warn: [50%]", "ends_when: [bored]"), "/clocks/0/ends_when/0"),
+        (QUICK.replace("warn: [50%]", "warn: [2s]"), "/clocks/0/warn/0"),
+        (QUICK.replace("after: 0s,", "after: 0s, clock: another,"), "/escalations/0/clock"),
+        (QUICK + 'quiet_hours: {start: "20:00", end: "07:00", zone: Nowhere}', "/quiet_hours/zone"),
+        (QUICK + 'quiet_hours: {start: "20:00", end: "20:00"}', "/quiet_hours"),
     ],
 )
 async def test_a_bad_policy_is_refused_with_its_place(sla: Actor, text: str, pointer: str) -> None:
     answer = await sla.http.put("/v1/policies/standard", content=text)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_a_policy_with_every_kind_of_clock_is_taken_and_shows_what_was_put(sla: Actor) -> None:
+    text = """
+order: 1
+applies: lead.source != "test"
+clocks:
+  - {kind: first_response_5m,  within: 5m,  from: assignment, hours: wall, warn: [50%, 1m]}
+  - {kind: first_response_30m, within: 30m, from: assignment, hours: rep}
+  - {kind: first_response_1d,  within: 1d,  from: arrival}
+  - {kind: handoff, within: 15m, from: qualification}
+  - {kind: acceptance, within: 10m, from: assignment}
+  - {clock: first week, kind: minimum_touches, within: 7d, from: assignment, touches: {call: 4}, spread: 1d}
+  - {clock: two weeks, kind: minimum_touches, within: 14d, from: acceptance, touches: {call: 3, email: 3},
+     ends_when: [connected, meeting_booked, closed]}
+  - {kind: review, within: 4h, from: queued}
+  - {kind: status_update, within: 7d, from: assignment}
+  - {kind: no_show_rebook, within: 1d, from: meeting_missed}
+  - {kind: stale, within: 60d, from: last_touch}
+  - {kind: next_step, within: 1d, from: last_touch}
+counts: {outcome: [connected], kinds: [call], automated: false, by: team, before_start: 10s}
+booking_counts: true
+quiet_hours: {start: "20:00", end: "07:00"}
+escalations:
+  - {kind: first_response_5m,  after: 0s,  to: rep}
+  - {kind: first_response_30m, after: 30m, to: reassign, times: 2}
+  - {kind: minimum_touches, clock: first week, after: 1d, to: manager}
+  - {kind: stale, after: 7d, to: pause}
+"""
+    answer = await sla.http.put("/v1/policies/full", content=text)
+    assert (answer.status_code, answer.json()["unsigned_by"]) == (200, ["marketing", "sales"])
+    assert (await sla.http.get("/v1/policies/full")).json()["text"] == text
 
 
 async def test_a_report_as_csv_is_flat_and_carries_no_formula(sla: Actor) -> None:
