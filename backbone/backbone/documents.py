@@ -11,6 +11,8 @@ from jsonschema import Draft202012Validator
 
 from backbone.problem import Pointer, Problem
 
+BODY: Final = {"requestBody": {"required": True, "content": {"application/yaml": {"schema": {"type": "string"}}}}}
+"""How OpenAPI describes a request that carries a document."""
 MOST_BYTES: Final = 262_144
 MOST_NODES: Final = 20_000
 MOST_OPEN_BRACKETS: Final = 100

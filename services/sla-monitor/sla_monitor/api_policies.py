@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
 
-from backbone import database, fields, security, times
+from backbone import database, documents, fields, security, times
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from sla_monitor import policies, store_policies
@@ -41,26 +41,41 @@ def router(db: database.Database) -> APIRouter:
     """Return the routes."""
     api = APIRouter(tags=["policies, calendars"])
 
-    @api.put("/v1/policies/{name}")
+    @api.put("/v1/policies/{name}", openapi_extra=documents.BODY)
     async def put_policy(request: Request, caller: Manager, name: Name) -> dict[str, Any]:
         """Put an SLA policy (YAML) in force; it is unsigned until both parties have signed."""
+        _not_reserved(name, "schema")
         raw = await request.body()
         async with db.transaction() as conn:
             document = policies.parse(raw, list(await store_policies.calendars(conn)))
             version = await store_policies.add(conn, name, raw.decode(), document.data, caller.sub)
             return await _shown(conn, name, version)
 
+    @api.get("/v1/policies")
+    async def list_policies(_: Reading) -> list[dict[str, Any]]:
+        """List the policies in force, the one that is asked first before the others."""
+        async with db.reading() as conn:
+            found = [await _shown(conn, row["name"], row["version"]) for row in await store_policies.in_force(conn)]
+        return found or [_BUILT_IN]
+
+    @api.get("/v1/policies/schema", dependencies=[Depends(security.public)])
+    async def schema() -> dict[str, Any]:
+        """Return the JSON Schema of an SLA policy."""
+        return dict(policies.SCHEMA)
+
     @api.get("/v1/policies/{name}")
     async def get_policy(_: Reading, name: str) -> dict[str, Any]:
         """Show the policy in force under a name."""
         async with db.reading() as conn:
             version = await conn.fetchval("SELECT max(version) FROM policy WHERE name = $1", name)
-            if version is None and name == "standard":
-                unsigned = list(store_policies.PARTIES)
-                built_in = {"name": name, "version": 0, "text": policies.STANDARD, "signatures": []}
-                return {**built_in, "unsigned_by": unsigned}
-            if version is None:
-                raise Problem(404, "No such policy", "PUT /v1/policies/{name} makes one.")
+            if version is None and name == _BUILT_IN["name"]:
+                return _BUILT_IN
+            return await _shown(conn, name, version or 0)
+
+    @api.get("/v1/policies/{name}/{version}")
+    async def get_version(_: Reading, name: str, version: Version) -> dict[str, Any]:
+        """Show a version: what clocks cite that were started by it."""
+        async with db.reading() as conn:
             return await _shown(conn, name, version)
 
     @api.post("/v1/policies/{name}/{version}/sign")
@@ -88,19 +103,44 @@ def router(db: database.Database) -> APIRouter:
     @api.put("/v1/calendars/{name}")
     async def put_calendar(_: Manager, name: Name, body: CalendarBody) -> dict[str, Any]:
         """Put a calendar, as the next version of its name."""
-        if name in RESERVED:
-            fault = Pointer("path/name", "means something else already")
-            raise Problem(422, "Taken", "Take another name for the calendar.", errors=[fault])
+        _not_reserved(name, *RESERVED)
         document = body.model_dump(mode="json")
         async with db.transaction() as conn:
             version = await store_policies.add_calendar(conn, name, document)
         return {"name": name, "version": version, **document}
 
+    @api.get("/v1/calendars/{name}")
+    async def get_calendar(_: Reading, name: str) -> dict[str, Any]:
+        """Show a calendar as it is in force."""
+        async with db.reading() as conn:
+            found = (await store_policies.calendars(conn)).get(name)
+        if found is None:
+            raise Problem(404, "No such calendar", "PUT /v1/calendars/{name} makes one.")
+        return {"name": name, "version": found[0], **found[1]}
+
     return api
+
+
+_BUILT_IN: Final[dict[str, Any]] = {
+    "name": "standard",
+    "version": 0,
+    "text": policies.STANDARD,
+    "signatures": [],
+    "unsigned_by": list(store_policies.PARTIES),
+}
+"""What is in force until a policy is put."""
+
+
+def _not_reserved(name: str, *taken: str) -> None:
+    if name in taken:
+        fault = Pointer("path/name", "means something else already")
+        raise Problem(422, "Taken", "Take another name.", errors=[fault])
 
 
 async def _shown(conn: database.Connection, name: str, version: int) -> dict[str, Any]:
     text = await conn.fetchval("SELECT text FROM policy WHERE name = $1 AND version = $2", name, version)
+    if text is None:
+        raise Problem(404, "No such policy", "PUT /v1/policies/{name} makes one.")
     signed = await store_policies.signatures(conn, name, version)
     agreed = {one["party"] for one in signed if one["decision"] == "sign"}
     return {

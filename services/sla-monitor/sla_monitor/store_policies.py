@@ -52,6 +52,15 @@ class Policies:
         return self._known[name, version]
 
 
+async def in_force(conn: Connection) -> list[Any]:
+    """Return name and version of each policy in force, in the order in which they are asked."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT * FROM (SELECT DISTINCT ON (name) name, version, coalesce((document ->> 'order')::int, 1) AS place"
+        " FROM policy ORDER BY name, version DESC) AS newest ORDER BY place, name"
+    )
+    return rows
+
+
 async def add(conn: Connection, name: str, text: str, document: Mapping[str, Any], made_by: str) -> int:
     """Keep the next version of a policy and return its number."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('policy ' || $1))", name)

@@ -220,3 +220,25 @@ async def test_reps_see_their_own_clocks_alone(sla: Actor) -> None:
         assert (await sla.as_role("rep", rep="ben").get("/v1/alerts")).json() == []
 
     await eventually(none)
+
+
+async def test_policies_and_calendars_are_shown_by_name_version_and_order(sla: Actor) -> None:
+    (built_in,) = (await sla.http.get("/v1/policies")).json()
+    assert (built_in["name"], built_in["version"]) == ("standard", 0)
+    for name, order in (("late", 2), ("early", 1), ("late", 3)):
+        assert (await sla.http.put(f"/v1/policies/{name}", content=f"{QUICK}order: {order}")).status_code == 200
+    assert [(one["name"], one["version"]) for one in (await sla.http.get("/v1/policies")).json()] == [
+        ("early", 1),
+        ("late", 2),
+    ]
+    assert "order: 2" in (await sla.http.get("/v1/policies/late/1")).json()["text"]
+    for path in ("/v1/policies/nobodys", "/v1/policies/late/9", "/v1/calendars/nobodys"):
+        assert (await sla.http.get(path)).status_code == 404
+    assert (await sla.http.put("/v1/policies/schema", content=QUICK)).status_code == 422
+    schema = (await sla.as_nobody().get("/v1/policies/schema")).json()
+    assert schema["title"] == "An SLA policy"
+    days = {"days": ["mon", "tue"], "start": "09:00", "end": "24:00"}
+    body = {"time_zone": "Europe/Berlin", "working_hours": [days], "closed": ["2026-12-24"]}
+    await sla.http.put("/v1/calendars/firm", json=body)
+    shown = (await sla.http.get("/v1/calendars/firm")).json()
+    assert (shown["version"], shown["working_hours"], shown["closed"]) == (1, [days], ["2026-12-24"])
