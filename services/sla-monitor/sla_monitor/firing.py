@@ -26,8 +26,8 @@ from sla_monitor.store_clocks import Clock
 FIRED_AT_ONCE: Final = 500
 LONGEST_SLEEP_S: Final = 0.25
 SHORTEST_SLEEP_S: Final = 0.01
-COALESCED_S: Final = 0.02
-"""A transaction costs as much as twenty alerts in it: what falls due within this time shares one."""
+COALESCED_S: Final = 0.025
+"""How far apart transactions begin: one costs as much as twenty alerts in it, which share it when due meanwhile."""
 SWEEP_EVERY_S: Final = 1.0
 """How often what fell due more than a second ago is looked for: clocks that started late, or were locked meanwhile."""
 LATE_S: Final = 1.0
@@ -101,8 +101,9 @@ class Firing:
 
     async def _round(self) -> float:
         """Fire what is due, and return for how many seconds to rest then."""
-        now_s = asyncio.get_running_loop().time()
-        sweeps = now_s >= self._sweep_at
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        sweeps = began_s >= self._sweep_at
         async with self._db.reading() as conn:
             first = await conn.fetch(_SWEEP if sweeps else _RECENT)
         due = {row["lead_id"] for row in first if row["next_at"] <= row["now"]}
@@ -110,9 +111,9 @@ class Firing:
         if fired and len(first) >= FIRED_AT_ONCE:
             return 0.0
         if sweeps:
-            self._sweep_at = now_s + SWEEP_EVERY_S
+            self._sweep_at = began_s + SWEEP_EVERY_S
         if due:
-            return COALESCED_S if fired else SHORTEST_SLEEP_S
+            return max(SHORTEST_SLEEP_S, began_s + COALESCED_S - loop.time() if fired else 0.0)
         left = (first[0]["next_at"] - first[0]["now"]).total_seconds() if first else LONGEST_SLEEP_S
         return max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S))
 

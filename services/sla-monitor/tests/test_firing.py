@@ -55,7 +55,7 @@ async def alerts(db: Database) -> int:
 async def test_a_backlog_longer_than_a_batch_leaves_without_a_rest(db: Database) -> None:
     await let_be_due(db, 2 * firing.FIRED_AT_ONCE + 1, timedelta(hours=1))
     monitoring = monitor(db)
-    assert [await monitoring._round() for _ in range(3)] == [0.0, 0.0, firing.COALESCED_S]
+    assert [await monitoring._round() > 0 for _ in range(3)] == [False, False, True]
     assert await alerts(db) == 2 * firing.FIRED_AT_ONCE + 1
 
 
