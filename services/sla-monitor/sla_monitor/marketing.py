@@ -162,10 +162,10 @@ def rejections(lead: Qualified) -> list[str]:
 
 
 def _rejects(one: Event) -> str | None:
-    """Return the outcome that a mark tells of. A demotion is the score's."""
+    """Return the outcome that a mark tells of. One that is not among REJECTED, a demotion, is the score's."""
     if one.kind == Marked.HANDED_BACK:
         return "handed_back"
-    return one.ref if one.kind == Marked.OUT and one.ref in ("disqualified", "recycled") else None
+    return one.ref if one.kind == Marked.OUT else None
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:

@@ -1,5 +1,6 @@
 """Marketing's promises beside what it delivered, and sales' beside it, week by week: from facts."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,16 +38,15 @@ WITH RECURSIVE up (lead_id) AS (
            min(l.arrived_at) AS arrived_at
     FROM member m JOIN lead l ON l.lead_id = m.member_id GROUP BY m.lead_id
 ), first AS (
-    SELECT DISTINCT ON (w.lead_id) w.lead_id, k.at, k.word, k.ref
+    -- With all that is told of it: joined again by the lead, it would be compared with each other one.
+    SELECT DISTINCT ON (w.lead_id) w.*, k.at, k.word, k.ref
     FROM whole w CROSS JOIN unnest(w.members) AS one (member_id)
     JOIN mark k ON k.lead_id = one.member_id AND k.kind = 'qualified' AND k.recorded_at <= $3
     WHERE NOT w.live OR w.arrived_at IS NULL OR k.at >= w.arrived_at - interval '10 seconds'
     ORDER BY w.lead_id, k.at, k.mark_id
 )
-SELECT lead_id, l.source, w.live, w.members, coalesce(least(w.created_at, w.arrived_at), f.at) AS since,
-       f.at, f.word, f.ref
-FROM first f JOIN whole w USING (lead_id) JOIN lead l USING (lead_id)
-WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at, lead_id
+SELECT f.lead_id, l.source, f.live, f.members, coalesce(f.created_at, f.at) AS since, f.at, f.word, f.ref
+FROM first f JOIN lead l USING (lead_id) WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at, f.lead_id
 """
 _EVENTS: Final = """
 SELECT one.lead_id, k.kind, k.at, k.word, k.ref
@@ -54,9 +54,8 @@ FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN mark k ON k
 WHERE k.kind = ANY($3::text[]) AND k.recorded_at <= $4 ORDER BY k.at, k.mark_id
 """
 _HELD: Final = """
-SELECT one.lead_id, a.assigned_at, a.reason,
-       CASE WHEN a.released_at <= $3 THEN a.released_at END AS released_at,
-       CASE WHEN a.released_at <= $3 THEN coalesce(a.outcome, '') ELSE '' END AS outcome
+SELECT one.lead_id, a.assigned_at, coalesce(a.outcome, '') AS outcome, a.reason,
+       CASE WHEN a.released_at <= $3 THEN a.released_at END AS released_at
 FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN assignment a ON a.lead_id = one.member_id
 WHERE a.assigned_at <= $3 ORDER BY a.assigned_at, a.cycle
 """
@@ -69,7 +68,7 @@ SELECT (c.started_at AT TIME ZONE $4)::date AS day, l.source, c.kind,
        count(*) FILTER (WHERE c.state = 'met' AND c.met_at <= $3) AS met,
        count(*) FILTER (WHERE c.state = 'breached' AND c.breached_at <= $3) AS missed
 FROM clock c JOIN lead l USING (lead_id)
-WHERE c.kind = ANY($5::text[]) AND c.started_at >= $1 AND c.started_at < $2 AND c.state <> 'cancelled'
+WHERE c.kind = ANY($5::text[]) AND c.started_at >= $1 AND c.started_at < $2
 GROUP BY 1, 2, 3
 """
 
@@ -92,7 +91,7 @@ class Asked:
 async def report(conn: Connection, asked: Asked) -> dict[str, list[dict[str, Any]]]:
     """Return `weeks` (in the reporting zone), `totals` over the whole span and `periods` to date.
 
-    Each is a list of rows with a `key`: `all`, or a source. Times in seconds, shares from 0 to 1.
+    Rows of the first two have a `key`: `all`, or a source. Times in seconds, shares from 0 to 1.
     """
     zone = Zone(**dict(await conn.fetchrow("SELECT zone AS name, week_starts FROM setting") or {"name": "UTC"}))
     # The last instant that it sees: a quarter that ends with the span is still the one that is asked for.
@@ -102,13 +101,18 @@ async def report(conn: Connection, asked: Asked) -> dict[str, list[dict[str, Any
     first = min(asked.start, *(start for _, start, _ in spans.values()))
     leads = await qualified(conn, first, max(first, asked.until), asked.as_of)
     kept = await _kept(conn, asked, zone)
-    within = [lead for lead in leads if asked.start <= lead.at < asked.end]
-    keys = _keys(asked.by, within, given, kept)
-    return {
-        "weeks": _weeks(asked, zone, keys, within, given, kept),
-        "totals": [{"key": key, **marketing.delivery(_of(within, key), given)} for key in keys],
-        "periods": [_period(period, spans[period], asked.until, leads, given) for period in PERIODS],
-    }
+
+    def told() -> dict[str, list[dict[str, Any]]]:
+        within = [lead for lead in leads if asked.start <= lead.at < asked.end]
+        keys = _keys(asked.by, within, given, kept)
+        return {
+            "weeks": _weeks(asked, zone, keys, within, given, kept),
+            "totals": [{"key": key, **marketing.delivery(_of(within, key), given)} for key in keys],
+            "periods": [_period(period, spans[period], asked.until, leads, given) for period in PERIODS],
+        }
+
+    # In a thread: alerts leave from this process in time, however many leads a quarter has.
+    return await asyncio.to_thread(told)
 
 
 async def promises(conn: Connection, as_of: datetime) -> list[Promise]:
@@ -129,11 +133,17 @@ async def qualified(conn: Connection, start: datetime, end: datetime, as_of: dat
     rows = await conn.fetch(_QUALIFIED, start, end, as_of)
     survivors = [row["lead_id"] for row in rows for _ in row["members"]]
     members = [member for row in rows for member in row["members"]]
-    events: dict[UUID, list[Event]] = {row["lead_id"]: [] for row in rows}
+    events = await conn.fetch(_EVENTS, survivors, members, list(_READ), as_of)
+    held = await conn.fetch(_HELD, survivors, members, as_of)
+    return await asyncio.to_thread(_assembled, rows, events, held)
+
+
+def _assembled(rows: Sequence[Any], events: Iterable[Any], assignments: Iterable[Any]) -> list[Qualified]:
+    happened: dict[UUID, list[Event]] = {row["lead_id"]: [] for row in rows}
     held: dict[UUID, list[Held]] = {row["lead_id"]: [] for row in rows}
-    for row in await conn.fetch(_EVENTS, survivors, members, list(_READ), as_of):
-        events[row["lead_id"]].append(Event(kind=row["kind"], at=row["at"], word=row["word"], ref=row["ref"]))
-    for row in await conn.fetch(_HELD, survivors, members, as_of):
+    for row in events:
+        happened[row["lead_id"]].append(Event(kind=row["kind"], at=row["at"], word=row["word"], ref=row["ref"]))
+    for row in assignments:
         one = Held(start=row["assigned_at"], end=row["released_at"], outcome=row["outcome"], reason=row["reason"])
         held[row["lead_id"]].append(one)
     return [
@@ -146,7 +156,7 @@ async def qualified(conn: Connection, start: datetime, end: datetime, as_of: dat
             definition=row["word"].rpartition("@")[0] or row["word"],
             complete=not row["ref"],
             held=held[row["lead_id"]],
-            events=events[row["lead_id"]],
+            events=happened[row["lead_id"]],
         )
         for row in rows
     ]

@@ -130,6 +130,7 @@ async def test_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db:
         for number in range(6):
             await qualified(conn, START - number * DAY, source="fair" if number else "web")
         await qualified(conn, datetime(2026, 9, 30, tzinfo=UTC))
+        await qualified(conn, live=False, arrived_at=None)
         # The tenth of thirty days is over: to the end of the span, though more is known.
         end = datetime(2026, 11, 11, tzinfo=UTC)
         month, quarter = (await told(conn, end=end, as_of=end))["periods"]
@@ -144,6 +145,8 @@ async def test_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db:
         assert sources == {"fair": (10, 5), "web": (None, 1)}
         assert (quarter["name"], quarter["delivered"], quarter["promised"]) == ("2026-Q4", 7, pytest.approx(150))
         assert quarter["share_passed"] == pytest.approx(41 / 92)
+        later = (await told(conn, end=end, as_of=end + 5 * DAY))["periods"]
+        assert [one["share_passed"] for one in later] == [month["share_passed"], quarter["share_passed"]]
         # Asked before the end of the span: the month is the one that it is then.
         month, _ = (await told(conn, end=end + 90 * DAY, as_of=end))["periods"]
         assert (month["name"], month["delivered"], month["promised"]) == ("2026-11", 6, 50)
@@ -156,6 +159,7 @@ async def test_minutes_to_hand_off_say_what_was_waited_on(db: Database) -> None:
         taken = await qualified(conn)
         await given(conn, quick, START + MINUTE)
         await given(conn, taken, START - MINUTE)
+        await given(conn, taken, START + DAY, cycle=2)
         await mark(conn, slow, Marked.WAITING, START - MINUTE, word="no_match")
         for minutes, word in ((1, "no_capacity"), (11, "nobody_working"), (41, "no_rule"), (42, "paused")):
             await mark(conn, slow, Marked.WAITING, START + minutes * MINUTE, word=word)
@@ -227,6 +231,7 @@ async def test_a_merged_lead_counts_under_its_survivor(db: Database) -> None:
         assert row["waited"]["marketing_seconds"] == 20 * 60
         # Its first qualification is what counts, also where the other alone lies within the span.
         assert (await total(conn, start=START + MINUTE))["qualified"] == 0
+        assert (await total(conn, end=START + MINUTE))["qualified"] == 1
 
 
 async def test_history_is_no_delivery_until_it_lives(db: Database) -> None:
@@ -247,6 +252,9 @@ async def test_as_of_knows_what_was_recorded_by_then(db: Database) -> None:
         await mark(conn, lead, Marked.QUALIFIED, START + MINUTE, known=START + 2 * DAY, word="saas@3")
         assert (await total(conn, as_of=START + DAY))["qualified"] == 0
         assert (await total(conn, as_of=START + 3 * DAY))["qualified"] == 1
+        await mark(conn, lead, Marked.QUALIFIED, START + 2 * MINUTE, known=START + DAY, word="saas@3", ref="company")
+        assert (await total(conn, as_of=START + DAY))["complete"] == 0
+        assert (await total(conn, as_of=START + 3 * DAY))["complete"] == 1
 
 
 async def test_sales_promises_stand_beside_in_the_week_in_which_they_began(db: Database) -> None:
@@ -279,6 +287,8 @@ async def test_sales_promises_stand_beside_in_the_week_in_which_they_began(db: D
             ("fair", 0),
             ("web", 1),
         ]
+        (just_begun,) = (await told(conn, start=START, as_of=START + MINUTE / 2))["weeks"]
+        assert just_begun["first_response"] == {"met": 0, "missed": 0}
         known = (await told(conn, as_of=START + 10 * MINUTE))["weeks"][0]
         assert [known[name] for name in names] == [
             {"met": 1, "missed": 0},
@@ -293,6 +303,7 @@ async def test_sales_promises_stand_beside_in_the_week_in_which_they_began(db: D
         ({"month": 52}, "week", "all", 12),
         ({"month": 52}, "quarter", "all", 156),
         ({"week": 10, "month": 50}, "month", "all", 50),
+        ({"week": 10, "month": 50}, "quarter", "all", 130),
         ({"week": 10, "month": 50}, "month", "fair", 13),
         ({"quarter": 130}, "week", "fair", 3 / 13),
         ({"month": 52}, "week", "web", None),
