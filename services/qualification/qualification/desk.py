@@ -110,11 +110,12 @@ class Desk:
         """Tell that a lead left its place in the review queue, or came into it by its score.
 
         At once, not when all is done: one that leaves and comes again is told of in that order. An MQL whose BANT is
-        open says so in the event that makes it one.
+        open says so in the event that makes it one. Whoever reads that a lead was merged knows that nobody waits for
+        it: its end would be read as the survivor's.
         """
         before, (after, _) = row.queue, row.place_in_queue()
         row.queue = after
-        if before is not None and before != after:
+        if before is not None and before != after and not row.closed:
             self.tell(events.review_ended(row, self.now, queue=before, decided=decided))
         if after == "review" and before != after:
             self.tell(events.review_queued(row, self.now))

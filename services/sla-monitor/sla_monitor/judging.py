@@ -6,7 +6,7 @@ from typing import Any
 
 from sla_monitor import clocks, keeping, verdicts
 from sla_monitor.clocks import Plan
-from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Level, State, Verdict
+from sla_monitor.domain import ARRIVAL, MEETING_MISSED, QUALIFICATION, Facts, Level, State, Verdict
 from sla_monitor.keeping import Kept
 from sla_monitor.store_clocks import Clock
 
@@ -136,8 +136,11 @@ def _numbered(clock: Clock) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def outlives_merge(clock: Clock) -> bool:
-    """Say whether a clock of a lead that is merged goes on as the survivor's; whoever arrived twice arrived once."""
-    is_the_leads = clock.terms.source not in (*OF_ASSIGNMENTS, ARRIVAL)
+    """Say whether a clock of a lead that is merged goes on as the survivor's.
+
+    Whoever came twice came once; and whether the survivor waits for a judgement, qualification says.
+    """
+    is_the_leads = clock.terms.source in (QUALIFICATION, MEETING_MISSED)
     return is_the_leads and clock.state is State.RUNNING
 
 

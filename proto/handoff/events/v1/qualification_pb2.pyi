@@ -335,7 +335,7 @@ class ReviewEnded(_message.Message):
     queue: _builtins.str
     """For which it waited: review or bant."""
     decided: _builtins.bool
-    """A person judged; else its score, a merge or an erasure took it out of the queue."""
+    """A person judged; else its score or an erasure took it out of the queue, or the merge of one that was further."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
