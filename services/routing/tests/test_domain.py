@@ -68,6 +68,16 @@ def test_who_comes_back_and_who_is_new_take_turns_like_everybody() -> None:
     assert not any(len(set(run)) == 1 for run in zip(after, after[1:], after[2:], strict=False))
 
 
+def test_who_was_away_for_long_gets_no_run_on_return_and_their_share_from_then_on() -> None:
+    names = ["ana", "ben", "cem"]
+    pool, rules = index(rep("ana"), rep("ben", away=WhyNot.ON_LEAVE), rep("cem")), policy(ROUND, names)
+    turns(pool, rules, 100)
+    pool.come_or_go("ben", None)
+    after = turns(pool, rules, 30)
+    assert set(after[:3]) == set(names)
+    assert Counter(after) == dict.fromkeys(names, 10)
+
+
 def test_a_repeated_away_and_back_gives_neither_debt_nor_credit() -> None:
     pool, rules = index(rep("ana"), rep("ben")), policy(ROUND, ["ana", "ben"])
     for _ in range(20):

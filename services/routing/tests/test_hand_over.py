@@ -1,12 +1,13 @@
 """Leavers and territories in one call: what moves, what waits, what a dry run leaves alone, what forecast is told."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from backbone import ids, times
+from backbone import ids, subjects, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import forecast_pb2
@@ -179,3 +180,90 @@ async def test_an_order_that_cannot_be_is_refused_with_its_place(routing: Actor)
     await ask(routing, 422, to="north")
     await ask(routing, 422, **{"from": "ana"}, to="ana")
     assert (await routing.as_role("sdr", rep="ana").post("/v1/hand-over", json={})).status_code == 403
+
+
+async def owns(routing: Actor, domain: str) -> str | None:
+    found: str | None = (await routing.http.get(f"/v1/accounts/{domain}")).json()["rep_id"]
+    return found
+
+
+async def opened(routing: Actor, lead: UUID, owner: str) -> UUID:
+    """Let forecast tell of a deal of the lead, and return its id."""
+    opportunity_id = ids.new()
+    deal = forecast_pb2.Opportunity(opportunity_id=str(opportunity_id), owner_id=owner, account="x", stage="qualified")
+    await learn(routing, "forecast", (lead, forecast_pb2.OpportunityOpened(stamp=stamp(lead), opportunity=deal)))
+    return opportunity_id
+
+
+async def test_a_condition_over_leads_takes_accounts_along_with_their_leads_alone(routing: Actor) -> None:
+    german, french = ids.new(), ids.new()
+    germany, france = (fields(country=country, account_domain=f"{country.lower()}.example") for country in ("DE", "FR"))
+    await learn(routing, "qualification", qualified(german, told=germany), qualified(french, told=france))
+    await put_rep(routing, "ben")
+    for domain in ("de.example", "fr.example", "bare.example"):
+        await routing.http.put(f"/v1/named-accounts/{domain}", json={"rep_id": "ana"})
+    # It holds of a lead of which nothing is known, too: an account without leads is none of those meant.
+    answer = await ask(routing, when='lead.country != "FR"', to="ben")
+    assert answer["moved"] == {"assignments": 1, "named_accounts": 1, "opportunities": 0}
+    assert [await holder(routing, lead) for lead in (german, french)] == ["ben", "ana"]
+    assert [await owns(routing, f"{name}.example") for name in ("de", "fr", "bare")] == ["ben", "ana", "ana"]
+
+
+async def test_a_condition_over_accounts_takes_those_without_leads_too(routing: Actor) -> None:
+    await put_rep(routing, "ben")
+    for domain, segment in (("big.example", "enterprise"), ("small.example", "smb")):
+        await routing.http.put(f"/v1/accounts/{domain}", json={"rep_id": "ana", "segment": segment})
+    answer = await ask(routing, when='account.segment == "enterprise"', to="ben")
+    assert answer["moved"]["named_accounts"] == 1
+    assert [await owns(routing, f"{name}.example") for name in ("big", "small")] == ["ben", "ana"]
+
+
+async def test_an_account_stays_with_its_owner_while_its_lead_finds_no_room(routing: Actor) -> None:
+    (lead,) = await leads_of_ana(routing, 1)
+    await routing.http.put("/v1/named-accounts/acme.example", json={"rep_id": "ana"})
+    await put_rep(routing, "sid", team="south", cap=0)
+    answer = await ask(routing, when='lead.company == "Acme"', to="south")
+    assert (answer["moved"]["named_accounts"], answer["waiting"]) == (0, 1)
+    assert (await holder(routing, lead), await owns(routing, "acme.example")) == ("ana", "ana")
+
+
+async def test_a_territorys_deals_go_with_their_leads_and_others_stay(routing: Actor) -> None:
+    german, french = ids.new(), ids.new()
+    germany, france = (fields(country=country, account_domain=f"{country.lower()}.example") for country in ("DE", "FR"))
+    await learn(routing, "qualification", qualified(german, told=germany), qualified(french, told=france))
+    of_german, lost = await opened(routing, german, "ana"), await opened(routing, german, "ana")
+    await opened(routing, french, "ana")
+    gone = forecast_pb2.Opportunity(opportunity_id=str(lost), owner_id="ana", account="x", stage="lost")
+    await learn(routing, "forecast", (german, forecast_pb2.OpportunityLost(stamp=stamp(german), opportunity=gone)))
+    await put_rep(routing, "ben")
+    assert (await ask(routing, when='lead.country == "DE"', to="ben"))["moved"] == {
+        "assignments": 1,
+        "named_accounts": 0,
+        "opportunities": 1,
+    }
+    events = await routing.published(lambda seen: any(event.type == "OpportunityHandedOver" for event in seen))
+    (told,) = [event for event in events if event.type == "OpportunityHandedOver"]
+    assert (told.subject, told.message.opportunity_id, told.message.to_rep_id) == (german, str(of_german), "ben")
+
+
+async def test_who_is_assigned_while_a_hand_over_waits_for_its_locks_goes_along(routing: Actor) -> None:
+    (lead,) = await leads_of_ana(routing, 1)
+    await put_rep(routing, "sid", team="south")
+    late = ids.new()
+    async with routing.database.transaction() as conn:
+        await subjects.lock(conn, [lead])
+        asked = asyncio.create_task(ask(routing, **{"from": "ana"}, to="south", what=["assignments"]))
+
+        async def waits_for_the_lock() -> None:
+            blocked = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+            assert await routing.database.pool.fetchval(blocked) >= 1
+
+        await eventually(waits_for_the_lock)
+        # The group is free still: this one is given to ana after it was looked up what she has.
+        await learn(routing, "qualification", qualified(late))
+        assert await holder(routing, late) == "ana"
+    answer = await asked
+    assert answer["moved"]["assignments"] == 2
+    assert [await holder(routing, one) for one in (lead, late)] == ["sid", "sid"]

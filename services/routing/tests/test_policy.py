@@ -162,6 +162,26 @@ rules:
         assert await holder(routing, lead) == first[lead], "the SDR, not who had it last"
 
 
+async def test_who_waits_is_routed_when_a_leave_ends_and_nothing_else_happens(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]")
+    async with routing.database.reading() as conn:
+        now = await times.now(conn)
+    end = now + timedelta(seconds=3)
+    leave = {"start": times.text(now - timedelta(hours=1)), "end": times.text(end)}
+    assert (await routing.http.post("/v1/reps/ana/time-off", json=leave)).status_code == 201
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    assert await waiting(routing) == {str(lead): "nobody_working"}
+
+    async def routed() -> None:
+        assert await holder(routing, lead) == "ana"
+
+    await eventually(routed)
+    at = times.parse((await routing.http.get(f"/v1/leads/{lead}/assignment")).json()["assigned_at"])
+    assert timedelta() <= at - end < timedelta(seconds=1)
+
+
 async def test_nothing_is_given_in_the_last_minutes_of_a_day(routing: Actor) -> None:
     async with routing.database.reading() as conn:
         now = await times.now(conn)

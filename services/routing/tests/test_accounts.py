@@ -1,0 +1,52 @@
+"""Accounts as people write them: whose a company's leads are, whatever the case of its domain, and after its owner."""
+
+import pytest
+
+from backbone import ids
+from backbone.testing.stage import Actor, Stage
+from services.routing.tests.desk import fields, holder, learn, put, put_policy, put_rep, qualified
+
+POLICY = """
+pools: [{pool: north, reps: rep.team == "north"}]
+rules: [{rule: named, to: owner}, {rule: rest, to: north}]
+"""
+
+
+@pytest.fixture
+async def routing(start: Stage) -> Actor:
+    actor = await start("routing")
+    await put_policy(actor, POLICY)
+    await put_rep(actor, "ana")
+    await put_rep(actor, "fred", kind="farmer", team="farm")
+    return actor
+
+
+async def given(routing: Actor, domain: str) -> str | None:
+    """Let a lead of the company come, and return who has it."""
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead, told=fields(company="Acme", account_domain=domain)))
+    return await holder(routing, lead)
+
+
+async def test_a_parent_is_found_however_its_domain_is_written(routing: Actor) -> None:
+    await put(routing, "/v1/accounts/Acme.Example", json={"rep_id": "fred"})
+    answer = await put(routing, "/v1/accounts/zenith.example", json={"parent_domain": "ACME.Example"})
+    assert answer.json()["parent_domain"] == "acme.example"
+    assert await given(routing, "zenith.example") == "fred"
+
+
+async def test_who_loses_the_owner_keeps_the_rest_of_the_account(routing: Actor) -> None:
+    said = {
+        "name": "Acme",
+        "status": "customer",
+        "segment": "enterprise",
+        "target": "q4",
+        "parent_domain": "up.example",
+    }
+    await put(routing, "/v1/accounts/acme.example", json=said)
+    await put(routing, "/v1/named-accounts/acme.example", json={"rep_id": "fred"})
+    assert await given(routing, "acme.example") == "fred"
+    assert (await routing.http.delete("/v1/named-accounts/ACME.example")).status_code == 204
+    found = (await routing.http.get("/v1/accounts/acme.example")).json()
+    assert found == {"domain": "acme.example", **said, "rep_id": None}
+    assert await given(routing, "acme.example") == "ana"
