@@ -10,7 +10,7 @@ from backbone import database, fields, idempotency, outbox, pages, security, tim
 from backbone.database import Connection
 from backbone.fields import Id
 from backbone.problem import Problem
-from routing import events, store_group
+from routing import events, store_group, store_queue
 from routing.changing import Change, Changing
 from routing.desk import Desk
 from routing.store_group import Cache
@@ -75,6 +75,12 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 body.cap,
             )
             assert row is not None
+            before = desk.group.known.get(rep_id)
+            if before is None or before.document["email"].lower() != body.email.lower():
+                await store_queue.decide_guests_anew(conn, body.email.lower())
+            if before is not None and before.document["role"] != body.role:
+                # Whose work it is decides who works a colleague, and who had a lead before.
+                await store_queue.decide_anew(conn, everybody=True)
             await _announce(conn, desk, rep_id)
             return {"rep_id": rep_id, "version": row["version"], **document, "paused": row["paused"]}
 

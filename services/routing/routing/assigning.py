@@ -64,7 +64,7 @@ def decide(
                 again.append(back)
             why = _why(standing.reasons(lead.declined))
             waits = waits or replace(_waits(why, rule.rule, one.pool.pool), strategy=str(one.pool.strategy))
-        if waits is not None and (rule.to not in NAMED or rule.wait):
+        if waits is not None and not rule.is_passed_by:
             return replace(
                 waits,
                 considered=_considered(reasons, None, most),
@@ -79,14 +79,15 @@ def _rules(lead: Lead, policy: Policy | None) -> Sequence[Rule]:
     if policy is None:
         return ()
     if lead.only_pool is not None and lead.only_pool in policy.pools:
-        return (Rule(rule=HANDED_OVER, to=lead.only_pool, holds=_always),)
+        by_hand = Rule(rule=HANDED_OVER, to=lead.only_pool, holds=_always, is_one_of_two=lead.by_rules_too)
+        return (by_hand, *policy.rules) if lead.by_rules_too else (by_hand,)
     return policy.rules
 
 
 def rule_named(lead: Lead, policy: Policy, name: str) -> Rule:
     """Return the rule under which a decision was made."""
-    named = (rule for rule in _rules(lead, policy) if rule.rule == name and rule.holds(lead.values))
-    return next(named, Rule(rule=name, to="", holds=_always))
+    such = (rule for rule in _rules(lead, policy) if rule.rule == name and rule.holds(lead.values))
+    return next(such, Rule(rule=name, to="", holds=_always))
 
 
 def _always(_: Mapping[str, Any]) -> bool:
@@ -95,6 +96,22 @@ def _always(_: Mapping[str, Any]) -> bool:
 
 def _tries(lead: Lead, rule: Rule, index: Index, policy: Policy, now: datetime) -> Iterator[_Try]:
     """Yield the pools of a rule in order: its target, then the fallbacks; none where there is no such rep."""
+    last: _Try | None = None
+    for last in _own_tries(lead, rule, policy, now):
+        yield last
+    if last is None:
+        return
+    own = last.pool
+    if rule.fallback is not None and (rule.fallback != own.pool or rule.narrows is not None):
+        later = _falls_back(lead, rule, own, index, now)
+        for name in (rule.fallback, *_fallbacks(policy, rule.fallback)):
+            yield _Try(policy.pools[name], Target(rule.rule, name, is_wide=True), None, later)
+    for name in _fallbacks(policy, own.pool):
+        yield _Try(policy.pools[name], Target(rule.rule, name), rule.narrows)
+
+
+def _own_tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterator[_Try]:
+    """Yield whom the rule names, before any fallback."""
     if rule.to in NAMED:
         rep_id = _rep_named(lead, rule.to)
         if rep_id and not (rule.to == "previous" and _is_long_ago(lead, rule, now)):
@@ -106,19 +123,17 @@ def _tries(lead: Lead, rule: Rule, index: Index, policy: Policy, now: datetime) 
         if pair is not None:
             yield _Try(pair, Target(rule.rule, pair.pool), rule.narrows)
         first = rule.otherwise
-    if first is None:
-        return
-    yield _Try(policy.pools[first], Target(rule.rule, first), rule.narrows)
-    if rule.fallback is not None and (rule.fallback != first or rule.narrows is not None):
-        fallback = policy.pools[rule.fallback]
-        later = _falls_back(lead, rule, policy.pools[first], index, now)
-        yield _Try(fallback, Target(rule.rule, rule.fallback, is_wide=True), None, later)
-    seen = {first}
-    after = policy.pools[first].fallback
-    while after is not None and after not in seen:
-        seen.add(after)
-        yield _Try(policy.pools[after], Target(rule.rule, after), rule.narrows)
-        after = policy.pools[after].fallback
+    if first is not None:
+        yield _Try(policy.pools[first], Target(rule.rule, first), rule.narrows)
+
+
+def _fallbacks(policy: Policy, name: str) -> Iterator[str]:
+    """Yield the pools that a pool falls back on, one after the other."""
+    seen = {name}
+    while (pool := policy.pools.get(name)) is not None and pool.fallback is not None and pool.fallback not in seen:
+        name = pool.fallback
+        seen.add(name)
+        yield name
 
 
 def _rep_named(lead: Lead, to: str) -> str | None:

@@ -1,7 +1,7 @@
 """What routing learns from intake, qualification, the SLA and forecast."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -10,22 +10,19 @@ from backbone import subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
-from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
-from routing import deciding, events, store, store_accounts, transaction
+from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
+from routing import dealing, deciding, events, parting, store, transaction
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import Outcome, WhyNot
+from routing.domain import ROLES, Outcome, WhyNot, role_at
 from routing.store import Row
 from routing.store_group import Cache
 
 STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqualified", "customer": "converted"}
 
-ENDS: Final = frozenset({"won", "lost", "handed_back"})
 _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
 _ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
-_OPENING: Final = (forecast_pb2.OpportunityOpened, forecast_pb2.OpportunityMoved)
-_DEALS: Final = (forecast_pb2.OpportunityWon, forecast_pb2.OpportunityLost)
 
 
 class Handler:
@@ -37,15 +34,9 @@ class Handler:
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Take in what happened, route whom it makes ready, drain the room that it frees."""
-        deals = {
-            UUID(event.message.opportunity.opportunity_id): _deal(event)
-            for event in incoming
-            if isinstance(event.message, _OPENING + _DEALS) and event.message.opportunity.opportunity_id
-        }
-        if deals:
-            await store_accounts.save_deals(conn, deals)
+        deals = await dealing.take_in(conn, incoming)
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
-        if not about:
+        if not about and not deals:
             return
         to_pause = {events.rep_subject(rep_id) for event in about if (rep_id := _paused(event.message))}
         if to_pause:
@@ -60,19 +51,10 @@ class Handler:
             elif not event.erased:
                 _take_in(desk, row, event.message)
         await transaction.pause(desk, conn)
+        if deals:
+            await dealing.decide_anew(desk, conn, deals.values())
         await deciding.settle(desk, conn)
         await transaction.finish(desk, conn, self._outbox, self._cache)
-
-
-def _deal(event: Incoming) -> store_accounts.Deal:
-    message: Any = event.message
-    deal, lead_id = message.opportunity, message.stamp.lead_id
-    return store_accounts.Deal(
-        lead_id=UUID(lead_id) if lead_id else None,
-        account=deal.account,
-        owner_id=deal.owner_id,
-        is_open=isinstance(message, _OPENING) and deal.stage not in ENDS,
-    )
 
 
 def _paused(message: Message) -> str | None:
@@ -115,14 +97,15 @@ def _take_in(desk: Desk, row: Row, message: Message) -> None:
     elif isinstance(message, qualification_pb2.LeadSalesQualified):
         row.qualification = message.qualification
         row.stage = message.qualification.stage or row.stage
-    elif isinstance(message, _DEALS):
-        _dealt(desk, row, message)
+    elif isinstance(message, dealing.ENDED):
+        dealing.end(desk, row, message)
     elif isinstance(message, sla_pb2.SlaEscalated):
         _escalated(desk, row, message)
 
 
 def _to_route(desk: Desk, row: Row) -> None:
-    if desks.is_routable(row) and row.lead_id not in desk.assignments:
+    """Decide over a lead that nobody has, or that is to leave who has it."""
+    if desks.is_routable(row) and (row.lead_id not in desk.assignments or desk.reasons(row.lead_id)):
         desk.to_route[row.lead_id] = None
 
 
@@ -154,6 +137,7 @@ def _stand(desk: Desk, row: Row, standing: common_pb2.Standing | None) -> None:
 def _qualified(
     desk: Desk, row: Row, message: qualification_pb2.LeadQualified | qualification_pb2.LeadSalesReady
 ) -> None:
+    is_news = isinstance(message, qualification_pb2.LeadSalesReady) and not _is_sales_work(desk, row)
     _learn(row, message.stamp, message.lead)
     row.qualification = message.qualification
     row.stage = message.qualification.stage
@@ -161,16 +145,23 @@ def _qualified(
         row.previous_rep = message.previous_rep_id
     if isinstance(message, qualification_pb2.LeadSalesReady):
         row.sdr_id = message.sdr_id or row.sdr_id
+    if is_news:
         # Sales begin anew: nobody of them declined it or touched it, and no pool that a person named was theirs.
         row.declined, row.touched = frozenset(), False
         desk.stop_waiting(row)
         if not message.HasField("standing") and row.lead_id in desk.assignments and desks.is_routable(row):
             # It stays with the SDR, and in that load, until somebody of the target has room.
-            desk.hand_over[row.lead_id] = desks.CONVERTED
-            desk.to_route[row.lead_id] = None
+            desk.look_for_another(row, parting.CONVERTED)
     if message.HasField("standing"):
         _stand(desk, row, message.standing)
     _to_route(desk, row)
+
+
+def _is_sales_work(desk: Desk, row: Row) -> bool:
+    """Say whether the lead was sales' work before: theirs, or on its way to them."""
+    held = desk.assignments.get(row.lead_id)
+    is_theirs = held is None or desk.group.roles.get(held.rep_id) == role_at(row.stage)
+    return row.stage in ROLES and (is_theirs or parting.CONVERTED in desk.reasons(row.lead_id))
 
 
 def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack) -> None:
@@ -186,19 +177,6 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
         desk.force(row, sdr.rep_id, outcome=Outcome.ASSIGNED, rule="handed back to its SDR", starts_clocks=True)
     else:
         _to_route(desk, row)
-
-
-def _dealt(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost) -> None:
-    """End the sales rep's assignment with the deal; one that was handed back is with an SDR by then."""
-    if message.opportunity.stage == "handed_back":
-        return
-    if isinstance(message, forecast_pb2.OpportunityWon):
-        row.stage = "customer"
-        desk.release(row, outcome="converted", by="forecast")
-        desk.stop_waiting(row)
-    elif row.stage in ("srl", "sql"):
-        desk.release(row, outcome="recycled", reason=message.reason, by="forecast")
-        desk.stop_waiting(row)
 
 
 def _over(
@@ -217,13 +195,12 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
     if message.automated:
         return
     row.touched = True
-    waits = desk.waiting.get(row.lead_id)
     assignment = desk.assignments.get(row.lead_id)
-    desk.answered(row)
-    if waits is not None and waits.hand_over in ("reassigned", desks.NOT_ACCEPTED):
-        # It was to be taken away for want of a touch; now there is one.
-        desk.stop_waiting(row)
-    elif waits is not None:
+    if assignment is not None and (message.rep_id == assignment.rep_id or message.rep_id not in desk.group.index.reps):
+        # A colleague's touch is no answer of the rep who has the lead.
+        desk.answered(row, touched=True)
+    if row.lead_id in desk.waiting:
+        # Caps of untouched leads do not keep it from anybody any more.
         _to_route(desk, row)
     if assignment is None or assignment.touched:
         return
@@ -236,9 +213,13 @@ def _engaged(desk: Desk, row: Row, message: intake_pb2.EngagementRecorded) -> No
     """Note who hosts the meeting that the lead booked."""
     if message.kind == "meeting_booked":
         row.host_email = str(dict(message.properties).get("host_email") or "").lower() or row.host_email
-        _to_route(desk, row)
     elif message.kind == "meeting_cancelled":
         row.host_email = None
+    else:
+        return
+    # One that a rep closed is no rep's again until qualification says so, whatever it books.
+    if row.lead_id in desk.waiting:
+        _to_route(desk, row)
 
 
 def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
@@ -250,7 +231,7 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
     if merged is None or merged.closed:
         return
     merged.closed = True
-    waited = desk.waiting.get(merged.lead_id)
+    reasons, only_pool = desk.reasons(merged.lead_id), desk.named_pool(merged.lead_id)
     desk.stop_waiting(merged)
     held = desk.assignments.get(merged.lead_id)
     desk.release(merged, outcome="merged", by="intake")
@@ -267,9 +248,9 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
         starts_clocks=not survivor.touched,
         of=held,
     )
-    if waited is not None and waited.hand_over is not None:
-        desk.hand_over[survivor.lead_id] = waited.hand_over
-        desk.to_route[survivor.lead_id] = None
+    for why in reasons:
+        desk.look_for_another(survivor, why)
+        desk.only_pool[survivor.lead_id] = only_pool
 
 
 def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
@@ -282,9 +263,7 @@ def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
         return
     row.declined = row.declined | {assignment.rep_id}
     if desks.is_routable(row):
-        # Until somebody else has room it stays where it is: better late than with nobody.
-        desk.hand_over[row.lead_id] = "reassigned"
-        desk.to_route[row.lead_id] = None
+        desk.look_for_another(row, parting.MISSED)
 
 
 async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from backbone import conditions, subjects
 from backbone.database import Connection
-from routing import assigning, queueing, store, store_queue
-from routing.desk import NOT_ACCEPTED, Desk
+from routing import assigning, parting, queueing, store, store_queue
+from routing import desk as desks
+from routing.desk import Desk
 from routing.domain import GRADES, WORST_RANK, Lead, Outcome, role_at
 from routing.store import Row
 
@@ -30,12 +31,28 @@ async def settle(desk: Desk, conn: Connection) -> None:
         seen |= desk.to_route.keys()
         await desk.look_up_companies(conn)
         let_in = _decide_all(desk)
+        # Who got a lead works its company from now on, which others of it may have waited for.
+        is_full = await _decide_colleagues_anew(desk, conn) or bool(desk.to_route) or is_full
         if not is_full:
             return
         # Who was due waits for another instant by now; who waits for room may have declined all of it.
-        if len(seen) >= DRAINED_AT_ONCE and (let_in or is_due):
+        if len(seen) >= DRAINED_AT_ONCE and (let_in or is_due) and not desk.to_route:
             desk.more_wait = True
             return
+
+
+async def _decide_colleagues_anew(desk: Desk, conn: Connection) -> bool:
+    """Say of who waits that others work their company now, where the policy asks for that; says whether any may."""
+    policy = desk.group.policy
+    if policy is None or not policy.reads_colleagues or not (domains := desk.companies.take_changed()):
+        return False
+    for waits in desk.waiting.values():
+        # What this transaction made wait, or looked at before, the database does not have as it is.
+        if waits.domain in domains and desks.is_routable(desk.rows[waits.lead_id]):
+            desk.to_route[waits.lead_id] = None
+    if desk.nobody_waited:
+        return False
+    return await store_queue.decide_company_anew(conn, domains)
 
 
 async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple[list[UUID], bool, bool]:
@@ -86,10 +103,8 @@ def _decide_all(desk: Desk) -> bool:
 
 def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
     index = desk.group.index
-    before = desk.waiting.get(row.lead_id)
-    outcome = desk.hand_over.get(row.lead_id) or (before.hand_over if before is not None else None)
-    held = desk.assignments.get(row.lead_id)
-    if held is not None and outcome is None:
+    reasons, held = desk.reasons(row.lead_id), desk.assignments.get(row.lead_id)
+    if held is not None and not reasons:
         desk.stop_waiting(row)
         return False
     if held is not None:
@@ -99,41 +114,22 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
     if decision.outcome is not Outcome.ASSIGNED or decision.rep_id is None:
         if held is not None:
             index.keep(held.rep_id, held.pool, untouched=not held.touched)
-        kept = outcome if held is not None else None
-        desk.wait(row, lead, decision, hand_over=kept, inputs=inputs, ordinal=ordinal)
+        kept = reasons if held is not None else parting.NONE
+        desk.wait(row, lead, decision, reasons=kept, inputs=inputs, ordinal=ordinal)
         return False
+    by_hand, clocks = decision.rule == assigning.HANDED_OVER, True
     if held is not None:
         index.keep(held.rep_id, held.pool, untouched=not held.touched)
-        end = parting(outcome or "reassigned")
+        is_for_sales = not by_hand or desk.group.roles[decision.rep_id] == role_at(row.stage)
+        end = parting.ending(reasons, is_for_sales=is_for_sales)
         desk.release(row, outcome=end.outcome, reason=end.reason, by=end.by)
+        clocks = end.by != "manager" or not row.touched
         # Whoever waits for the room that this leaves was not looked at in this page.
         desk.more_wait = True
-    clocks = not (outcome or "").startswith(HANDED_OVER_TO) or not row.touched
     desk.give(row, decision.rep_id, decision, starts_clocks=clocks, inputs=inputs, ordinal=ordinal)
+    if by_hand:
+        desk.waits_for_sales(row, decision.rep_id, reasons)
     return True
-
-
-HANDED_OVER_TO: Final = "handed_over:"
-"""With the reason behind it: why a lead changes hands by a person's word."""
-
-
-class Parting(NamedTuple):
-    """How an assignment ends."""
-
-    outcome: str
-    reason: str
-    by: str
-
-
-def parting(why: str) -> Parting:
-    """Return how the present assignment ends when a lead changes hands."""
-    if why.startswith(HANDED_OVER_TO):
-        return Parting("reassigned", why.removeprefix(HANDED_OVER_TO), "manager")
-    if why == "reassigned":
-        return Parting("reassigned", "sla_missed", "sla")
-    if why == NOT_ACCEPTED:
-        return Parting("declined", NOT_ACCEPTED, "routing")
-    return Parting(why, "", "qualification")
 
 
 def order_of(desk: Desk, row: Row) -> tuple[int, datetime, UUID]:
@@ -152,7 +148,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
     values["lead.stage"] = "srl" if row.stage == "sql" else row.stage
     values |= desk.companies.values(row.fields.account_domain, row.fields.company, roles, but=row.lead_id, role=role)
     rank, created_at, _ = order_of(desk, row)
-    waits = desk.waiting.get(row.lead_id)
+    waits, only_pool = desk.waiting.get(row.lead_id), desk.named_pool(row.lead_id)
     previous_rep, previous_at = _previous(row, role, roles)
     return Lead(
         lead_id=row.lead_id,
@@ -166,7 +162,8 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         sdr_id=row.sdr_id,
         account_rep=values["account.active_rep"] or None,
         host_rep=desk.group.by_email.get(row.host_email or ""),
-        only_pool=desk.only_pool.get(row.lead_id) or (waits.only_pool if waits is not None else None),
+        only_pool=only_pool,
+        by_rules_too=only_pool is not None and parting.CONVERTED in desk.reasons(row.lead_id),
         declined=row.declined,
         touched=row.touched,
     )

@@ -10,17 +10,14 @@ import msgspec
 from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event
-from routing import events, queueing, store_accounts
-from routing.domain import MOST_CONSIDERED, Decision, Lead, Outcome, WhyNot, role_at
+from routing import accounts, events, parting, queueing, store, store_accounts
+from routing.domain import Decision, Lead, Outcome, WhyNot, role_at
+from routing.parting import Reasons
 from routing.store import Assignment, Row
 from routing.store_accounts import Colleague, Companies
 from routing.store_group import Group
 from routing.store_queue import Waiting
 
-CONVERTED: Final = "converted"
-"""Why a lead changes hands that an SDR made ready for sales."""
-NOT_ACCEPTED: Final = "not_accepted"
-"""Why a lead changes hands whose rep did not answer in time."""
 ROUTABLE: Final = frozenset({"mql", "srl", "sql"})
 
 
@@ -34,10 +31,10 @@ class Desk:
     assignments: dict[UUID, Assignment]
     waiting: dict[UUID, Waiting]
     to_route: dict[UUID, None] = field(default_factory=dict)
-    hand_over: dict[UUID, str] = field(default_factory=dict)
-    """Leads that change hands: with what outcome the present assignment ends, once somebody else has room."""
-    only_pool: dict[UUID, str] = field(default_factory=dict)
-    """Leads that go to a pool by a person's word."""
+    leaving: dict[UUID, Reasons] = field(default_factory=dict)
+    """Leads whose reasons to change hands, once somebody else has room, are others now than the queue has."""
+    only_pool: dict[UUID, str | None] = field(default_factory=dict)
+    """Leads that go to a pool by a person's word, None: to no certain one any more."""
     companies: Companies = field(default_factory=Companies)
     forced: set[str] = field(default_factory=set)
     dirty: set[UUID] = field(default_factory=set)
@@ -55,8 +52,6 @@ class Desk:
     """When this transaction began, as far as it is known."""
     more_wait: bool = False
     """Leads wait that were not looked at in this transaction; the timer goes on with them."""
-
-    # What happens to one lead
 
     def release(
         self,
@@ -81,14 +76,7 @@ class Desk:
         if rep is not None:
             row.previous[rep.role] = [assignment.rep_id, self.now.isoformat()]
         self.companies.note(_domain(row), row.lead_id, None)
-        self.past.append(
-            {
-                **{name: getattr(assignment, name) for name in ("lead_id", "cycle", "rep_id", "pool", "assigned_at")},
-                "ended_at": self.now,
-                "touched": assignment.touched,
-                "outcome": outcome,
-            }
-        )
+        self.past.append(store.as_ended(assignment, outcome, self.now))
         self.outgoing.append(
             events.released(
                 row,
@@ -104,22 +92,39 @@ class Desk:
         )
         return assignment
 
+    def reasons(self, lead_id: UUID) -> Reasons:
+        """Return why the lead is to leave the rep who has it."""
+        waits = self.waiting.get(lead_id)
+        return self.leaving.get(lead_id, waits.reasons if waits is not None else parting.NONE)
+
+    def look_for_another(self, row: Row, why: str) -> None:
+        """Look for another rep; until there is one the lead stays where it is: better late than with nobody."""
+        self.leaving[row.lead_id] = parting.joined(self.reasons(row.lead_id), why)
+        self.to_route[row.lead_id] = None
+
+    def named_pool(self, lead_id: UUID) -> str | None:
+        """Return which pool the lead goes to by a person's word."""
+        waits = self.waiting.get(lead_id)
+        return self.only_pool.get(lead_id, waits.only_pool if waits is not None else None)
+
     def stop_waiting(self, row: Row) -> None:
         """Take the lead out of the queue."""
         self.to_route.pop(row.lead_id, None)
-        self.hand_over.pop(row.lead_id, None)
+        self.leaving.pop(row.lead_id, None)
+        self.only_pool.pop(row.lead_id, None)
         waited = self.waiting.pop(row.lead_id, None)
         if self.now_waiting.pop(row.lead_id, None) is not None or waited is not None:
             self.no_longer_waiting.add(row.lead_id)
 
-    def answered(self, row: Row) -> None:
-        """Note that the rep took the lead on, whichever way: nobody else is looked for any more."""
-        assignment, waits = self.assignments.get(row.lead_id), self.waiting.get(row.lead_id)
+    def answered(self, row: Row, *, touched: bool = False) -> None:
+        """Note that the rep took the lead on: nobody else is looked for on that account any more."""
+        assignment, before = self.assignments.get(row.lead_id), self.reasons(row.lead_id)
         if assignment is not None and assignment.accept_by is not None:
             assignment.accept_by = None
             self.changed.add(row.lead_id)
-        if waits is not None and waits.hand_over == NOT_ACCEPTED:
-            self.stop_waiting(row)
+        if (left := parting.answered(before, touched=touched)) != before:
+            self.leaving[row.lead_id] = left
+            self.to_route[row.lead_id] = None
 
     def force(
         self,
@@ -134,7 +139,7 @@ class Desk:
     ) -> None:
         """Give a lead by a person's word; it may go over the cap, and is recorded then. `of` is what it goes on."""
         pool = of.pool if of is not None else ""
-        waited = self.waiting.get(row.lead_id)
+        reasons = self.reasons(row.lead_id)
         self.group.index.give(rep_id, None, self.now, touched=row.touched, counted_in=pool)
         self.forced.add(rep_id)
         decision = Decision(
@@ -145,10 +150,12 @@ class Desk:
             held = self.assignments[row.lead_id]
             for name in ("accepted_at", "accept_by", "status", "next_step", "next_at"):
                 setattr(held, name, getattr(of, name))
-        if waited is not None and waited.hand_over == CONVERTED and self.group.roles[rep_id] != role_at(row.stage):
-            # It waits for sales still, with whoever has it meanwhile.
-            self.hand_over[row.lead_id] = CONVERTED
-            self.to_route[row.lead_id] = None
+        self.waits_for_sales(row, rep_id, reasons)
+
+    def waits_for_sales(self, row: Row, rep_id: str, reasons: Reasons) -> None:
+        """Let a lead that waited for sales do so still, with whoever got it by a person's word meanwhile."""
+        if parting.CONVERTED in reasons and self.group.roles[rep_id] != role_at(row.stage):
+            self.look_for_another(row, parting.CONVERTED)
 
     def give(
         self,
@@ -204,7 +211,7 @@ class Desk:
         return calendars.add(self.group.known[rep_id].calendar, self.now, policy.accept_within_seconds)
 
     def wait(
-        self, row: Row, lead: Lead, decision: Decision, *, hand_over: str | None, inputs: dict[str, Any], ordinal: int
+        self, row: Row, lead: Lead, decision: Decision, *, reasons: Reasons, inputs: dict[str, Any], ordinal: int
     ) -> None:
         before = self.waiting.get(row.lead_id)
         known = before is not None and (before.reason_code, before.pool) == (decision.reason_code, decision.pool)
@@ -221,9 +228,12 @@ class Desk:
             retry_at=decision.retry_at,
             key=ids.derived("queue", queueing.text(wanted)),
             targets=wanted,
-            hand_over=hand_over,
+            reasons=reasons,
+            domain=_domain(row),
+            company=accounts.company(row.fields.company) if row.fields is not None else "",
             only_pool=lead.only_pool,
         )
+        self.leaving.pop(row.lead_id, None)
         if waits == before:
             return
         self.now_waiting[row.lead_id] = waits
@@ -246,23 +256,17 @@ class Desk:
         self, row: Row, decision: Decision, decision_id: UUID, cycle: int, inputs: dict[str, Any] | None, ordinal: int
     ) -> None:
         self.decisions.append(
-            {
-                "decision_id": decision_id,
-                "lead_id": row.lead_id,
-                "at": self.now,
-                "sequence": self.group.sequence + 1,
-                "cycle": cycle,
-                "outcome": str(decision.outcome),
-                "reason_code": decision.reason_code,
-                "rule": decision.rule,
-                "pool": decision.pool,
-                "strategy": decision.strategy,
-                "rep_id": decision.rep_id,
-                "policy_version": self._policy_version,
-                "considered": decision.considered[:MOST_CONSIDERED],
-                "ordinal": ordinal,
-                "inputs": msgspec.json.encode(inputs) if inputs is not None else None,
-            }
+            store.as_decided(
+                decision,
+                decision_id=decision_id,
+                lead_id=row.lead_id,
+                at=self.now,
+                sequence=self.group.sequence + 1,
+                cycle=cycle,
+                policy_version=self._policy_version,
+                ordinal=ordinal,
+                inputs=msgspec.json.encode(inputs) if inputs is not None else None,
+            )
         )
 
     async def look_up_companies(self, conn: Connection) -> None:

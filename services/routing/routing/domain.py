@@ -134,6 +134,13 @@ class Rule:
     """`after_seconds` runs only while somebody of the pool works."""
     within_seconds: float | None = None
     wait: bool = False
+    is_one_of_two: bool = False
+    """Whoever finds no room by it may find it by the rules after it."""
+
+    @property
+    def is_passed_by(self) -> bool:
+        """Say whether the next rule is gone on to when nobody of this one has room."""
+        return self.is_one_of_two or (self.to in NAMED and not self.wait)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -174,6 +181,8 @@ class Lead:
     """Who hosts the meeting that the lead booked."""
     only_pool: str | None = None
     """A person's word that it goes to this pool, whatever the rules say."""
+    by_rules_too: bool = False
+    """It was made ready for sales, and waits for them beside the pool that a person named."""
     declined: frozenset[str] = frozenset()
     touched: bool = False
 

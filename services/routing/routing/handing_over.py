@@ -13,7 +13,7 @@ from backbone.database import Connection
 from backbone.outbox import Outbox
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
-from routing import assigning, deciding, events, policies, store, store_accounts, store_queue, transaction
+from routing import assigning, deciding, events, parting, policies, store, store_accounts, store_queue, transaction
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
 from routing.store import Row
@@ -179,10 +179,8 @@ def _hand_over(work: _Work, row: Row) -> None:
         work.over_cap += rep.open > rep.cap
         return
     row.declined = row.declined | {desk.assignments[row.lead_id].rep_id}
-    desk.hand_over[row.lead_id] = f"{deciding.HANDED_OVER_TO}{order.reason}"
-    desk.to_route[row.lead_id] = None
-    if work.to_pool is not None:
-        desk.only_pool[row.lead_id] = work.to_pool
+    desk.look_for_another(row, parting.handed_over(order.reason))
+    desk.only_pool[row.lead_id] = work.to_pool
 
 
 def _in_turn(work: _Work) -> Iterator[str]:

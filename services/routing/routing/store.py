@@ -8,6 +8,7 @@ from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
+from routing.domain import MOST_CONSIDERED, Decision
 
 _LEAD = (
     "lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle, touched, previous_rep,"
@@ -167,6 +168,12 @@ async def lapsed(conn: Connection, now: datetime, *, limit: int) -> list[UUID]:
 _ENDED: Final = ("lead_id", "cycle", "rep_id", "pool", "assigned_at", "ended_at", "touched", "outcome")
 
 
+def as_ended(assignment: Assignment, outcome: str, at: datetime) -> dict[str, Any]:
+    """Return what is kept of an assignment that is over."""
+    names = ("lead_id", "cycle", "rep_id", "pool", "assigned_at", "touched")
+    return {**{name: getattr(assignment, name) for name in names}, "ended_at": at, "outcome": outcome}
+
+
 async def add_ended(conn: Connection, ended: Sequence[Mapping[str, Any]]) -> None:
     """Keep assignments that are over."""
     await conn.copy_records_to_table(
@@ -178,6 +185,14 @@ _DECISION: Final = (
     *("decision_id", "lead_id", "at", "sequence", "cycle", "outcome", "reason_code", "rule", "pool", "strategy"),
     *("rep_id", "policy_version", "considered", "ordinal", "inputs"),
 )
+
+
+def as_decided(decision: Decision, **of: Any) -> dict[str, Any]:
+    """Return what is kept of a decision: itself, and of what lead, when, on what."""
+    names = ("reason_code", "rule", "pool", "strategy", "rep_id")
+    kept = {name: getattr(decision, name) for name in names}
+    considered = decision.considered[:MOST_CONSIDERED]
+    return {**kept, "outcome": str(decision.outcome), "considered": considered, **of}
 
 
 async def add_decisions(conn: Connection, decisions: Sequence[Mapping[str, Any]]) -> None:

@@ -39,6 +39,8 @@ class Companies:
     deals: dict[str, set[UUID]] = field(default_factory=dict)
     """Open ones, by domain or by the company's name."""
     changes: list[tuple[str, UUID, Colleague | None]] = field(default_factory=list)
+    taken: int = 0
+    """How many of the changes were told of to those who wait."""
 
     def values(self, domain: str, name: str, roles: Mapping[str, str], *, but: UUID, role: str) -> Mapping[str, Any]:
         """Return what conditions read of a lead's company; `roles` are the reps', `role` is whose work the lead is."""
@@ -63,10 +65,16 @@ class Companies:
 
     def after(self, before: "Companies") -> "Companies":
         """Return these with what changed since the transaction began."""
-        self.changes = before.changes
+        self.changes, self.taken = before.changes, before.taken
         for change in self.changes:
             self._apply(*change)
         return self
+
+    def take_changed(self) -> set[str]:
+        """Return the domains whose leads changed hands since the last time."""
+        changed = {domain for domain, _, _ in self.changes[self.taken :]}
+        self.taken = len(self.changes)
+        return changed
 
     def _apply(self, domain: str, lead_id: UUID, now_with: Colleague | None) -> None:
         if (known := self.colleagues.get(domain)) is not None:

@@ -1,12 +1,13 @@
 """Those who wait, by what they wait for. A queue of any length costs an arriving lead a few index look-ups."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from backbone.database import Connection
+from routing.parting import Reasons
 
 REFRESHED: Final = 500
 """Leads at the head of the queue that a change of a rep decides anew, so that their reason codes are of today."""
@@ -27,8 +28,11 @@ class Waiting:
     retry_at: datetime | None
     key: UUID
     targets: Sequence[Any]
-    hand_over: str | None
-    """The outcome that ends the assignment that the lead still has; None for a lead without a rep."""
+    reasons: Reasons
+    """Why it is to leave the rep who still has it; none for a lead without a rep."""
+    domain: str
+    company: str
+    """The lead's company, by domain and by name: who waits is decided over anew when it stands otherwise."""
     only_pool: str | None = None
     """It was handed over to this pool by a person's word."""
 
@@ -36,21 +40,26 @@ class Waiting:
 async def of(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Waiting]:
     """Return which of the leads wait."""
     rows = await conn.fetch("SELECT * FROM waiting WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
-    return {row["lead_id"]: Waiting(**{**row, "targets": row["targets"]["of"]}) for row in rows}
+    return {row["lead_id"]: _waiting(row) for row in rows}
+
+
+def _waiting(row: Any) -> Waiting:
+    return Waiting(**{**row, "targets": row["targets"]["of"], "reasons": frozenset(row["reasons"]["of"])})
 
 
 async def save(conn: Connection, waits: Sequence[Waiting]) -> None:
     """Write who waits; since when stays."""
     await conn.execute(
         "INSERT INTO waiting (lead_id, pool, rule, reason_code, rank, created_at, since, decision_id, retry_at, key,"
-        " targets, hand_over, only_pool)"
+        " targets, reasons, domain, company, only_pool)"
         " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::int[],"
-        " $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::timestamptz[], $10::uuid[], $11::jsonb[], $12::text[],"
-        " $13::text[])"
+        " $6::timestamptz[], $7::timestamptz[], $8::uuid[], $9::timestamptz[], $10::uuid[], $11::jsonb[], $12::jsonb[],"
+        " $13::text[], $14::text[], $15::text[])"
         " ON CONFLICT (lead_id) DO UPDATE SET pool = excluded.pool, rule = excluded.rule,"
         " reason_code = excluded.reason_code, rank = excluded.rank, decision_id = excluded.decision_id,"
         " retry_at = excluded.retry_at, key = excluded.key, targets = excluded.targets,"
-        " hand_over = excluded.hand_over, only_pool = excluded.only_pool",
+        " reasons = excluded.reasons, domain = excluded.domain, company = excluded.company,"
+        " only_pool = excluded.only_pool",
         [one.lead_id for one in waits],
         [one.pool for one in waits],
         [one.rule for one in waits],
@@ -62,7 +71,9 @@ async def save(conn: Connection, waits: Sequence[Waiting]) -> None:
         [one.retry_at for one in waits],
         [one.key for one in waits],
         [{"of": one.targets} for one in waits],
-        [one.hand_over for one in waits],
+        [{"of": sorted(one.reasons)} for one in waits],
+        [one.domain for one in waits],
+        [one.company for one in waits],
         [one.only_pool for one in waits],
     )
 
@@ -150,6 +161,23 @@ async def decide_anew(conn: Connection, *, everybody: bool) -> None:
         " (SELECT lead_id FROM waiting ORDER BY rank, created_at, lead_id LIMIT $2)",
         everybody,
         REFRESHED,
+    )
+
+
+async def decide_company_anew(conn: Connection, domains: Collection[str], names: Collection[str] = ()) -> bool:
+    """Say that a company stands otherwise now, for those of it who wait. Says whether anybody does."""
+    status = await conn.execute(
+        "UPDATE waiting SET retry_at = now() WHERE domain = ANY($1::text[]) OR company = ANY($2::text[])",
+        list(domains),
+        list(names),
+    )
+    return status != "UPDATE 0"
+
+
+async def decide_guests_anew(conn: Connection, email: str) -> None:
+    """Say that there is a rep with this address now, for those who wait and booked a meeting with it."""
+    await conn.execute(
+        "UPDATE waiting SET retry_at = now() WHERE lead_id IN (SELECT lead_id FROM lead WHERE host_email = $1)", email
     )
 
 

@@ -10,7 +10,7 @@ from backbone import database, subjects, times
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
 from backbone.problem import Problem
-from routing import deciding, handing_over, performing, store, store_hand_over, store_queue, transaction
+from routing import deciding, handing_over, parting, performing, store, store_hand_over, store_queue, transaction
 from routing import desk as desks
 from routing.changing import Changing
 from routing.desk import Desk
@@ -78,8 +78,7 @@ def _lapse(desk: Desk, lead_id: UUID) -> None:
     desk.changed.add(lead_id)
     if desks.is_routable(row):
         row.declined = row.declined | {assignment.rep_id}
-        desk.hand_over[lead_id] = desks.NOT_ACCEPTED
-        desk.to_route[lead_id] = None
+        desk.look_for_another(row, parting.NOT_ACCEPTED)
 
 
 async def _hand_over(conn: Connection, outbox: Outbox, cache: Cache) -> None:

@@ -136,3 +136,36 @@ def test_room_counts_for_those_who_wait_for_it_and_for_nobody_else() -> None:
     assert queueing.room([False, ["german", "sdr", ""]], reps, rules) == 0
     assert queueing.room([False, ["everyone", "owner", "zoe"]], reps, rules) == 1
     assert queueing.room([False], reps, rules) == 0
+
+
+def test_who_waits_for_an_owner_goes_to_the_fallback_after_its_time() -> None:
+    reps = index(rep("zoe", cap=0), rep("ana"))
+    rule = Rule(rule="named", to="owner", holds=lambda _: True, wait=True, fallback="sdr", after_seconds=60)
+    rules = policy(ROUND, ["ana"], rule, EVERYONE)
+    of_zoe = {"owner_rep": "zoe", "waiting_since": NOW}
+    decision = assigning.decide(lead(**of_zoe), reps, rules, NOW)
+    assert (decision.rep_id, decision.retry_at) == (None, NOW + timedelta(seconds=60))
+    decision = assigning.decide(lead(**of_zoe), reps, rules, NOW + timedelta(seconds=60))
+    assert (decision.rep_id, decision.rule, decision.pool) == ("ana", "named", "sdr")
+    # Where there is no owner the rule is nobody's, and its fallback neither.
+    assert assigning.decide(lead(), reps, rules, NOW).rule == "everyone"
+
+
+def test_a_rules_fallback_goes_on_to_the_fallbacks_of_its_own() -> None:
+    reps = index(rep("ana", cap=0), rep("nia", cap=0), rep("wes"))
+    pools = {
+        "sdr": Pool(pool="sdr", strategy=ROUND, members=["ana"]),
+        "night": Pool(pool="night", strategy=ROUND, members=["nia"], fallback="week"),
+        "week": Pool(pool="week", strategy=ROUND, members=["wes"]),
+    }
+    rule = Rule(rule="all", to="sdr", holds=lambda _: True, fallback="night")
+    decision = assigning.decide(lead(), reps, Policy(version=1, pools=pools, rules=[rule], pairs={}), NOW)
+    assert (decision.rep_id, decision.pool) == ("wes", "week")
+
+
+def test_a_pair_without_anything_else_has_its_fallback() -> None:
+    reps = index(rep("sam", cap=0), rep("sue"))
+    pools = {"sales": Pool(pool="sales", strategy=ROUND, members=["sue"])}
+    rule = Rule(rule="pair", to="paired", holds=lambda _: True, fallback="sales")
+    rules = Policy(version=1, pools=pools, rules=[rule], pairs={"ana": ["sam"]})
+    assert assigning.decide(lead(sdr_id="ana"), reps, rules, NOW).rep_id == "sue"

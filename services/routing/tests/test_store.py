@@ -47,7 +47,9 @@ def waits(number: int, key: str, **fields: Any) -> Waiting:
             "retry_at": None,
             "key": ids.derived("queue", key),
             "targets": [key],
-            "hand_over": None,
+            "reasons": frozenset(),
+            "domain": "",
+            "company": "",
             **fields,
         }
     )

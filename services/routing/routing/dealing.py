@@ -1,0 +1,66 @@
+"""What routing learns of opportunities: whose company has some open, and that one that ends ends the rep's work."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from backbone.consumer import Incoming
+from backbone.database import Connection
+from handoff.events.v1 import forecast_pb2
+from routing import accounts, store_accounts, store_queue
+from routing.desk import Desk
+from routing.store import Row
+from routing.store_accounts import Deal
+
+ENDS: Final = frozenset({"won", "lost", "handed_back"})
+ENDED: Final = (forecast_pb2.OpportunityWon, forecast_pb2.OpportunityLost)
+_OPEN: Final = (forecast_pb2.OpportunityOpened, forecast_pb2.OpportunityMoved)
+
+
+async def take_in(conn: Connection, incoming: Sequence[Incoming]) -> Mapping[UUID, Deal]:
+    """Keep the deals that a batch tells of, and return them."""
+    deals = {
+        UUID(event.message.opportunity.opportunity_id): _deal(event)
+        for event in incoming
+        if isinstance(event.message, _OPEN + ENDED) and event.message.opportunity.opportunity_id
+    }
+    if deals:
+        await store_accounts.save_deals(conn, deals)
+    return deals
+
+
+def _deal(event: Incoming) -> Deal:
+    message: Any = event.message
+    deal, lead_id = message.opportunity, message.stamp.lead_id
+    return Deal(
+        lead_id=UUID(lead_id) if lead_id else None,
+        account=deal.account,
+        owner_id=deal.owner_id,
+        is_open=isinstance(message, _OPEN) and deal.stage not in ENDS,
+    )
+
+
+async def decide_anew(desk: Desk, conn: Connection, deals: Iterable[Deal]) -> None:
+    """Say of who waits that their company may have other deals open now, where the policy asks for them."""
+    policy = desk.group.policy
+    if policy is None or not policy.reads_deals or desk.nobody_waited:
+        return
+    names, domains = set[str](), set[str]()
+    for deal in deals:
+        row = desk.rows.get(deal.lead_id) if deal.lead_id is not None else None
+        names.add(accounts.company(deal.account))
+        domains.add(row.fields.account_domain if row is not None and row.fields is not None else "")
+    await store_queue.decide_company_anew(conn, (domains | names) - {""}, names - {""})
+
+
+def end(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost) -> None:
+    """End the sales rep's assignment with the deal; one that was handed back is with an SDR by then."""
+    if message.opportunity.stage == "handed_back":
+        return
+    if isinstance(message, forecast_pb2.OpportunityWon):
+        row.stage = "customer"
+        desk.release(row, outcome="converted", by="forecast")
+        desk.stop_waiting(row)
+    elif row.stage in ("srl", "sql"):
+        desk.release(row, outcome="recycled", reason=message.reason, by="forecast")
+        desk.stop_waiting(row)

@@ -1,0 +1,132 @@
+"""Nobody waits beside room: what decides over a lead may change by what happens to others, and it is let in then."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids
+from backbone.testing import eventually
+from backbone.testing.stage import Actor, Stage
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2
+from services.routing.tests.desk import (
+    FIELDS,
+    booked,
+    fields,
+    holder,
+    learn,
+    put_policy,
+    put_rep,
+    qualified,
+    stamp,
+    waiting,
+)
+
+POOLS = """
+pools:
+  - {pool: sdr, reps: rep.role == "sdr"}
+  - {pool: sales, reps: rep.role == "sales"}
+  - {pool: german, reps: rep.team == "german"}
+"""
+
+
+@pytest.fixture
+async def routing(start: Stage) -> Actor:
+    return await start("routing")
+
+
+async def waits(routing: Actor, **more: Any) -> UUID:
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead, **more))
+    assert str(lead) in await waiting(routing)
+    return lead
+
+
+def taken_over(lead: UUID, by: str) -> tuple[UUID, Any]:
+    standing = common_pb2.Standing(owner_id=by, stage="srl")
+    return lead, intake_pb2.LeadCaptured(stamp=stamp(lead), lead=FIELDS, standing=standing)
+
+
+def opened(lead: UUID | None, account: str) -> tuple[UUID, Any]:
+    subject = lead or ids.new()
+    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), account=account, owner_id="zoe", stage="qualified")
+    message = forecast_pb2.OpportunityOpened(stamp=stamp(subject), opportunity=deal)
+    if lead is None:
+        message.stamp.lead_id = ""
+    return subject, message
+
+
+@pytest.mark.parametrize("by", ["more", "a meeting"])
+async def test_a_lead_that_waits_with_its_rep_is_decided_over_when_it_tells_more(routing: Actor, by: str) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "sam", role="sales", cap=0)
+    await put_rep(routing, "gert", role="sdr", team="german", cap=0)
+    rules = """
+rules:
+  - {rule: german, when: lead.stage == "srl" && lead.country == "DE", to: german}
+  - {rule: host, when: lead.stage == "srl", to: host}
+  - {rule: sales ready, when: lead.stage == "srl", to: sales}
+  - {rule: rest, to: sdr}
+"""
+    await put_policy(routing, f"{POOLS}{rules}")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    await learn(routing, "qualification", qualified(lead, stage="srl", sdr_id="ana"))
+    assert (await holder(routing, lead), await waiting(routing)) == ("ana", {str(lead): "no_capacity"})
+    await put_rep(routing, "gert", role="sdr", team="german")
+    if by == "more":
+        told = fields(company="Acme", country="DE")
+        await learn(routing, "intake", (lead, intake_pb2.LeadUpdated(stamp=stamp(lead), lead=told)))
+    else:
+        await learn(routing, "intake", booked(lead, "gert@kestrel.example"))
+    assert await holder(routing, lead) == "gert"
+
+
+async def test_who_waits_goes_to_whoever_begins_to_work_a_colleague(routing: Actor) -> None:
+    await put_rep(routing, "ana", cap=0)
+    await put_rep(routing, "zoe", role="sales")
+    await put_policy(routing, f"{POOLS}rules: [{{rule: colleagues, to: account_rep}}, {{rule: rest, to: sdr}}]")
+    lead, best, colleague = await waits(routing), ids.new(), ids.new()
+    await learn(routing, "intake", taken_over(colleague, "zoe"))
+    assert await holder(routing, lead) == "zoe"
+    # The better one is decided over first, and in the same batch a colleague of it gets a rep.
+    told = fields(company="Other", account_domain="other.example")
+    await put_policy(
+        routing,
+        f"{POOLS}rules: [{{rule: colleagues, to: account_rep}}, {{rule: big, when: lead.employees > 9, to: sales}},"
+        " {rule: rest, to: sdr}]",
+    )
+    big = fields(company="Other", account_domain="other.example", employees=10)
+    other = ids.new()
+    await learn(
+        routing, "qualification", qualified(best, grade="A1", told=told), qualified(other, grade="C3", told=big)
+    )
+    assert [await holder(routing, one) for one in (best, other)] == ["zoe", "zoe"]
+
+
+@pytest.mark.parametrize("of", ["a lead", "the account by name"])
+async def test_who_waits_is_decided_over_when_a_deal_of_the_company_opens(routing: Actor, of: str) -> None:
+    await put_rep(routing, "ana", cap=0)
+    await put_rep(routing, "zoe", role="sales")
+    rules = "rules: [{rule: in talks, when: account.open_opportunities > 0, to: sales}, {rule: rest, to: sdr}]"
+    await put_policy(routing, f"{POOLS}{rules}")
+    lead, colleague = await waits(routing), ids.new()
+    await learn(routing, "qualification", qualified(colleague, live=False))
+    await learn(routing, "forecast", opened(colleague, "x") if of == "a lead" else opened(None, "ACME"))
+    assert await holder(routing, lead) == "zoe"
+
+
+async def test_a_new_rep_gets_the_meetings_that_they_host_however_long_the_queue_is(routing: Actor) -> None:
+    await put_rep(routing, "ana", cap=0)
+    await put_policy(routing, f"{POOLS}rules: [{{rule: host, to: host}}, {{rule: rest, to: sdr}}]")
+    for _ in range(2):
+        await learn(routing, "qualification", *(qualified(ids.new(), grade="A1") for _ in range(255)))
+    lead = ids.new()
+    await learn(routing, "intake", booked(lead, "hal@kestrel.example"))
+    await learn(routing, "qualification", qualified(lead, grade="C3"))
+    await put_rep(routing, "hal", role="sales")
+
+    async def is_hosted() -> None:
+        assert await holder(routing, lead) == "hal"
+
+    await eventually(is_hosted)
