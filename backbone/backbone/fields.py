@@ -1,10 +1,10 @@
 """Fields that bodies of several services have, with what is refused of them: instants, zones, hours, addresses."""
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from backbone import calendars
 
@@ -55,9 +55,28 @@ Email = Annotated[
 
 
 class Body(BaseModel):
-    """What a request carries; a field that is not known is refused."""
+    """What a request carries; a field that is not known is refused, and so is NUL in any text.
+
+    No database text holds NUL. A text that reached an event with it would park its lead in every service that keeps it.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def has_no_nul(cls, value: Any) -> Any:
+        """Refuse a field with NUL in it, however deep; a body within is asked by itself."""
+        if _has_nul(value):
+            raise ValueError("not valid, a NUL character is in no text")
+        return value
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\x00" in value
+    if isinstance(value, dict):
+        return any(map(_has_nul, (*value, *value.values())))
+    return isinstance(value, list) and any(map(_has_nul, value))
 
 
 class Hours(Body):

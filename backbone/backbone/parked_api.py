@@ -6,9 +6,9 @@ from uuid import UUID
 
 import structlog
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from backbone import envelope, pages, parking, security, subjects, times
+from backbone import envelope, fields, pages, parking, security, subjects, times
 from backbone.batches import Batches
 from backbone.database import Connection, Database
 from backbone.envelope import Poison
@@ -19,7 +19,7 @@ Admin = Annotated[security.Caller, Depends(security.allow("admin"))]
 log = structlog.get_logger()
 
 
-class Discard(BaseModel):
+class Discard(fields.Body):
     """Why the records are not needed."""
 
     model_config = ConfigDict(extra="forbid")

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from starlette.responses import Response
 
-from backbone import database, idempotency, ids, outbox, security, subjects, times, vault
+from backbone import database, fields, idempotency, ids, outbox, security, subjects, times, vault
 from backbone.problem import Pointer, Problem
 from console import domain, events, store
 
@@ -22,11 +22,7 @@ OtherService = Annotated[security.Caller, Depends(security.allow("service"))]
 _ANSWERS: Final = ids.derived("answers", "keys")
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewKey(_Body):
+class NewKey(fields.Body):
     """For whom, and what it may."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
@@ -34,7 +30,7 @@ class NewKey(_Body):
     """A machine is nobody's rep, and services get their keys from the deployment."""
 
 
-class Reporting(_Body):
+class Reporting(fields.Body):
     """How reports count days, weeks and money."""
 
     zone: str

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Final, Literal
 
 import argon2
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from backbone import database, idempotency, pages, security, times
+from backbone import database, fields, idempotency, pages, security, times
 from backbone.database import Connection
 from backbone.problem import Problem
 from console import domain, forms, signing_in, store_accounts
@@ -26,11 +26,7 @@ _NOBODYS: Final = _HASHER.hash(secrets.token_urlsafe(16))
 """Checked for an unknown address, so that an answer takes as long as for a known one."""
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Account(_Body):
+class Account(fields.Body):
     """Who, and as what."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
-from backbone import database, idempotency, ids, outbox, pages, security, times
+from backbone import database, fields, idempotency, ids, outbox, pages, security, times
 from backbone.problem import Pointer, Problem
 from forecast import dealing, money, store, store_leads
 from forecast.domain import Category, Move, State
@@ -39,11 +39,7 @@ Name = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_stora
 Day = Annotated[date, AfterValidator(_in_our_time)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewOpportunity(_Body):
+class NewOpportunity(fields.Body):
     """A deal."""
 
     lead_id: UUID | None = None
@@ -63,7 +59,7 @@ class NewOpportunity(_Body):
     occurred_at: times.Instant | None = None
 
 
-class NewMove(_Body):
+class NewMove(fields.Body):
     """What changed."""
 
     stage: Stage | None = None

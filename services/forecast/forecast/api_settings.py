@@ -5,9 +5,9 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
-from backbone import database, security
+from backbone import database, fields, security
 from backbone.problem import Pointer, Problem
 from forecast import domain
 from forecast.api import Day, Name
@@ -25,11 +25,7 @@ def _period(text: str) -> str:
     return text
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Node(_Body):
+class Node(fields.Body):
     """A place in the hierarchy."""
 
     node_id: Name
@@ -38,7 +34,7 @@ class Node(_Body):
     name: Name
 
 
-class Target(_Body):
+class Target(fields.Body):
     """What is to be reached."""
 
     node_id: Name
@@ -46,7 +42,7 @@ class Target(_Body):
     amount: Amount
 
 
-class Rate(_Body):
+class Rate(fields.Body):
     """How many units of the base currency one unit is worth, from a day on."""
 
     currency: Currency

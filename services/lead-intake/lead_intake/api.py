@@ -7,10 +7,10 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
-from backbone import database, idempotency, outbox, pages, security
+from backbone import database, fields, idempotency, outbox, pages, security
 from backbone.problem import Problem
 from lead_intake import connections, erasing, hygiene, joining, payloads, showing, store, store_identity
 from lead_intake.doors import json_response, read_body
@@ -27,17 +27,13 @@ Admin = Annotated[security.Caller, Depends(security.allow("admin"))]
 OtherService = Annotated[security.Caller, Depends(security.allow("service"))]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class OtherLead(_Body):
+class OtherLead(fields.Body):
     """The lead to merge or to part from."""
 
     other_lead_id: UUID
 
 
-class LeadIds(_Body):
+class LeadIds(fields.Body):
     """Whose keys are wanted."""
 
     lead_ids: Annotated[list[UUID], Field(max_length=500)]

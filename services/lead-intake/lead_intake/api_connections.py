@@ -5,10 +5,10 @@ import base64
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
-from backbone import database, idempotency, ids, pages, security
+from backbone import database, fields, idempotency, ids, pages, security
 from backbone.problem import Problem
 from lead_intake import connections
 from lead_intake.settings import Settings
@@ -27,20 +27,16 @@ def _plain(text: str) -> str:
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewConnection(_Body):
+class NewConnection(fields.Body):
     """A way in for a marketing tool."""
 
     provider: str
     name: Name
     secret: Annotated[str | None, Field(min_length=1, max_length=500)] = None
-    settings: dict[str, Any] = {}
+    settings: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
-class ChangedConnection(_Body):
+class ChangedConnection(fields.Body):
     """What may be changed of it."""
 
     name: Name | None = None

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
-from backbone import database, idempotency, outbox, pages, security, subjects, times
+from backbone import database, fields, idempotency, outbox, pages, security, subjects, times
 from backbone.problem import Pointer, Problem
 from qualification import desk as desks
 from qualification import domain, moving, reading, reasons, store, store_queue
@@ -27,18 +27,14 @@ Rep = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "manager")
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class Answered(_Body):
+class Answered(fields.Body):
     """One of the four questions."""
 
     answer: Literal["yes", "no", "unknown"]
     note: Annotated[str | None, Field(max_length=10_000)] = None
 
 
-class Bant(_Body):
+class Bant(fields.Body):
     """Budget, authority, need, timing; what is left out stays as it is."""
 
     budget: Answered | None = None
@@ -47,7 +43,7 @@ class Bant(_Body):
     timing: Answered | None = None
 
 
-class Decision(_Body):
+class Decision(fields.Body):
     """What an SDR decides."""
 
     decision: Literal["accept", "disqualify", "nurture", "recycle"]
@@ -55,7 +51,7 @@ class Decision(_Body):
     until: times.Instant | None = None
 
 
-class SalesDecision(_Body):
+class SalesDecision(fields.Body):
     """What the sales rep decides over an SRL."""
 
     decision: Literal["confirm", "hand_back"]
@@ -63,7 +59,7 @@ class SalesDecision(_Body):
     bant: Bant | None = None
 
 
-class Outcome(_Body):
+class Outcome(fields.Body):
     """How it ended, said by hand; normally forecast says it."""
 
     outcome: Literal["sql", "won", "lost"]

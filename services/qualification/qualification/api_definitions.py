@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from backbone import database, idempotency, ids, outbox, pages, security, subjects, times
+from backbone import database, fields, idempotency, ids, outbox, pages, security, subjects, times
 from backbone.outbox import Event
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2, qualification_pb2
@@ -23,7 +23,7 @@ Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Version = Annotated[int, Path(ge=1, le=2_000_000_000)]
 
 
-class Signature(BaseModel):
+class Signature(fields.Body):
     """One party's word."""
 
     model_config = ConfigDict(extra="forbid")
@@ -32,14 +32,14 @@ class Signature(BaseModel):
     comment: Annotated[str | None, Field(max_length=2000)] = None
 
 
-class Activation(BaseModel):
+class Activation(fields.Body):
     """From when it is in force; now when not said."""
 
     model_config = ConfigDict(extra="forbid")
     at: times.Instant | None = None
 
 
-class Span(BaseModel):
+class Span(fields.Body):
     """Leads created in [from, to)."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)

@@ -3,22 +3,22 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
-from backbone import database, security
+from backbone import database, fields, security
 from backbone.problem import Pointer, Problem
 from qualification import definitions, reasons
 
 Use = Literal["disqualify", "recycle", "decline", "return", "close", "hand_back", "lost"]
 
 
-class Given(BaseModel):
+class Given(fields.Body):
     """A code with its label."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
     code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     label: Annotated[str, Field(min_length=1, max_length=200)]
-    used_for: Annotated[list[Use], Field(alias="for")] = list(reasons.USES)
+    used_for: Annotated[list[Use], Field(alias="for", default_factory=lambda: list(reasons.USES))]
     fault: Literal["marketing", "sales", "lead", "nobody"] = "nobody"
     until: Annotated[str, Field(pattern=definitions.DURATION["pattern"], max_length=16)] | None = None
 

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from starlette.responses import JSONResponse, Response
 
-from backbone import database, idempotency, security, subjects, tables, times
+from backbone import database, fields, idempotency, security, subjects, tables, times
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
 from qualification import reasons, reports, store, store_reports
@@ -18,7 +18,7 @@ Rep = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "manager")
 Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
 
 
-class Feedback(BaseModel):
+class Feedback(fields.Body):
     """What a rep thinks of the lead."""
 
     model_config = ConfigDict(extra="forbid")

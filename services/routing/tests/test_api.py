@@ -216,3 +216,20 @@ async def test_a_bad_policy_is_refused_with_its_place(routing: Actor, text: str,
     answer = await routing.http.put("/v1/policy", content=text)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+@pytest.mark.parametrize(
+    ("call", "body"),
+    [
+        ("POST /v1/assignments/{lead}/close", {"outcome": "recycled", "reason": "a\x00b"}),
+        ("POST /v1/assignments/{lead}/close", {"note": "\x00"}),
+        ("POST /v1/assignments/{lead}/decline", {"reason": "\x00"}),
+        ("POST /v1/assignments/{lead}/reassign", {"rep_id": "ben", "reason": "\x00"}),
+        ("PATCH /v1/assignments/{lead}", {"next_step": "\x00"}),
+        ("POST /v1/hand-over", {"from": "ana", "to": "ben", "reason": "\x00"}),
+    ],
+)
+async def test_text_that_no_database_holds_reaches_no_event(routing: Actor, call: str, body: dict[str, str]) -> None:
+    method, path = call.format(lead=ids.new()).split()
+    answer = await routing.http.request(method, path, json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{list(body)[-1]}")
