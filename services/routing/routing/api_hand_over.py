@@ -12,7 +12,8 @@ from backbone import database, fields, idempotency, ids, outbox, security, times
 from backbone.database import Connection
 from backbone.problem import Problem
 from routing import handing_over, store_hand_over
-from routing.handing_over import KINDS, HandOver
+from routing.handing_along import HandOver
+from routing.handing_over import KINDS
 from routing.store_group import Cache
 
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]

@@ -165,22 +165,23 @@ async def save_deals(conn: Connection, deals: Mapping[UUID, Deal]) -> None:
     )
 
 
-async def deals_of(conn: Connection, owner_id: str) -> list[tuple[UUID, UUID | None]]:
-    """Return the open opportunities of a rep, each with its lead."""
-    rows = await conn.fetch(
-        "SELECT opportunity_id, lead_id FROM opportunity WHERE open AND owner_id = $1 ORDER BY opportunity_id", owner_id
-    )
-    return [(row[0], row[1]) for row in rows]
+class OpenDeal(NamedTuple):
+    """An open opportunity, whose it is and of which lead or account."""
+
+    opportunity_id: UUID
+    lead_id: UUID | None
+    account: str
+    owner_id: str
 
 
-async def deals_of_leads(conn: Connection, lead_ids: Iterable[UUID]) -> list[tuple[UUID, UUID | None]]:
-    """Return the open opportunities of leads."""
+async def open_deals(conn: Connection, owner_id: str | None) -> list[OpenDeal]:
+    """Return the open opportunities of a rep, or of everybody."""
     rows = await conn.fetch(
-        "SELECT opportunity_id, lead_id FROM opportunity WHERE open AND lead_id = ANY($1::uuid[])"
-        " ORDER BY opportunity_id",
-        list(lead_ids),
+        "SELECT opportunity_id, lead_id, account, owner_id FROM opportunity"
+        " WHERE open AND ($1::text IS NULL OR owner_id = $1) ORDER BY opportunity_id",
+        owner_id,
     )
-    return [(row[0], row[1]) for row in rows]
+    return [OpenDeal(*row) for row in rows]
 
 
 async def owned(conn: Connection, rep_id: str | None) -> dict[str, Mapping[str, Any]]:

@@ -14,7 +14,7 @@ from routing import deciding, handing_over, parting, performing, store, store_ha
 from routing import desk as desks
 from routing.changing import Changing
 from routing.desk import Desk
-from routing.handing_over import HandOver
+from routing.handing_along import HandOver
 from routing.store_group import Cache
 from routing.store_queue import Due
 
