@@ -1,5 +1,6 @@
 """Fields that bodies of several services have, with what is refused of them: instants, zones, hours, addresses."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -55,28 +56,31 @@ Email = Annotated[
 
 
 class Body(BaseModel):
-    """What a request carries; a field that is not known is refused, and so is NUL in any text.
+    """What a request carries; a field that is not known is refused, and so is NUL or half a character in any text.
 
-    No database text holds NUL. A text that reached an event with it would park its lead in every service that keeps it.
+    No database text holds them. A text that reached an event with NUL would park its lead wherever it is kept.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     @field_validator("*", mode="after")
     @classmethod
-    def has_no_nul(cls, value: Any) -> Any:
-        """Refuse a field with NUL in it, however deep; a body within is asked by itself."""
-        if _has_nul(value):
-            raise ValueError("not valid, a NUL character is in no text")
+    def can_be_kept(cls, value: Any) -> Any:
+        """Refuse a field with such text in it, however deep; a body within is asked by itself."""
+        if _is_no_text(value):
+            raise ValueError("not valid, a NUL character or half a character is in no text")
         return value
 
 
-def _has_nul(value: Any) -> bool:
+_NO_TEXT: Final = re.compile("[\x00\ud800-\udfff]")
+
+
+def _is_no_text(value: Any) -> bool:
     if isinstance(value, str):
-        return "\x00" in value
+        return _NO_TEXT.search(value) is not None
     if isinstance(value, dict):
-        return any(map(_has_nul, (*value, *value.values())))
-    return isinstance(value, list) and any(map(_has_nul, value))
+        return any(map(_is_no_text, (*value, *value.values())))
+    return isinstance(value, list) and any(map(_is_no_text, value))
 
 
 class Hours(Body):

@@ -28,6 +28,7 @@ class Outer(fields.Body):
     [
         ({"note": "a\x00b"}, ("note",)),
         ({"words": ["a", "\x00"]}, ("words",)),
+        ({"anything": {"a": "\ud800"}}, ("anything",)),
         ({"anything": {"a": [{"b\x00": 1}]}}, ("anything",)),
         ({"inner": [{}, {"word": "\x00"}]}, ("inner", 1, "word")),
     ],

@@ -1,5 +1,6 @@
 """Which account a lead belongs to: by domain, by the hierarchy of companies, by the company's name. Pure."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -17,8 +18,8 @@ def domains(domain: str) -> list[str]:
 
 
 def company(name: str) -> str:
-    """Return a company's name as names are compared."""
-    return " ".join(name.split()).lower()
+    """Return a company's name as names are compared: here alone, as databases differ in what a letter is."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def match(domain: str, name: str, known: Accounts) -> Mapping[str, Any] | None:

@@ -52,12 +52,16 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         """Give a named account its owner."""
         return await save(domain.lower(), {"rep_id": body.rep_id}, keeps_the_rest=True)
 
-    async def save(domain: str, said: dict[str, Any], *, keeps_the_rest: bool = False) -> dict[str, Any]:
+    async def save(
+        domain: str, said: dict[str, Any], *, keeps_the_rest: bool = False, must_exist: bool = False
+    ) -> dict[str, Any]:
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
             if said.get("rep_id") is not None and said["rep_id"] not in desk.group.index.reps:
                 fault = Pointer("/rep_id", "no such rep")
                 raise Problem(422, "No such rep", "PUT /v1/reps/{id} makes one.", errors=[fault])
             stored = await conn.fetchval("SELECT document FROM account WHERE domain = $1", domain)
+            if stored is None and must_exist:
+                raise _no_account()
             before = stored if keeps_the_rest else None
             document = {**Account().model_dump(), **(before or {}), **said}
             await store_accounts.save_account(conn, domain, document)
@@ -73,7 +77,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         async with db.reading() as conn:
             document = await conn.fetchval("SELECT document FROM account WHERE domain = $1", domain.lower())
         if document is None:
-            raise Problem(404, "No such account", "PUT /v1/accounts/{domain} makes one.")
+            raise _no_account()
         return {"domain": domain.lower(), **document}
 
     @api.delete("/v1/accounts/{domain}", status_code=204)
@@ -81,7 +85,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         """Forget an account."""
 
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
-            await conn.execute("DELETE FROM account WHERE domain = $1", domain.lower())
+            if await conn.execute("DELETE FROM account WHERE domain = $1", domain.lower()) == "DELETE 0":
+                raise _no_account()
             desk.outgoing.append(events.account_changed(domain.lower(), {}, desk.now, deleted=True))
             return {}
 
@@ -90,6 +95,10 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     @api.delete("/v1/named-accounts/{domain}", status_code=204)
     async def delete_owner(_: Manager, domain: Domain) -> None:
         """Take a named account from its owner; how the company stands with us is kept."""
-        await save(domain.lower(), {"rep_id": None}, keeps_the_rest=True)
+        await save(domain.lower(), {"rep_id": None}, keeps_the_rest=True, must_exist=True)
 
     return api
+
+
+def _no_account() -> Problem:
+    return Problem(404, "No such account", "PUT /v1/accounts/{domain} makes one.")

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from backbone import conditions, database, fields, ids, outbox, security, times
 from backbone.database import Connection
@@ -23,11 +23,14 @@ from routing.store_group import Cache, Group
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Text = Annotated[str, Field(max_length=2000)]
+Text = Annotated[str, Field(max_length=2000), BeforeValidator(lambda said: "" if said is None else said)]
 
 
 class Imagined(fields.Body):
-    """A lead as POST /v1/leads takes it, and how qualification would see it; or the id of one that there is."""
+    """A lead as POST /v1/leads takes it, and how qualification would see it; or the id of one that there is.
+
+    What decides nothing (`cost` to `keep`) is taken and not looked at.
+    """
 
     lead_id: UUID | None = None
     email: Text = ""
@@ -48,7 +51,7 @@ class Imagined(fields.Body):
     attributes: dict[str, Any] = Field(default_factory=dict)
     email_is_free: bool = False
     account_domain: Text = ""
-    stage: Literal["mql", "srl"] = "mql"
+    stage: Literal["new", "nurture", "mql", "srl", "sql", "customer", "disqualified"] | None = None
     grade: Text = ""
     persona: Text = ""
     fit: float = 0
@@ -58,6 +61,16 @@ class Imagined(fields.Body):
     host_email: Text = ""
     previous_rep: Id | None = None
     occurred_at: fields.Instant | None = None
+    cost: Any = None
+    currency: Any = None
+    consent: Any = None
+    owner_id: Any = None
+    assigned_at: Any = None
+    status: Any = None
+    disqualified_reason: Any = None
+    connection_id: Any = None
+    live: Any = None
+    keep: Any = None
 
 
 class Question(fields.Body):
@@ -77,7 +90,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     api = APIRouter(tags=["policy"])
     changing = Changing(db, out, cache)
 
-    @api.put("/v1/policy")
+    @api.put("/v1/policy", openapi_extra={"requestBody": {"required": True, "content": {"application/yaml": {}}}})
     async def put_policy(request: Request, caller: Manager, dry_run: bool = False) -> dict[str, Any]:
         """Put a policy (YAML) in force. `warnings` are of what it permits but hardly means.
 
@@ -180,7 +193,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 async def _imagined(conn: Connection, said: Imagined, group: Group, now: datetime) -> Lead:
     texts = ("company", "website", "job_title", "industry", "country", "source", "medium", "campaign")
     domain = said.email.rpartition("@")[2].lower()
-    website = urlsplit(said.website if "//" in said.website else f"//{said.website}").hostname or ""
+    # What sales confirmed is sales' work under the rules of what is ready for them.
+    stage = "srl" if said.stage == "sql" else said.stage or "mql"
     made = common_pb2.LeadFields(
         **{name: getattr(said, name) for name in texts},
         has_email=bool(said.email),
@@ -191,15 +205,15 @@ async def _imagined(conn: Connection, said: Imagined, group: Group, now: datetim
         email_is_free=said.email_is_free,
         employees=said.employees,
         revenue=said.revenue,
-        account_domain=said.account_domain.lower() or website or ("" if said.email_is_free else domain),
+        account_domain=_company_domain(said) or ("" if said.email_is_free else domain),
     )
     seen = common_pb2.Qualification(
-        stage=said.stage, grade=said.grade, persona=said.persona, fit=said.fit, interest=said.interest, cycle=said.cycle
+        stage=stage, grade=said.grade, persona=said.persona, fit=said.fit, interest=said.interest, cycle=said.cycle
     )
     lead_id, company = ids.derived("lead", "explained"), (made.account_domain, made.company)
     companies = await store_accounts.companies(conn, [company], group.policy, has_accounts=group.has_accounts)
     values = conditions.lead_values(made, seen)
-    values |= companies.values(*company, group.roles, but=lead_id, role=role_at(said.stage))
+    values |= companies.values(*company, group.roles, but=lead_id, role=role_at(stage))
     values["lead.attributes"] = said.attributes
     return Lead(
         lead_id=lead_id,
@@ -212,3 +226,12 @@ async def _imagined(conn: Connection, said: Imagined, group: Group, now: datetim
         previous_rep=said.previous_rep,
         sdr_id=said.sdr_id,
     )
+
+
+def _company_domain(said: Imagined) -> str:
+    """Return the company's domain as it was said, or of its website."""
+    try:
+        host = urlsplit(said.website if "//" in said.website else f"//{said.website}").hostname
+    except ValueError:  # Brackets that hold no address: such a website is nobody's.
+        host = None
+    return said.account_domain.lower() or host or ""

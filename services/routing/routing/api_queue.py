@@ -29,15 +29,18 @@ def router(db: database.Database) -> APIRouter:
     api = APIRouter(tags=["queue, load, decisions"])
 
     @api.get("/v1/leads/{lead_id}/decisions")
-    async def decisions(caller: Reading, lead_id: UUID) -> dict[str, Any]:
+    async def decisions(caller: Reading, lead_id: UUID, asked: pages.Asked) -> dict[str, Any]:
         """Show every decision over the lead, newest first, with a reason for each rep."""
+        after = asked.since(datetime.fromisoformat, UUID)
         async with db.reading() as conn:
             survivor = await subjects.survivor(conn, lead_id)
-            rows = await store.decisions(conn, survivor)
+            rows = await store.decisions(conn, survivor, after=after, limit=asked.limit)
             held = (await store.assignments(conn, [survivor])).get(survivor)
             if not caller.owns(held.rep_id if held is not None else None):
                 raise Problem(403, "Not your lead", "A rep sees own leads only.")
-            return pages.answer([await _decision(conn, row) for row in rows])
+            last = rows[-1] if len(rows) == asked.limit else None
+            more = pages.cursor(last["at"].isoformat(), str(last["decision_id"])) if last else None
+            return pages.answer([await _decision(conn, row) for row in rows], more)
 
     @api.post("/v1/decisions/{decision_id}/replay")
     async def replay(_: Manager, decision_id: UUID) -> dict[str, Any]:

@@ -164,7 +164,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
 
 async def _announce(conn: Connection, desk: Desk, rep_id: str) -> None:
-    known = await store_group.known_rep(conn, rep_id)
+    known = await store_group.known_rep(conn, rep_id, desk.now)
     await store_group.keep_version(conn, desk.group, rep_id, known)
     desk.outgoing.append(events.rep_changed(rep_id, known, desk.now))
 

@@ -254,12 +254,14 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
 
 
 def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
-    """Take the lead away from who missed it, once: only the cycle that the escalation names."""
+    """Take the lead away from who missed it, or pause them, once: only in the cycle that the escalation names."""
     assignment = desk.assignments.get(row.lead_id)
+    cycle = message.alert.assignment_cycle or message.clock.cycle
+    if assignment is None or assignment.cycle != cycle:
+        return
     if message.alert.to == "pause" and message.clock.rep_id:
         desk.pause(message.clock.rep_id)
-    cycle = message.alert.assignment_cycle or message.clock.cycle
-    if message.alert.to != "reassign" or assignment is None or assignment.cycle != cycle:
+    if message.alert.to != "reassign":
         return
     row.declined = row.declined | {assignment.rep_id}
     if desks.is_routable(row):
@@ -276,5 +278,5 @@ async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:
         if row is not None:
             desk.release(row, outcome="erased", by="intake")
             desk.stop_waiting(row)
-            row.fields, row.qualification = None, None
+            row.fields, row.qualification, row.host_email = None, None, None
     desk.outgoing.append(events.deleted(message.stamp, message.erasure_id, event.subject))

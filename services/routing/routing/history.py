@@ -31,20 +31,23 @@ WHERE v.sequence < $1 ORDER BY v.rep_id, v.sequence DESC
 """
 
 
-def group_of(rows: list[Any], policy: tuple[int, Mapping[str, Any]] | None) -> Group:
-    """Return a group of rows with reps' versions and counts, under a policy's version and document."""
-    known = {row["rep_id"]: _known(row) for row in rows}
+def group_of(rows: list[Any], policy: tuple[int, Mapping[str, Any]] | None, year: int) -> Group:
+    """Return a group of rows with reps' versions and counts, under a policy's version and document.
+
+    `year`: of the decision, whose holidays it saw.
+    """
+    known = {row["rep_id"]: _known(row, year) for row in rows}
     found = {row["rep_id"]: reps.rep_of(row) for row in rows}
     for row in rows:
         found[row["rep_id"]].by_pool = dict(row["by_pool"])
     compiled: Policy | None = None
     if policy is not None:
         compiled = policies.build(*policy, {rep_id: rep.values for rep_id, rep in found.items()})
-    return store_group.made(known, found, compiled)
+    return store_group.made(known, found, compiled, year)
 
 
-def _known(row: Any) -> Known:
-    return reps.known_of(row, [(instant(start), instant(end)) for start, end in row["time_off"]["spans"]])
+def _known(row: Any, year: int) -> Known:
+    return reps.known_of(row, [(instant(start), instant(end)) for start, end in row["time_off"]["spans"]], year)
 
 
 def instant(text: str) -> datetime:
@@ -116,8 +119,11 @@ class Past:
             changed = changed or row["policy_version"] != self._version
             self._version = row["policy_version"]
             await self._take_counts(place)
-        if changed or self.group is None:
-            self.group = group_of(list(self._rows.values()), await self._policy())
+        year = row["at"].year
+        if self.group is not None and self.group.year != year and self._fixed is not None:
+            self._keep_counts()
+        if changed or self.group is None or self.group.year != year:
+            self.group = group_of(list(self._rows.values()), await self._policy(), year)
         store_group.set_availability(self.group, row["at"])
         self.group.index.begin()
 

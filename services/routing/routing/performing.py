@@ -59,6 +59,8 @@ async def _weigh(conn: Connection, desk: Desk) -> dict[str, Any]:
         factor = found.get(rep_id, 1.0)
         if factor != rep.performance:
             await conn.execute("UPDATE rep SET performance = $2 WHERE rep_id = $1", rep_id, factor)
-            await store_group.keep_version(conn, desk.group, rep_id, await store_group.known_rep(conn, rep_id))
+            await store_group.keep_version(
+                conn, desk.group, rep_id, await store_group.known_rep(conn, rep_id, desk.now)
+            )
     await conn.execute("UPDATE routing_group SET performance_at = $1", desk.now)
     return {}

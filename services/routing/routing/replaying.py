@@ -22,7 +22,7 @@ async def again(conn: Connection, row: Mapping[str, Any]) -> Again | None:
     if row["inputs"] is None:
         return None
     rows = await conn.fetch(history.AS_IT_WAS, row["sequence"], row["ordinal"])
-    group = history.group_of(rows, await history.policy_of(conn, row["policy_version"]))
+    group = history.group_of(rows, await history.policy_of(conn, row["policy_version"]), row["at"].year)
     store_group.set_availability(group, row["at"])
     decision = assigning.decide(history.lead_of(row), group.index, group.policy, row["at"], most=None)
     return Again(decision, list(assigning.everybody(decision, group.index)))

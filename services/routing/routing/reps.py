@@ -44,11 +44,14 @@ def turns_of(row: Any) -> dict[str, Turn]:
     return {pool: Turn(*turn) for pool, turn in row["turns"].items()}
 
 
-def known_of(row: Any, off: Sequence[tuple[datetime, datetime]]) -> Known:
-    """Return what does not change in a batch of a rep, of a row with their document, version and pause."""
+def known_of(row: Any, off: Sequence[tuple[datetime, datetime]], year: int) -> Known:
+    """Return what does not change in a batch of a rep, of a row with their document, version and pause.
+
+    `year`: around which their holidays are known.
+    """
     document = row["document"]
     hours = tuple((tuple(one["days"]), one["start"], one["end"]) for one in document["working_hours"])
-    closed = calendars.holidays(document["holidays"], datetime.now().year) if document.get("holidays") else frozenset()  # noqa: DTZ005
+    closed = calendars.holidays(document["holidays"], year) if document.get("holidays") else frozenset()
     calendar = Calendar(zone=document["time_zone"], windows=_windows(hours), closed=closed, off=tuple(off))
     return Known(
         document=document,

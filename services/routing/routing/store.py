@@ -202,10 +202,16 @@ async def add_decisions(conn: Connection, decisions: Sequence[Mapping[str, Any]]
     )
 
 
-async def decisions(conn: Connection, lead_id: UUID) -> list[Any]:
-    """Return the decisions over a lead, newest first."""
+async def decisions(conn: Connection, lead_id: UUID, *, after: tuple[Any, ...] | None, limit: int) -> list[Any]:
+    """Return decisions over a lead, newest first; their ids are in the order in which they were made."""
+    at, decision_id = after or (None, None)
     rows: list[Any] = await conn.fetch(
-        "SELECT * FROM decision WHERE lead_id = $1 ORDER BY at DESC, sequence DESC", lead_id
+        "SELECT * FROM decision WHERE lead_id = $1 AND ($2::timestamptz IS NULL OR (at, decision_id) < ($2, $3::uuid))"
+        " ORDER BY at DESC, decision_id DESC LIMIT $4",
+        lead_id,
+        at,
+        decision_id,
+        limit,
     )
     return rows
 

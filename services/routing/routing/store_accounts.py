@@ -104,7 +104,7 @@ async def _accounts(conn: Connection, domains: list[str], names: list[str]) -> d
     rows = await conn.fetch(
         "WITH RECURSIVE up AS ("
         " SELECT domain, document FROM account"
-        " WHERE domain = ANY($1::text[]) OR lower(document->>'name') = ANY($2::text[])"
+        " WHERE domain = ANY($1::text[]) OR name = ANY($2::text[])"
         " UNION SELECT a.domain, a.document FROM up JOIN account a ON a.domain = up.document->>'parent_domain')"
         " SELECT domain, document FROM up",
         hosts,
@@ -197,7 +197,9 @@ async def owned(conn: Connection, rep_id: str | None) -> dict[str, Mapping[str, 
 async def save_account(conn: Connection, domain: str, document: Mapping[str, Any]) -> None:
     """Write an account."""
     await conn.execute(
-        "INSERT INTO account VALUES ($1, $2) ON CONFLICT (domain) DO UPDATE SET document = excluded.document",
+        "INSERT INTO account (domain, document, name) VALUES ($1, $2, $3)"
+        " ON CONFLICT (domain) DO UPDATE SET document = excluded.document, name = excluded.name",
         domain,
         document,
+        accounts.company(document.get("name") or ""),
     )

@@ -56,6 +56,8 @@ class Group:
     """Rep ids by work address."""
     changes: list[tuple[datetime, str]] = field(default_factory=list)
     """A heap of when reps come or go next."""
+    year: int = 0
+    """Around which reps' holidays are known."""
     nobody_waits: bool = False
     """Known to be so of this state; else it has to be looked up."""
 
@@ -76,10 +78,12 @@ class Cache:
         row = await conn.fetchrow(_LOCK, GROUP, *((group.sequence, group.stamp) if group is not None else (0, None)))
         assert row is not None
         now: datetime = row["now"]
-        if group is None or (
-            group.stamp != row["stamp"] and (not row["is_ours"] or row["changed_at"] > group.sequence)
+        if (
+            group is None
+            or group.year != now.year
+            or (group.stamp != row["stamp"] and (not row["is_ours"] or row["changed_at"] > group.sequence))
         ):
-            group = await _load(conn, row["sequence"], row["stamp"])
+            group = await _load(conn, row["sequence"], row["stamp"], now.year)
         elif group.stamp != row["stamp"]:
             await _catch_up(conn, group)
             group.sequence, group.stamp, group.nobody_waits = row["sequence"], row["stamp"], False
@@ -96,22 +100,22 @@ class Cache:
         self._group = None
 
 
-async def _load(conn: Connection, sequence: int, stamp: UUID) -> Group:
+async def _load(conn: Connection, sequence: int, stamp: UUID, year: int) -> Group:
     rows = await conn.fetch("SELECT * FROM rep ORDER BY rep_id")
     open_by_pool = await conn.fetch("SELECT rep_id, pool, count(*) AS open FROM assignment GROUP BY rep_id, pool")
     off = await _time_off(conn, [row["rep_id"] for row in rows])
-    known = {row["rep_id"]: reps.known_of(row, off.get(row["rep_id"], [])) for row in rows}
+    known = {row["rep_id"]: reps.known_of(row, off.get(row["rep_id"], []), year) for row in rows}
     found = {row["rep_id"]: reps.rep_of(row) for row in rows}
     for row in open_by_pool:
         found[row["rep_id"]].by_pool[row["pool"]] = row["open"]
     policy = await policy_in_force(conn, {rep_id: rep.values for rep_id, rep in found.items()})
-    group = made(known, found, policy)
+    group = made(known, found, policy, year)
     group.sequence, group.stamp = sequence, stamp
     group.has_accounts = await conn.fetchval("SELECT EXISTS (SELECT FROM account)")
     return group
 
 
-def made(known: Mapping[str, Known], found: dict[str, Rep], policy: Policy | None) -> Group:
+def made(known: Mapping[str, Known], found: dict[str, Rep], policy: Policy | None, year: int) -> Group:
     """Return a group of reps that nobody has looked up the presence of yet."""
     calendar_of = {rep_id: one.calendar for rep_id, one in known.items()}
     return Group(
@@ -121,6 +125,7 @@ def made(known: Mapping[str, Known], found: dict[str, Rep], policy: Policy | Non
         roles={rep_id: rep.role for rep_id, rep in found.items()},
         by_email={one.document["email"].lower(): rep_id for rep_id, one in sorted(known.items(), reverse=True)},
         changes=[(reps.LONG_AGO, rep_id) for rep_id in sorted(known)],
+        year=year,
     )
 
 
@@ -218,10 +223,10 @@ async def advance(conn: Connection, group: Group, *, more_wait: bool = False, ch
     )
 
 
-async def known_rep(conn: Connection, rep_id: str) -> Known:
+async def known_rep(conn: Connection, rep_id: str, now: datetime) -> Known:
     """Return one rep as the database has it now."""
     row = await conn.fetchrow("SELECT * FROM rep WHERE rep_id = $1", rep_id)
-    return reps.known_of(row, (await _time_off(conn, [rep_id])).get(rep_id, []))
+    return reps.known_of(row, (await _time_off(conn, [rep_id])).get(rep_id, []), now.year)
 
 
 async def keep_version(conn: Connection, group: Group, rep_id: str, known: Known) -> None:
@@ -257,7 +262,7 @@ async def loads(
     policy = await policy_in_force(conn, {})
     found = []
     for row in rows:
-        rep, known = reps.rep_of(row), reps.known_of(row, off.get(row["rep_id"], []))
+        rep, known = reps.rep_of(row), reps.known_of(row, off.get(row["rep_id"], []), now.year)
         rep.away, rep.back_at, rep.share, _ = reps.availability(known, now, policy)
         found.append((rep, known))
     return found

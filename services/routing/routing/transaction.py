@@ -60,6 +60,6 @@ async def pause(desk: Desk, conn: Connection) -> None:
 
 async def _pause(desk: Desk, conn: Connection, rep_id: str) -> Event:
     await conn.execute("UPDATE rep SET paused = true, version = version + 1 WHERE rep_id = $1", rep_id)
-    known = await store_group.known_rep(conn, rep_id)
+    known = await store_group.known_rep(conn, rep_id, desk.now)
     await store_group.keep_version(conn, desk.group, rep_id, known)
     return events.rep_changed(rep_id, known, desk.now)

@@ -50,3 +50,25 @@ async def test_who_loses_the_owner_keeps_the_rest_of_the_account(routing: Actor)
     found = (await routing.http.get("/v1/accounts/acme.example")).json()
     assert found == {"domain": "acme.example", **said, "rep_id": None}
     assert await given(routing, "acme.example") == "ana"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Österreich Ärzte AG", "ÖSTERREICH ÄRZTE AG"),
+        ("Zenith  Works ", " zenith works"),
+        ("Straße GmbH", "STRASSE GMBH"),
+        ("Café", "Cafe\u0301"),
+    ],
+)
+async def test_a_company_is_found_by_its_name_however_it_is_written(routing: Actor, name: str, said: str) -> None:
+    await put(routing, "/v1/accounts/a.example", json={"name": name, "rep_id": "fred"})
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead, told=fields(company=said)))
+    assert await holder(routing, lead) == "fred"
+
+
+@pytest.mark.parametrize("kind", ["accounts", "named-accounts"])
+async def test_what_there_is_not_cannot_be_deleted(routing: Actor, kind: str) -> None:
+    assert (await routing.http.delete(f"/v1/{kind}/nope.example")).status_code == 404
+    assert (await routing.http.get("/v1/accounts/nope.example")).status_code == 404

@@ -233,3 +233,39 @@ async def test_text_that_no_database_holds_reaches_no_event(routing: Actor, call
     method, path = call.format(lead=ids.new()).split()
     answer = await routing.http.request(method, path, json=body)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/{list(body)[-1]}")
+
+
+async def test_explain_takes_a_lead_as_intake_does(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "sam", role="sales")
+    await put_policy(routing)
+
+    async def given_to(**said: object) -> str:
+        answer = await routing.http.post("/v1/policy/explain", json={"lead": said})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["rep_id"])
+
+    ignored = {"cost": "1.00", "currency": "EUR", "consent": [], "live": True, "owner_id": "x", "status": "open"}
+    more = {"keep": False, "assigned_at": None, "disqualified_reason": None, "connection_id": "direct"}
+    assert await given_to(email="a@b.example", phone=None, stage="new", **ignored, **more) == "ana"
+    assert await given_to(website="http://[::1") == "ana"
+    assert await given_to(stage="sql") == "sam"
+    schema = (await routing.http.get("/openapi.json")).json()
+    assert "requestBody" in schema["paths"]["/v1/policy"]["put"]
+
+
+async def test_decisions_over_a_lead_come_in_pages(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_policy(routing)
+    lead = ids.new()
+    await desk.learn(routing, "qualification", qualified(lead))
+    await routing.http.post(f"/v1/assignments/{lead}/decline", json={"reason": "other"})
+    await put_rep(routing, "ben")
+    everything = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
+    assert [one["outcome"] for one in everything] == ["assigned", "waiting", "assigned"]
+    paged, asked = [], {"limit": "1"}
+    while asked:
+        page = (await routing.http.get(f"/v1/leads/{lead}/decisions", params=asked)).json()
+        paged += page["items"]
+        asked = {"limit": "1", "cursor": page["next_cursor"]} if page["next_cursor"] else {}
+    assert paged == everything

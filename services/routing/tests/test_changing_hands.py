@@ -158,3 +158,16 @@ async def test_a_closed_lead_that_books_a_meeting_is_nobodys_until_it_qualifies(
     assert (await holder(routing, lead), await waiting(routing)) == (None, {})
     await learn(routing, "qualification", qualified(lead, cycle=2))
     assert await holder(routing, lead) == "ana"
+
+
+async def test_an_escalation_of_a_cycle_that_is_over_pauses_nobody(routing: Actor) -> None:
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+
+    async def is_paused() -> bool:
+        return bool((await routing.http.get("/v1/reps/ana")).json()["paused"])
+
+    await learn(routing, "sla", escalated(lead, cycle=7, to="pause", rep_id="ana"))
+    assert not await is_paused()
+    await learn(routing, "sla", escalated(lead, cycle=1, to="pause", rep_id="ana"))
+    assert await is_paused()

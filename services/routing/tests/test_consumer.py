@@ -13,6 +13,7 @@ from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualificatio
 from routing import deciding
 from services.routing.tests.desk import (
     FIELDS,
+    booked,
     escalated,
     holder,
     learn,
@@ -206,6 +207,7 @@ async def test_an_erased_lead_frees_its_room_and_is_never_assigned_again(routing
     await put_rep(routing, "ana")
     lead, half_merged = ids.new(), ids.new()
     await learn(routing, "qualification", qualified(lead), qualified(half_merged))
+    await learn(routing, "intake", booked(lead, "host@kestrel.example"))
     erased = intake_pb2.PersonalDataErased(
         stamp=stamp(lead), erasure_id=str(ids.new()), merged_lead_ids=[str(half_merged)]
     )
@@ -216,6 +218,7 @@ async def test_an_erased_lead_frees_its_room_and_is_never_assigned_again(routing
     assert (await loads(routing), await waiting(routing)) == ({"ana": 0}, {})
     async with routing.database.reading() as conn:
         assert await conn.fetchval("SELECT count(*) FROM decision WHERE inputs IS NOT NULL") == 0
+        assert await conn.fetchval("SELECT host_email FROM lead WHERE lead_id = $1", lead) is None
     # It cannot be made again; what was thought of the reps is kept.
     decided = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
     assert decided[0]["considered"] == [{"rep_id": "ana", "chosen": True, "reason": "chosen"}]

@@ -212,7 +212,7 @@ def test_who_is_looked_at_just_before_they_come_or_go_does_so_on_time() -> None:
     counts = {"performance": 1.0, "open": 0, "untouched": 0, "turns": {}, "last_assigned_at": None}
     found = reps.rep_of({**row, **counts})
     policy = Policy(version=1, pools={}, rules=[], pairs={})
-    group = store_group.made({"ana": reps.known_of({**row, **counts}, [])}, {"ana": found}, policy)
+    group = store_group.made({"ana": reps.known_of({**row, **counts}, [], 2026)}, {"ana": found}, policy, 2026)
     opens, closes = datetime(2026, 11, 10, 9, tzinfo=UTC), datetime(2026, 11, 10, 17, tzinfo=UTC)
     a_little = timedelta(milliseconds=300)
     seen = []

@@ -7,7 +7,7 @@ import pytest
 
 from backbone import ids
 from backbone.testing.stage import Actor, Stage
-from services.routing.tests.desk import holder, learn, put_policy, put_rep, qualified
+from services.routing.tests.desk import decision, holder, learn, put_policy, put_rep, qualified
 
 POLICY = """
 pools: [{pool: sdr, reps: rep.role == "sdr"}]
@@ -93,3 +93,14 @@ async def test_a_simulated_lead_is_held_as_long_as_it_really_was(routing: Actor)
     found = await what_if(routing, small)
     assert (found["waited"], found["still_waiting"]) == (0, 0)
     assert found["reps"][-1] == {"rep_id": "ben", "actual": 2, "simulated": 4, "most_open": 1}
+
+
+async def test_a_decision_is_made_again_with_the_holidays_of_its_year(routing: Actor) -> None:
+    await put_rep(routing, "ana", holidays="US")
+    await put_rep(routing, "ben")
+    (lead,) = await come(routing, 1)
+    # Years ago, at Thanksgiving.
+    async with routing.database.transaction() as conn:
+        await conn.execute("UPDATE decision SET at = '2019-11-28T12:00:00Z'")
+    thought = {one["rep_id"]: one["reason"] for one in (await decision(routing, lead))["considered"]}
+    assert thought == {"ana": "off_hours", "ben": "chosen"}
