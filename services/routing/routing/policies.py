@@ -8,7 +8,7 @@ from backbone import conditions, documents
 from backbone.conditions import FLAG, LEAD, NUMBER, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import DURATION, Document
 from backbone.problem import Pointer
-from routing.domain import Holds, Policy, Pool, Rule, Strategy
+from routing.domain import NAMED, Holds, Policy, Pool, Rule, Strategy
 
 ACCOUNT: Final = {
     **{
@@ -26,6 +26,8 @@ REP: Final = {
 }
 NAMED_TARGETS: Final = ("owner", "account_rep", "previous", "paired", "host")
 RAMP_START: Final = "25%"
+MOST_NAMED: Final = 20
+"""Reps in no pool that a refusal names."""
 _LEADS: Final = Language.of({**LEAD, **ACCOUNT})
 _REPS: Final = Language.of(REP)
 _ALWAYS: Final[Holds] = lambda _: True  # noqa: E731
@@ -84,14 +86,15 @@ SCHEMA: Final = {
 }
 
 
-def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
+def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]], *, for_everybody: bool = True) -> Document:
     """Read a policy for the reps there are. Problem 422 with line and column of what is wrong.
 
-    That is: unknown pools and reps, reps of pairs in no pool, loops of fallbacks, and wrong conditions.
+    That is: unknown pools and reps, active reps of today in no pool, loops of fallbacks, and wrong conditions.
+    A policy that is only tried on the past need not be `for_everybody` of today.
     """
     document = documents.parse(raw, SCHEMA, what="routing policy")
     faults = [*_wrong_conditions(document), *_wrong_names(document, set(reps)), *_loops(document)]
-    faults = faults or _in_no_pool(document, reps)
+    faults = faults or [*_paired_in_no_pool(document, reps), *(_left_out(document, reps) if for_everybody else ())]
     if faults:
         raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
     return document
@@ -144,26 +147,66 @@ def _wrong_names(document: Document, rep_ids: set[str]) -> list[Pointer]:
 
 
 def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what a policy permits but hardly means: a pool without a rep, a rep in no pool."""
+    """Return what a policy permits but hardly means: a pool without a rep, a key that does nothing."""
     policy = build(version, document.data, reps)
     found = [
-        document.fault(("pools", number, "reps"), "no rep of today is in this pool").as_json()
+        document.fault(("pools", number, "reps"), "no rep of today is in this pool")
         for number, pool in enumerate(document.data["pools"])
         if not policy.pools[pool["pool"]].members
     ]
-    placed = {rep_id for pool in policy.pools.values() for rep_id in pool.members}
-    alone = [rep_id for rep_id in sorted(reps) if rep_id not in placed and reps[rep_id].get("rep.active")]
-    found += [document.fault(("pools",), f"the rep {rep_id} is in no pool").as_json() for rep_id in alone]
-    return found
+    for number, one in enumerate(document.data["rules"]):
+        found += [document.fault(("rules", number, key), why) for key, why in _idle(one) if key in one]
+    return [one.as_json() for one in found]
 
 
-def _in_no_pool(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
-    placed = {rep_id for pool in build(0, document.data, reps).pools.values() for rep_id in pool.members}
+def _idle(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the keys that do nothing in this rule, and why."""
+    to = rule["to"]
+    keys = []
+    if to != "previous":
+        keys.append(("within", "only `to: previous` asks for how long ago it was"))
+    if to != "paired":
+        keys.append(("else", "only `to: paired` has an else"))
+    if to not in NAMED:
+        keys.append(("wait", "who is sent to a pool waits for it anyway"))
+    if "fallback" not in rule:
+        keys += [("after", "there is no fallback"), ("hours", "there is no fallback")]
+    elif to in NAMED and not rule.get("wait"):
+        keys.append(("after", "a named rep without room is passed by at once; `wait: true` waits for the fallback"))
+    return keys
+
+
+def _placed(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {rep_id for pool in build(0, document.data, reps).pools.values() for rep_id in pool.members}
+
+
+def _paired(document: Document) -> list[tuple[documents.Path, str]]:
     named: list[tuple[documents.Path, str]] = []
     for number, pair in enumerate(document.data.get("pairs", [])):
         named.append((("pairs", number, "sdr"), pair["sdr"]))
         named += [(("pairs", number, "sales", place), rep_id) for place, rep_id in enumerate(pair["sales"])]
-    return [document.fault(path, "this rep is in no pool") for path, rep_id in named if rep_id not in placed]
+    return named
+
+
+def _paired_in_no_pool(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
+    placed = _placed(document, reps)
+    return [document.fault(path, "this rep is in no pool") for path, one in _paired(document) if one not in placed]
+
+
+def _left_out(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
+    """Return the active reps to whom no rule brings a lead, but for those of pairs, of whom it was said."""
+    known = _placed(document, reps) | {rep_id for _, rep_id in _paired(document)}
+    to = {rule["to"] for rule in document.data["rules"]}
+    # A farmer lives on own accounts, and whoever hosts a meeting gets it: neither needs a pool.
+    alone = [
+        rep_id
+        for rep_id in sorted(reps.keys() - known)
+        if reps[rep_id].get("rep.active")
+        and "host" not in to
+        and not ("owner" in to and reps[rep_id].get("rep.kind") == "farmer")
+    ]
+    why = "is active and in no pool, so that no lead comes to them"
+    return [document.fault(("pools",), f"the rep {rep_id} {why}") for rep_id in alone[:MOST_NAMED]]
 
 
 def _loops(document: Document) -> list[Pointer]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -26,6 +26,9 @@ def speaks_german(values: Any) -> bool:
 
 EVERYONE: Final = Rule(rule="everyone", to="main", holds=lambda values: not values["german"])
 GERMAN: Final = Rule(rule="german", to="main", holds=lambda values: bool(values["german"]), narrows=speaks_german)
+
+
+PLAIN: Final = Rule(rule="plain", to="main", holds=lambda _: True)
 
 
 def expected(lead: Lead, narrows: Any, pool: Pool, reps: dict[str, Rep]) -> str | None:
@@ -158,3 +161,28 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    strategy=st.sampled_from([Strategy.WEIGHTED_ROUND_ROBIN, Strategy.PERFORMANCE_WEIGHTED]),
+    weights=st.lists(st.integers(1, 7), min_size=5, max_size=5),
+    others=st.lists(st.tuples(st.sampled_from(NAMES[1:]), st.sampled_from([None, *AWAY])), min_size=1, max_size=120),
+)
+def test_no_starvation(strategy: Strategy, weights: list[int], others: list[tuple[str, WhyNot | None]]) -> None:
+    """Who is at work with room gets a lead in their turn, whoever else comes and goes in whatever rhythm."""
+    counts: dict[str, Any] = {"open": 0, "untouched": 0, "turns": {}, "last_assigned_at": None}
+    reps = {
+        name: Rep(rep_id=name, role="sdr", cap=1000, weight=weight, values={}, away=None, back_at=None, **counts)
+        for name, weight in zip(NAMES, map(float, weights), strict=True)
+    }
+    index = Index(reps)
+    pool = Pool(pool="main", strategy=strategy, members=NAMES)
+    policy = Policy(version=1, pools={"main": pool}, rules=(PLAIN,), pairs={})
+    longest, since = sum(weights) / weights[0] + len(NAMES), 0
+    for number, (name, away) in enumerate(others * 3):
+        index.come_or_go(name, away)
+        lead = Lead(lead_id=UUID(int=number), values={}, rank=1, created_at=NOW)
+        chosen = assigning.decide(lead, index, policy, NOW + timedelta(seconds=number)).rep_id
+        since = 0 if chosen == "ana" else since + 1
+        assert since <= longest

@@ -130,3 +130,15 @@ async def test_a_new_rep_gets_the_meetings_that_they_host_however_long_the_queue
         assert await holder(routing, lead) == "hal"
 
     await eventually(is_hosted)
+
+
+async def test_no_starvation_of_who_waits_however_many_come_after(routing: Actor) -> None:
+    await put_rep(routing, "ana", cap=1)
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]")
+    leads = [ids.new() for _ in range(6)]
+    await learn(routing, "qualification", *(qualified(lead) for lead in leads))
+    for lead in leads:
+        assert await holder(routing, lead) == "ana"
+        await learn(routing, "qualification", *(qualified(ids.new()) for _ in range(3)))
+        answer = await routing.http.post(f"/v1/assignments/{lead}/close", json={"outcome": "converted"})
+        assert answer.status_code == 200

@@ -1,0 +1,72 @@
+"""What is wrong with a policy is said with its place; what it permits but hardly means is warned of."""
+
+import pytest
+
+from backbone.testing.stage import Actor, Stage
+from services.routing.tests.desk import put_rep
+
+POLICY = """
+pools:
+  - {pool: sdr, reps: rep.role == "sdr", strategy: weighted_round_robin}
+  - {pool: sales, reps: rep.role == "sales", strategy: least_loaded}
+rules:
+  - {rule: named accounts, to: owner}
+  - {rule: sales ready, when: lead.stage == "srl", to: paired, else: sales}
+  - {rule: everyone, to: sdr}
+"""
+
+
+@pytest.fixture
+async def routing(start: Stage) -> Actor:
+    return await start("routing")
+
+
+@pytest.mark.parametrize(
+    ("text", "pointer"),
+    [
+        (POLICY.replace("to: sdr}", "to: nobody}"), "/rules/2/to"),
+        (POLICY.replace('"srl"', "3"), "/rules/1/when"),
+        (POLICY.replace('rep.role == "sdr"', "rep.role"), "/pools/0/reps"),
+        (POLICY.replace("weighted_round_robin", "weighted_round_robin, fallback: sdr"), "/pools/0/fallback"),
+        (POLICY + "pairs: [{sdr: who, sales: []}]", "/pairs/0/sdr"),
+        (POLICY + "pairs: [{sdr: ana, sales: [odd]}]", "/pairs/0/sales/0"),
+        (POLICY.replace("named accounts, to: owner", "came back, to: previous"), "/pools"),
+        (POLICY + "ramp: {weeks: 4, start: 0%}", "/ramp/start"),
+        (POLICY + "accept_within: soon", "/accept_within"),
+    ],
+)
+async def test_a_bad_policy_is_refused_with_its_place(routing: Actor, text: str, pointer: str) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "odd", role="sales")
+    text = text.replace('rep.role == "sales"', 'rep.role == "sales" && rep.rep_id != "odd"')
+    answer = await routing.http.put("/v1/policy", content=text)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == pointer
+
+
+async def test_a_policy_that_leaves_an_active_rep_out_says_whom_and_where(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "fred", kind="farmer", team="farm")
+    await put_rep(routing, "gone", team="farm", active=False)
+    pools = 'pools: [{pool: north, reps: rep.team == "north"}]'
+    text = f"# ours\n{pools}\nrules: [{{rule: named, to: owner}}, {{rule: all, to: north}}]"
+    answer = await routing.http.put("/v1/policy", content=text)
+    assert (answer.status_code, answer.json()["warnings"]) == (200, []), "a farmer lives on own accounts"
+    # Who is put after a policy is not its fault, but the next one's.
+    await put_rep(routing, "odd", team="south")
+    for path in ("/v1/policy", "/v1/policy?dry_run=true"):
+        refused = await routing.http.put(path, content=text)
+        assert refused.status_code == 422
+        (fault,) = refused.json()["errors"]
+        assert (fault["line"], fault["column"]) == (2, 8)
+        assert fault["detail"].startswith("the rep odd is active and in no pool")
+
+
+async def test_a_key_that_does_nothing_is_warned_of(routing: Actor) -> None:
+    keys = "after: 1h, hours: pool, else: sdr, within: 1d, wait: true"
+    text = f"pools: [{{pool: sdr, reps: 'true'}}]\nrules: [{{rule: all, to: sdr, {keys}}}]"
+    await put_rep(routing, "ana")
+    warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+    assert {one["pointer"] for one in warned} == {
+        f"/rules/0/{key}" for key in ("after", "hours", "else", "within", "wait")
+    }
