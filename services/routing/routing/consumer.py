@@ -16,6 +16,7 @@ from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import ROLES, Outcome, WhyNot, role_at
 from routing.store import Row
+from routing.store_accounts import Colleague
 from routing.store_group import Cache
 
 STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqualified", "customer": "converted"}
@@ -73,8 +74,11 @@ def _concerned(event: Incoming) -> set[UUID]:
 
 def _take_in(desk: Desk, row: Row, message: Message) -> None:
     if isinstance(message, _TELLING):
-        was_live = row.live
+        was_live, before = row.live, row.domain
         _learn(row, message.stamp, message.lead)
+        if (held := desk.assignments.get(row.lead_id)) is not None and row.domain != before:
+            desk.companies.note(before, row.lead_id, None)
+            desk.companies.note(row.domain, row.lead_id, Colleague(held.assigned_at, row.lead_id, held.rep_id))
         _stand(desk, row, message.standing if message.HasField("standing") else None)
         # Told more, a lead that waits may match another rule; and history that does something today is news.
         if row.lead_id in desk.waiting or (row.live and not was_live):

@@ -49,7 +49,7 @@ async def decide_anew(desk: Desk, conn: Connection, deals: Iterable[Deal]) -> No
     for deal in deals:
         row = desk.rows.get(deal.lead_id) if deal.lead_id is not None else None
         names.add(accounts.company(deal.account))
-        domains.add(row.fields.account_domain if row is not None and row.fields is not None else "")
+        domains.add(row.domain if row is not None else "")
     await store_queue.decide_company_anew(conn, (domains | names) - {""}, names - {""})
 
 

@@ -75,7 +75,7 @@ class Desk:
         row.previous_rep, row.previous_at = assignment.rep_id, self.now
         if rep is not None:
             row.previous[rep.role] = [assignment.rep_id, self.now.isoformat()]
-        self.companies.note(_domain(row), row.lead_id, None)
+        self.companies.note(row.domain, row.lead_id, None)
         self.past.append(store.as_ended(assignment, outcome, self.now))
         self.outgoing.append(
             events.released(
@@ -183,7 +183,7 @@ class Desk:
         rep = self.group.index.reps[rep_id]
         assignment.accept_by = self._accept_by(row, rep_id) if inputs is not None else None
         self.assignments[row.lead_id] = assignment
-        self.companies.note(_domain(row), row.lead_id, Colleague(assignment.assigned_at, row.lead_id, rep_id))
+        self.companies.note(row.domain, row.lead_id, Colleague(assignment.assigned_at, row.lead_id, rep_id))
         self.dirty.add(row.lead_id)
         self.changed.add(row.lead_id)
         self.ended.discard(row.lead_id)
@@ -229,7 +229,7 @@ class Desk:
             key=ids.derived("queue", queueing.text(wanted)),
             targets=wanted,
             reasons=reasons,
-            domain=_domain(row),
+            domain=row.domain,
             company=accounts.company(row.fields.company) if row.fields is not None else "",
             only_pool=lead.only_pool,
         )
@@ -288,10 +288,6 @@ class Desk:
     @property
     def _policy_version(self) -> int:
         return self.group.policy.version if self.group.policy is not None else 0
-
-
-def _domain(row: Row) -> str:
-    return row.fields.account_domain if row.fields is not None else ""
 
 
 def is_routable(row: Row) -> bool:

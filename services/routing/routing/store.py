@@ -44,6 +44,11 @@ class Row:
     previous: dict[str, Any] = field(default_factory=dict)
     """By role: the rep who had it last, and until when (RFC 3339)."""
 
+    @property
+    def domain(self) -> str:
+        """Its company's, "" where none is known."""
+        return self.fields.account_domain if self.fields is not None else ""
+
 
 @dataclass(slots=True)
 class Assignment:

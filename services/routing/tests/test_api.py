@@ -244,6 +244,7 @@ async def test_decisions_over_a_lead_come_in_pages(routing: Actor) -> None:
     paged, asked = [], {"limit": "1"}
     while asked:
         page = (await routing.http.get(f"/v1/leads/{lead}/decisions", params=asked)).json()
+        assert len(page["items"]) <= 1
         paged += page["items"]
         asked = {"limit": "1", "cursor": page["next_cursor"]} if page["next_cursor"] else {}
     assert paged == everything

@@ -104,6 +104,20 @@ async def test_who_waits_goes_to_whoever_begins_to_work_a_colleague(routing: Act
     assert [await holder(routing, one) for one in (best, other)] == ["zoe", "zoe"]
 
 
+async def test_who_waits_goes_to_who_works_a_lead_that_turns_out_to_be_a_colleague(routing: Actor) -> None:
+    await put_rep(routing, "ana", cap=1)
+    await put_policy(
+        routing, f"{POOLS}rules: [{{rule: colleagues, to: account_rep, wait: true}}, {{rule: rest, to: sdr}}]"
+    )
+    stranger, lead = ids.new(), ids.new()
+    await learn(routing, "qualification", qualified(stranger, told=fields(company="Who")))
+    await learn(routing, "qualification", qualified(lead))
+    assert await waiting(routing) == {str(lead): "no_capacity"}
+    update = intake_pb2.LeadUpdated(stamp=stamp(stranger), lead=FIELDS)
+    await learn(routing, "intake", (stranger, update))
+    assert (await routing.http.get("/v1/waiting")).json()["items"][0]["rule"] == "colleagues"
+
+
 @pytest.mark.parametrize("of", ["a lead", "the account by name"])
 async def test_who_waits_is_decided_over_when_a_deal_of_the_company_opens(routing: Actor, of: str) -> None:
     await put_rep(routing, "ana", cap=0)
