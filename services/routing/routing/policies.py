@@ -27,7 +27,7 @@ REP: Final = {
 NAMED_TARGETS: Final = ("owner", "account_rep", "previous", "paired", "host")
 RAMP_START: Final = "25%"
 MOST_NAMED: Final = 20
-"""Reps in no pool that a refusal names."""
+"""Reps in no pool that a warning names."""
 _LEADS: Final = Language.of({**LEAD, **ACCOUNT})
 _REPS: Final = Language.of(REP)
 _ALWAYS: Final[Holds] = lambda _: True  # noqa: E731
@@ -86,15 +86,14 @@ SCHEMA: Final = {
 }
 
 
-def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]], *, for_everybody: bool = True) -> Document:
+def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
     """Read a policy for the reps there are. Problem 422 with line and column of what is wrong.
 
-    That is: unknown pools and reps, active reps of today in no pool, loops of fallbacks, and wrong conditions.
-    A policy that is only tried on the past need not be `for_everybody` of today.
+    That is: unknown pools and reps, reps of pairs in no pool, loops of fallbacks, and wrong conditions.
     """
     document = documents.parse(raw, SCHEMA, what="routing policy")
     faults = [*_wrong_conditions(document), *_wrong_names(document, set(reps)), *_loops(document)]
-    faults = faults or [*_paired_in_no_pool(document, reps), *(_left_out(document, reps) if for_everybody else ())]
+    faults = faults or _paired_in_no_pool(document, reps)
     if faults:
         raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
     return document
@@ -147,13 +146,14 @@ def _wrong_names(document: Document, rep_ids: set[str]) -> list[Pointer]:
 
 
 def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what a policy permits but hardly means: a pool without a rep, a key that does nothing."""
+    """Return what a policy permits but hardly means: a pool without a rep, a rep in no pool, a key that does nothing."""
     policy = build(version, document.data, reps)
     found = [
         document.fault(("pools", number, "reps"), "no rep of today is in this pool")
         for number, pool in enumerate(document.data["pools"])
         if not policy.pools[pool["pool"]].members
     ]
+    found += _left_out(document, reps)
     for number, one in enumerate(document.data["rules"]):
         found += [document.fault(("rules", number, key), why) for key, why in _idle(one) if key in one]
     return [one.as_json() for one in found]
