@@ -146,7 +146,7 @@ def _wrong_names(document: Document, rep_ids: set[str]) -> list[Pointer]:
 
 
 def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return what a policy permits but hardly means: a pool without a rep, a rep in no pool, a key that does nothing."""
+    """Return what a policy permits but hardly means: a pool without reps, a rep in no pool, a key that does nothing."""
     policy = build(version, document.data, reps)
     found = [
         document.fault(("pools", number, "reps"), "no rep of today is in this pool")
