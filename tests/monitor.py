@@ -46,13 +46,17 @@ class Monitor:
 
     async def fire(self) -> None:
         """Fire what is due, until nothing is."""
-        while await self._are_due():
+        left = None
+        while (due := await self._due()) and due != left:
+            left = due
             self._firing._sweep_at = 0.0
             await self._firing._round()
 
-    async def _are_due(self) -> bool:
+    async def _due(self) -> Sequence[int]:
+        """Return which steps are due; those of leads that are linked to others by now stay so, and never fire."""
         async with self._db.reading() as conn:
-            return bool(await conn.fetchval("SELECT EXISTS (SELECT FROM clock WHERE next_at <= now())"))
+            rows = await conn.fetch("SELECT step FROM clock WHERE next_at <= now() ORDER BY lead_id, clock, cycle")
+        return [row["step"] for row in rows]
 
     async def outcome(self, lead: UUID) -> Outcome:
         """Return what became of a lead's clocks."""

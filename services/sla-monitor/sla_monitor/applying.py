@@ -1,9 +1,8 @@
 """The one way in which facts change clocks, whether topics brought them or people said them by HTTP."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from backbone import times
@@ -12,18 +11,13 @@ from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from handoff.events.v1 import intake_pb2
 from sla_monitor import clocks, events, judging, reports, starting, store, store_clocks, store_marks
-from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Verdict
+from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Level, State, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.starting import Assigned, Reps, Starting
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
-
-MERGED: Final = "merged"
-"""The rule by which routing gives the survivor whoever had the merged lead."""
-_WRONG: Final = ("retracted", "withdrawn", "moved back")
-"""What facts change that was told before."""
 
 
 @dataclass(slots=True)
@@ -35,6 +29,7 @@ class Changes:
     changed: dict[int, Clock] = field(default_factory=dict)
     """By identity: clocks that were there before."""
     retracted: list[UUID] = field(default_factory=list)
+    restored: list[UUID] = field(default_factory=list)
     outgoing: list[Event] = field(default_factory=list)
 
     def start(self, clock: Clock, known: dict[UUID, list[Clock]]) -> None:
@@ -44,23 +39,23 @@ class Changes:
 
     def tell(self, row: Row, clock: Clock, said: Said) -> None:
         """Say what became of a clock."""
-        what, verdict = said
         self.changed[id(clock)] = clock
-        if what in _WRONG:
-            # What was told of it was wrong after all.
-            alert_id = clocks.alert_id(clock, "breach", clocks.breach_step(clock))
-            self.retracted.append(alert_id)
-            self.outgoing.append(events.retracted(row, clock, alert_id, verdict.touch_id, self.now))
-        if what in ("met", "retracted"):
-            self.outgoing.append(events.met(row, clock, verdict.touch_id, self.now))
-        elif what in ("cancelled", "withdrawn"):
-            self.outgoing.append(events.cancelled(row, clock, verdict.ended_by, self.now))
+        self.retracted += [clocks.alert_id(clock, level, step) for level, step in said.taken_back]
+        self.restored += [clocks.alert_id(clock, level, step) for level, step in said.restored]
+        for level, step in said.taken_back:
+            if level == Level.BREACH:
+                wrong = clocks.alert_id(clock, level, step)
+                self.outgoing.append(events.retracted(row, clock, wrong, said.verdict.touch_id, self.now))
+        if clock.state is State.CANCELLED:
+            self.outgoing.append(events.cancelled(row, clock, clock.reason, self.now))
+        elif clock.met_at is not None:
+            self.outgoing.append(events.met(row, clock, said.verdict.touch_id, self.now))
         else:
             self.outgoing.append(events.started(row, clock, self.now))
 
     def cancel(self, row: Row, clock: Clock, reason: str) -> None:
         """End a clock without a verdict, if it has not ended."""
-        if judging.cancel(clock):
+        if judging.cancel(clock, reason):
             self.changed[id(clock)] = clock
             self.outgoing.append(events.cancelled(row, clock, reason, self.now))
 
@@ -72,6 +67,8 @@ class Changes:
         await store_clocks.change(conn, list(self.changed.values()))
         if self.retracted:
             await store_clocks.retract_alerts(conn, self.retracted, self.now)
+        if self.restored:
+            await store_clocks.retract_alerts(conn, self.restored, None)
 
 
 class Applying:
@@ -95,9 +92,9 @@ class Applying:
         facts = await store_marks.facts(conn, (known.keys() | batch.news.keys()).intersection(live))
         if facts:
             by = await starting.prepare(conn, self._policies, named, facts, known, reps)
-            _start(batch, facts, known, by, changes)
-            await _go_on(conn, batch, changes)
-            _move_merged(batch, rows, known, changes)
+            _revive(batch, rows, known, changes)
+            _start(rows, facts, known, by, changes)
+            await _go_on(conn, facts, changes)
             _judge(rows, known, facts, by, changes)
         await changes.write(conn)
         await store.save(conn, list(rows.values()))
@@ -114,7 +111,7 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
         await store_marks.note_promise(conn, message)
     reps: Reps = {}
     if batch.reps:
-        reps = await store.note_reps(conn, [rep for rep in batch.reps if rep.rep_id])
+        reps = await store.note_reps(conn, [rep for rep in batch.reps if rep.rep_id], batch.teams)
     if batch.touches:
         await store.add_touches(conn, batch.touches)
     if batch.marks:
@@ -128,40 +125,43 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
     return reps
 
 
+def _revive(batch: Batch, rows: Mapping[UUID, Row], known: Mapping[UUID, Sequence[Clock]], changes: Changes) -> None:
+    """Whoever is a lead of its own again has its promises again."""
+    for lead_id in batch.unmerged:
+        for clock in known.get(lead_id, ()):
+            if judging.revive(clock, judging.MERGED):
+                changes.tell(rows[lead_id], clock, Said(Verdict()))
+
+
 def _start(
-    batch: Batch, facts: Mapping[UUID, Facts], known: dict[UUID, list[Clock]], by: Starting, changes: Changes
+    rows: Mapping[UUID, Row],
+    facts: Mapping[UUID, Facts],
+    known: dict[UUID, list[Clock]],
+    by: Starting,
+    changes: Changes,
 ) -> None:
-    marks = {mark.mark_id: mark for _, mark, _ in batch.marks}
     for lead_id, said in facts.items():
-        new = [marks[mark_id] for mark_id in batch.news.get(lead_id, ())]
         fresh = by.of_assignments(lead_id, said)
-        fresh += by.of_marks(lead_id, new, said, known.get(lead_id, ()))
+        if not rows[lead_id].closed:
+            promised = by.of_marks(lead_id, said, known.get(lead_id, ()))
+            fresh += promised.fresh
+            for clock in promised.covered:
+                changes.cancel(rows[lead_id], clock, judging.COVERED)
+            for clock in promised.again:
+                if judging.revive(clock, judging.COVERED):
+                    changes.tell(rows[lead_id], clock, Said(Verdict()))
         for clock in fresh:
             changes.start(clock, known)
 
 
-async def _go_on(conn: Connection, batch: Batch, changes: Changes) -> None:
-    """An assignment that a merge moved to the survivor takes along what was told of its clocks."""
-    moved = {lead_id for lead_id, message in batch.routed if message.rule == MERGED}
-    if not moved:
+async def _go_on(conn: Connection, facts: Mapping[UUID, Facts], changes: Changes) -> None:
+    """What a merge moved to the survivor takes along what was told of it."""
+    survivors = {clock.lead_id for clock in changes.fresh if facts[clock.lead_id].is_survivor}
+    if not survivors:
         return
-    before = await store_clocks.of_merged(conn, moved)
+    before = await store_clocks.of_merged(conn, survivors)
     for clock in changes.fresh:
         any(clocks.go_on_from(clock, other) for other in before.get(clock.lead_id, ()))
-
-
-def _move_merged(batch: Batch, rows: Mapping[UUID, Row], known: dict[UUID, list[Clock]], changes: Changes) -> None:
-    """What was promised to a merged lead is promised to the survivor, if that was not promised it too."""
-    for survivor, merged in batch.merged:
-        for clock in list(known.get(merged, ())):
-            own = [one for one in known.get(survivor, ()) if one.clock == clock.clock]
-            if survivor in rows and judging.outlives_merge(clock) and all(one.next_at is None for one in own):
-                cycle = 1 + max((one.cycle for one in own), default=0)
-                changes.start(replace(clock, lead_id=survivor, cycle=cycle, version=1), known)
-    for lead_id in batch.unmerged:
-        for clock in known.get(lead_id, ()):
-            if judging.revive(clock):
-                changes.tell(rows[lead_id], clock, ("progress", Verdict()))
 
 
 def _judge(
@@ -177,7 +177,7 @@ def _judge(
         row, said_of = rows[lead_id], facts.get(lead_id, Facts())
         for clock in of_lead:
             if row.closed and clock.terms.source not in OF_ASSIGNMENTS:
-                changes.cancel(row, clock, "merged")
+                changes.cancel(row, clock, judging.MERGED)
             elif (said := by.judge(clock, said_of)) is not None:
                 changes.tell(row, clock, said)
 
@@ -190,8 +190,8 @@ async def _erase(conn: Connection, rows: dict[UUID, Row], event: Incoming, now: 
     for of_lead in (await store_clocks.clocks(conn, gone)).values():
         for clock in of_lead:
             if clock.lead_id in rows:
-                changes.cancel(rows[clock.lead_id], clock, "erased")
-            elif judging.cancel(clock):
+                changes.cancel(rows[clock.lead_id], clock, judging.ERASED)
+            elif judging.cancel(clock, judging.ERASED):
                 changes.changed[id(clock)] = clock
     await store_clocks.change(conn, list(changes.changed.values()))
     await store.forget(conn, gone)

@@ -1,6 +1,6 @@
 """How clocks start and how facts change them: terms from a policy, deadlines from a calendar, verdicts from facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -130,12 +130,19 @@ def recompute(clock: Clock, by: Plan, version: int, now: datetime) -> bool:
         same = next((one for one in left if (one["level"], one["to"]) == (step["level"], step["to"])), None)
         if same is not None:
             left.remove(same)
-    due_at = max(due_at, now)
-    left = [{**step, "at": times.text(max(times.parse(step["at"]), now))} for step in left]
-    move(clock, clock.terms.started_at, due_at, left)
+    if clock.state is State.BREACHED:
+        due_at = clock.terms.due_at
+        left = [step for step in left if step["level"] == Level.ESCALATION]
+    left = [_no_earlier(step, now) for step in left]
+    move(clock, clock.terms.started_at, max(due_at, now) if clock.state is State.RUNNING else due_at, left)
     clock.calendar, clock.rep_version = by.calendar, version
     clock.version += 1
     return True
+
+
+def _no_earlier(step: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a step that a changed calendar put into the past at an instant of its own."""
+    return {**step, "at": times.text(now), "moved": True} if times.parse(step["at"]) < now else dict(step)
 
 
 def move(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> None:
@@ -154,6 +161,32 @@ def go_on_from(clock: Clock, other: Clock) -> bool:
     clock.state = State.BREACHED if other.breached_at is not None else State.RUNNING
     clock.next_at = step_at(clock, clock.step)
     return True
+
+
+def told_wrongly(clock: Clock, broken: Collection[datetime] = ()) -> list[tuple[str, int]]:
+    """Take back what fired of deadlines that nobody broke, each once: (level, step) of the breaches and what followed.
+
+    A deadline that a changed calendar put to an instant of its own is broken if one before it is.
+    """
+    steps, taken, is_wrong = [dict(step) for step in clock.steps], [], False
+    for number, step in enumerate(steps[: clock.step]):
+        if step["level"] == Level.BREACH:
+            at = times.parse(step["at"])
+            is_wrong = at not in broken and not (step.get("moved") and any(due_at <= at for due_at in broken))
+        if is_wrong and step["level"] != Level.WARNING and not step.get("retracted"):
+            step["retracted"] = True
+            taken.append((str(step["level"]), number))
+    clock.steps = steps
+    return taken
+
+
+def told_rightly(clock: Clock) -> list[tuple[str, int]]:
+    """Say again what had been taken back, since what had met the clock was another lead's: (level, step)."""
+    again = [
+        (str(step["level"]), number) for number, step in enumerate(clock.steps[: clock.step]) if step.get("retracted")
+    ]
+    clock.steps = [{name: value for name, value in step.items() if name != "retracted"} for step in clock.steps]
+    return again
 
 
 def step_at(clock: Clock, step: int) -> datetime | None:

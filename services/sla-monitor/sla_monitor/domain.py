@@ -88,6 +88,10 @@ class Marked(StrEnum):
     """What became of a missed meeting; `word` is the outcome."""
 
 
+OF_ONE_LEAD: Final = (Marked.QUEUED, Marked.JUDGED, Marked.UNQUEUED, Marked.OUT)
+"""Marks that concern the lead alone, not the survivor of a merge: whether that waits or is out, is said of it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
     """Something that happened to the lead."""
@@ -216,6 +220,8 @@ class Assignment:
     """By which its clocks run; None where it starts none."""
     touched: bool = False
     """Taken over, or touched before it changed hands: no first response is waited for."""
+    moved: bool = False
+    """A merge moved it to the survivor, with what was told of its clocks."""
     begins_at: datetime | None = None
     """When its clocks begin, where not when it was assigned: a team that moves in is not late from the start."""
 
@@ -232,6 +238,8 @@ class Facts:
     touches: Sequence[Touch] = ()
     marks: Sequence[Mark] = ()
     assignments: Mapping[int, Assignment] = field(default_factory=dict)
+    is_survivor: bool = False
+    """Others were merged into it, as far as that is known."""
 
     def of(self, *kinds: str) -> list[Mark]:
         """Return the marks of these kinds."""

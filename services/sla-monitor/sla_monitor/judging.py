@@ -1,164 +1,164 @@
 """What facts change of clocks that are there: rows brought to their verdicts, whatever they were before."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from sla_monitor import clocks, keeping, verdicts
 from sla_monitor.clocks import Plan
-from sla_monitor.domain import ARRIVAL, MEETING_MISSED, QUALIFICATION, Facts, Level, State, Verdict
+from sla_monitor.domain import Facts, Level, State, Verdict
 from sla_monitor.keeping import Kept
 from sla_monitor.store_clocks import Clock
 
-Said = tuple[str, Verdict]
-"""What changed (`met`, `retracted`, `cancelled`, `withdrawn`, `progress`), and what the facts say."""
+MERGED: Final = "merged"
+ERASED: Final = "erased"
+NOT_BEGUN: Final = "not_begun"
+"""What had started it does not count after all."""
+COVERED: Final = "covered"
+"""An earlier promise of its name was still running when it began, as came out later."""
+FINAL: Final = (MERGED, ERASED, COVERED)
+"""Why clocks are cancelled that no fact of their lead brings back."""
+Told = tuple[str, int]
+"""The level and number of a step that fired."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What changed of a clock, by its state, and what the facts say."""
+
+    verdict: Verdict
+    taken_back: Sequence[Told] = ()
+    """What had been told of it and was wrong."""
+    restored: Sequence[Told] = ()
+    """What had been taken back and was right."""
 
 
 def judge(clock: Clock, facts: Facts) -> Said | None:
     """Bring a clock to what the facts say, whatever it was before: they come late and in any order."""
+    if clock.state is State.CANCELLED and clock.reason in FINAL:
+        return None
+    before = _essence(clock)
     verdict = verdicts.verdict(clock.terms, facts, clock.cycle)
-    progressed = dict(verdict.done) != dict(clock.done)
     clock.done = verdict.done
+    taken: Sequence[Told] = ()
+    restored: Sequence[Told] = ()
     if verdict.in_time(clock.terms.due_at):
-        changed = _meet(clock, verdict)
+        clock.state, clock.met_at, clock.next_at, clock.reason = State.MET, verdict.met_at, None, ""
+        taken = clocks.told_wrongly(clock)
     elif verdict.is_void(clock.terms.due_at):
-        changed = _void(clock)
-    elif verdict.met_at is not None or verdict.ended_at is not None:
-        changed = _miss(clock, verdict)
+        clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, verdict.ended_by
+        taken = clocks.told_wrongly(clock)
     else:
-        changed = _reopen(clock)
-    if changed is None and not progressed:
+        restored = _reopen(clock)
+        _miss(clock, verdict)
+    if _essence(clock) == before:
         return None
+    clock.retracted = (clock.retracted or bool(taken)) and not restored
     clock.version += 1
-    return changed or "progress", verdict
+    return Said(verdict, taken, restored)
 
 
-def _meet(clock: Clock, verdict: Verdict) -> str | None:
-    if clock.state is State.MET and clock.met_at == verdict.met_at:
-        return None
-    was_breached = clock.state is State.BREACHED
-    clock.state, clock.met_at, clock.next_at = State.MET, verdict.met_at, None
-    clock.retracted = clock.retracted or was_breached
-    return "retracted" if was_breached else "met"
+def _essence(clock: Clock) -> tuple[object, ...]:
+    return (clock.state, clock.met_at, clock.next_at, clock.step, len(clock.steps), dict(clock.done), clock.breached_at)
 
 
-def _void(clock: Clock) -> str | None:
-    if clock.state is State.CANCELLED:
-        return None
-    was_breached = clock.state is State.BREACHED
-    clock.state, clock.met_at, clock.next_at = State.CANCELLED, None, None
-    clock.retracted = clock.retracted or was_breached
-    return "withdrawn" if was_breached else "cancelled"
+def _reopen(clock: Clock) -> Sequence[Told]:
+    """What had met or ended it was another lead's after all: a merge that was undone took it along."""
+    if clock.state in (State.RUNNING, State.BREACHED):
+        return ()
+    clock.met_at, clock.reason, clock.next_at = None, "", clocks.step_at(clock, clock.step)
+    is_told = clock.breached_at is not None
+    clock.state = State.BREACHED if is_told else State.RUNNING
+    return clocks.told_rightly(clock) if is_told else ()
 
 
-def _miss(clock: Clock, verdict: Verdict) -> str | None:
+def _miss(clock: Clock, verdict: Verdict) -> None:
     """Late is late: the breach stays, or still comes; what was to be escalated after it does not."""
-    breach = clocks.breach_step(clock)
+    clock.met_at = verdict.met_at
+    if verdict.met_at is None and verdict.ended_at is None:
+        return
     if clock.state is State.BREACHED:
-        is_news = clock.met_at != verdict.met_at or clock.next_at is not None
-        clock.met_at, clock.next_at = verdict.met_at, None
-        return ("met" if verdict.met_at is not None else "progress") if is_news else None
-    is_known = (len(clock.steps), clock.step, clock.met_at) == (breach + 1, breach, verdict.met_at)
-    if clock.state is not State.RUNNING or is_known:
-        return None
-    clock.steps, clock.step, clock.met_at = clock.steps[: breach + 1], breach, verdict.met_at
+        clock.next_at = None
+        return
+    breach = clocks.breach_step(clock)
+    clock.steps, clock.step = clock.steps[: breach + 1], breach
     clock.next_at = clocks.step_at(clock, breach)
-    return "progress"
-
-
-def _reopen(clock: Clock) -> str | None:
-    """What had met it was another lead's after all: a merge that was undone took its touches along."""
-    if clock.state is not State.MET:
-        return None
-    clock.state, clock.met_at, clock.next_at = State.RUNNING, None, clocks.step_at(clock, clock.step)
-    return "progress"
 
 
 def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     """Bring a clock that runs from the last touch to what the facts say."""
+    if clock.state is State.CANCELLED and clock.reason in FINAL:
+        return None
+    before = (*_essence(clock), clock.terms)
     found = keeping.kept(clock.terms, facts, clock.cycle, by.due)
-    if found is None or clock.state is State.CANCELLED:
+    if found is None:
+        clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, NOT_BEGUN
+        taken = clocks.told_wrongly(clock)
+    elif found.is_over:
+        _end(clock, found)
+        taken = clocks.told_wrongly(clock, found.broken)
+    else:
+        _go_on(clock, found, by)
+        taken = clocks.told_wrongly(clock, (*found.broken, found.due_at))
+    _note_breach(clock, found)
+    if (*_essence(clock), clock.terms) == before and not taken:
         return None
-    changed = _end(clock, found) if found.is_over else _go_on(clock, found, by)
-    if changed is None:
-        return None
-    if found.broken:
+    clock.retracted = clock.retracted or bool(taken)
+    clock.version += 1
+    ended_at, why = (found.ended if found is not None else None) or (None, clock.reason)
+    return Said(Verdict(met_at=clock.met_at, ended_at=ended_at, ended_by=why), taken)
+
+
+def _note_breach(clock: Clock, found: Kept | None) -> None:
+    if found is not None and found.broken:
         clock.breached_at = clock.breached_at or found.broken[-1]
     elif clock.state is not State.BREACHED:
         clock.breached_at = None
-    clock.version += 1
-    ended_at, why = found.ended or (None, "")
-    return changed, Verdict(met_at=clock.met_at, ended_at=ended_at, ended_by=why)
 
 
-def _end(clock: Clock, found: Kept) -> str | None:
+def _end(clock: Clock, found: Kept) -> None:
     """The assignment is over: the promise was kept to its end, or broken on the way."""
     assert found.ended is not None
-    state = State.BREACHED if found.broken else State.MET
-    if clock.state is state and clock.next_at is None and clock.terms.due_at == found.due_at:
-        return None
-    was_wrong = clock.state is State.BREACHED and clock.terms.due_at not in found.broken
-    clock.retracted = clock.retracted or was_wrong
     clock.terms = replace(clock.terms, started_at=found.since, due_at=found.due_at)
-    clock.state, clock.next_at = state, None
-    clock.met_at = found.ended[0] if state is State.MET else None
-    if was_wrong:
-        return "retracted"
-    return "met" if state is State.MET else "progress"
+    clock.state = State.BREACHED if found.broken else State.MET
+    clock.met_at = None if found.broken else found.ended[0]
+    clock.next_at, clock.reason = None, ""
 
 
-def _go_on(clock: Clock, found: Kept, by: Plan) -> str | None:
-    if clock.terms.due_at == found.due_at:
-        return _cut(clock) if found.ended is not None else None
-    was_wrong = clock.state is State.BREACHED and clock.terms.due_at not in found.broken
-    clock.retracted = clock.retracted or was_wrong
-    clock.state, clock.met_at = State.RUNNING, None
-    clocks.move(clock, found.since, found.due_at, by.steps(found.since, found.due_at))
+def _go_on(clock: Clock, found: Kept, by: Plan) -> None:
+    if clock.terms.due_at != found.due_at or clock.state in (State.MET, State.CANCELLED):
+        clock.state, clock.met_at, clock.reason = State.RUNNING, None, ""
+        clocks.move(clock, found.since, found.due_at, by.steps(found.since, found.due_at))
     if found.ended is not None:
         _cut(clock)
-    return "moved back" if was_wrong else "moved"
 
 
-def _cut(clock: Clock) -> str | None:
+def _cut(clock: Clock) -> None:
     """The assignment was over after the deadline: the breach stays, or still comes; nothing is escalated after it."""
     if clock.state is State.BREACHED:
-        was_open, clock.next_at = clock.next_at is not None, None
-        return "progress" if was_open else None
-    breach = next(number for number, step in _numbered(clock) if step["level"] == Level.BREACH)
-    if len(clock.steps) == breach + 1:
-        return None
+        clock.next_at = None
+        return
+    left = list(enumerate(clock.steps))[clock.step :]
+    breach = next(number for number, step in left if step["level"] == Level.BREACH)
     clock.steps = clock.steps[: breach + 1]
-    return "progress"
 
 
-def _numbered(clock: Clock) -> list[tuple[int, Mapping[str, Any]]]:
-    return list(enumerate(clock.steps))[clock.step :]
-
-
-def outlives_merge(clock: Clock) -> bool:
-    """Say whether a clock of a lead that is merged goes on as the survivor's.
-
-    Whoever came twice came once; and whether the survivor waits for a judgement, qualification says.
-    """
-    is_the_leads = clock.terms.source in (QUALIFICATION, MEETING_MISSED)
-    return is_the_leads and clock.state is State.RUNNING
-
-
-def revive(clock: Clock) -> bool:
-    """Let a clock from arrival that a merge had cancelled go on; False for every other."""
-    if clock.state is not State.CANCELLED or clock.terms.source != ARRIVAL:
+def revive(clock: Clock, reason: str) -> bool:
+    """Let a clock that was cancelled for this reason go on; False for every other."""
+    if clock.state is not State.CANCELLED or clock.reason != reason:
         return False
-    clock.state, clock.next_at = State.RUNNING, clocks.step_at(clock, clock.step)
+    clock.state = State.BREACHED if clock.breached_at is not None else State.RUNNING
+    clock.reason, clock.next_at = "", clocks.step_at(clock, clock.step)
     clock.version += 1
     return True
 
 
-def cancel(clock: Clock) -> bool:
-    """End a clock without a verdict; False when it has ended already."""
+def cancel(clock: Clock, reason: str) -> bool:
+    """End a clock without a verdict, and what was to be told of it; False where there is nothing to end."""
     if clock.state is not State.RUNNING and clock.next_at is None:
         return False
     if clock.state is State.RUNNING:
-        clock.state = State.CANCELLED
+        clock.state, clock.reason = State.CANCELLED, reason
     clock.next_at = None
     clock.version += 1
-    return clock.state is State.CANCELLED
+    return True

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import domain
+from sla_monitor import domain, store
 from sla_monitor.store_clocks import Clock
 
 REP: Final = "rep"
@@ -36,7 +36,8 @@ class Recipient:
 async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
     """Return whom the alerts of clocks concern, by the clock's identity."""
     ownerless = [clock for clock in due if clock.terms.source not in domain.OF_ASSIGNMENTS]
-    found = {id(clock): _own(clock) for clock in due}
+    reps = await store.reps_as_known(conn, {clock.terms.rep_id for clock in due} - {""})
+    found = {id(clock): _own(clock, reps.get(clock.terms.rep_id)) for clock in due}
     if not ownerless:
         return found
     rows = await conn.fetch(_HOLDERS, list({clock.lead_id for clock in ownerless}))
@@ -48,8 +49,10 @@ async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
     return found
 
 
-def _own(clock: Clock) -> Recipient:
-    return Recipient(clock.terms.rep_id, [clock.manager_id] if clock.manager_id else [], clock.cycle)
+def _own(clock: Clock, rep: common_pb2.Rep | None) -> Recipient:
+    """Who leads the rep by now is told; a clock of two months has seen managers come and go."""
+    manager_id = rep.manager_id if rep is not None else clock.manager_id
+    return Recipient(clock.terms.rep_id, [manager_id] if manager_id else [], clock.cycle)
 
 
 def _holder(row: Any) -> Recipient:

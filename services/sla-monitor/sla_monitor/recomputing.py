@@ -15,8 +15,8 @@ from backbone.database import Connection, Database
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, events, store, store_clocks, store_policies
-from sla_monitor.domain import State
 from sla_monitor.hours import REP, Calendars
+from sla_monitor.starting import NOBODY
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
 
@@ -30,7 +30,8 @@ LONGEST_TRANSACTION: Final = timedelta(seconds=15)
 class Change:
     """Hours that changed, and which clocks run on them."""
 
-    rep: common_pb2.Rep
+    rep: common_pb2.Rep | None
+    """Whose hours changed; of a calendar's clocks the rep only says in which zone quiet hours are."""
     named: Calendars
     version: int
     is_of: Callable[[Clock], bool]
@@ -95,7 +96,7 @@ async def _of_a_calendar(conn: Connection, outbox: Outbox, policies: Policies) -
         )
         return False
     named = Calendars(newest, (await times.now(conn)).year)
-    change = Change(common_pb2.Rep(), named, 0, lambda clock: clock.hours == name and clock.calendar != reference)
+    change = Change(None, named, 0, lambda clock: clock.hours == name and clock.calendar != reference)
     await _recompute(conn, outbox, policies, wanted, change)
     return True
 
@@ -105,14 +106,17 @@ async def _recompute(conn: Connection, outbox: Outbox, policies: Policies, wante
     free = await subjects.try_lock(conn, wanted)
     leads, now = await store.load(conn, free), await times.now(conn)
     changed: list[tuple[Clock, str, Any]] = []
-    for of_lead in (await store_clocks.clocks(conn, free)).values():
+    known = await store_clocks.clocks(conn, free)
+    reps = await store.reps_as_known(conn, {clock.terms.rep_id for some in known.values() for clock in some})
+    for of_lead in known.values():
         for clock in of_lead:
-            if clock.state is not State.RUNNING or not change.is_of(clock):
+            if clock.next_at is None or not change.is_of(clock):
                 continue
             before = (clock.calendar, clock.terms.due_at)
             policy = await policies.of(conn, clock.policy)
             spec = policy.spec(clock.clock)
-            by = clocks.plan(policy, spec, change.rep, change.named) if spec is not None else None
+            rep = change.rep or reps.get(clock.terms.rep_id, NOBODY)
+            by = clocks.plan(policy, spec, rep, change.named) if spec is not None else None
             if by is None or not clocks.recompute(clock, by, change.version, now):
                 # It never opens again: the deadline stays, under the calendar that was asked.
                 clock.rep_version, clock.calendar = change.version, by.calendar if by is not None else clock.calendar

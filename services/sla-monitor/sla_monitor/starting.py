@@ -1,7 +1,7 @@
 """Which clocks start: by the policy that applied when the fact came that starts them, whatever is put later."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -19,6 +19,8 @@ from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
 
 ARRIVAL_CYCLE: Final = 0
+MERGED: Final = "merged"
+"""The rule by which routing gives the survivor whoever had the merged lead."""
 NOBODY: Final = common_pb2.Rep()
 Key = tuple[UUID, str, int]
 Reps = dict[str, common_pb2.Rep]
@@ -60,6 +62,7 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
             assigned_at=times.at(message.assigned_at),
             policy=policy.reference if policy is not None else None,
             touched=touched,
+            moved=message.rule == MERGED,
             begins_at=max(times.at(message.assigned_at), now) if touched else None,
         )
         given.append((lead_id, assignment, message.rep.team))
@@ -79,6 +82,17 @@ def _pinned(
     if policy is None or all(spec.source != source for spec in policy.clocks):
         return mark
     return replace(mark, policy=policy.reference)
+
+
+@dataclass(slots=True)
+class Promised:
+    """The clocks of the lead's own that marks start."""
+
+    fresh: list[Clock] = field(default_factory=list)
+    covered: list[Clock] = field(default_factory=list)
+    """There, though an earlier promise of the name still ran."""
+    again: list[Clock] = field(default_factory=list)
+    """There, and rightly so."""
 
 
 @dataclass(slots=True)
@@ -121,19 +135,44 @@ class Starting:
         by = self.plan_of(clock) if clock.terms.source == domain.LAST_TOUCH else None
         return by is None or clocks.settle(clock, facts, by)
 
-    def of_marks(self, lead_id: UUID, new: Sequence[Mark], facts: Facts, known: Sequence[Clock]) -> list[Clock]:
-        """Start the clocks of what happened to the lead just now; a promise that still runs is not made twice."""
+    def of_marks(self, lead_id: UUID, facts: Facts, known: Sequence[Clock]) -> Promised:
+        """Return which clocks start of what happened to the lead; a promise that still runs is not made twice.
+
+        All facts decide that anew: an end that comes late makes room for a promise after it, a start that comes late
+        covers the one that was taken for the first.
+        """
+        found = Promised()
+        marks = [mark for mark in facts.marks if mark.policy is not None]
+        names = {spec.clock for mark in marks for spec in self._specs(mark)}
+        names |= {one.clock for one in known if one.terms.source in _SOURCES.values()}
+        for name in sorted(names):
+            there = {one.terms.started_at: one for one in known if one.clock == name}
+            wanted = {one.terms.started_at: one for one in self._promised(lead_id, name, marks, facts)}
+            found.covered += [one for at, one in there.items() if at not in wanted]
+            found.again += [one for at, one in there.items() if at in wanted]
+            cycle = max((one.cycle for one in there.values()), default=0)
+            for number, at in enumerate(sorted(wanted.keys() - there.keys()), 1):
+                wanted[at].cycle = cycle + number
+                found.fresh.append(wanted[at])
+        return found
+
+    def _specs(self, mark: Mark) -> list[Spec]:
+        policy = self.policies[mark.policy or ""]
+        return [spec for spec in policy.clocks if spec.source == _SOURCES[Marked(mark.kind)]]
+
+    def _promised(self, lead_id: UUID, name: str, marks: Sequence[Mark], facts: Facts) -> list[Clock]:
+        """Return the clocks of a name that the facts so far make, one after the other."""
         made: list[Clock] = []
-        for mark in sorted(new, key=lambda one: (one.at, one.mark_id)):
-            policy = self.policies.get(mark.policy or "")
-            for spec in policy.clocks if policy is not None else ():
-                if policy is None or spec.source != _SOURCES[Marked(mark.kind)]:
+        for mark in marks:
+            for spec in self._specs(mark):
+                if spec.clock != name or any(_runs(one, facts, mark.at) for one in made[-1:]):
                     continue
-                same = [one for one in (*known, *made) if one.clock == spec.clock]
-                if not any(_runs(one, facts, mark.at) for one in same):
-                    cycle = 1 + max((one.cycle for one in same), default=0)
-                    rep = self.reps.get(_holder(facts), NOBODY) if mark.kind == Marked.MEETING_MISSED else NOBODY
-                    made += self._start(lead_id, policy, spec, cycle, mark.at, rep)
+                missed = mark.kind == Marked.MEETING_MISSED
+                rep = self.reps.get(_holder_at(facts, mark.at), NOBODY) if missed else NOBODY
+                by = clocks.plan(self.policies[mark.policy or ""], spec, rep, self.named)
+                clock = clocks.start(lead_id, by, cycle=0, started_at=mark.at, rep=rep) if by is not None else None
+                if clock is not None:
+                    made.append(clock)
         return made
 
     def plan_of(self, clock: Clock) -> Plan | None:
@@ -174,8 +213,10 @@ def arrivals(
 
 def _begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:
     """Return when a clock of an assignment begins, None while nothing has started it."""
-    if assignment.touched and spec.kind not in (*domain.MOVING, "status_update"):
+    if assignment.touched and spec.kind in domain.FIRST_RESPONSE:
         return None
+    if assignment.moved and not facts.is_survivor:
+        return None  # What was told of the merged lead's clocks is known with the link.
     if spec.source == domain.ACCEPTANCE:
         return assignment.accepted_at
     if spec.source == domain.LAST_TOUCH and spec.kind == "next_step" and not facts.touches:
@@ -183,16 +224,20 @@ def _begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None
     return assignment.begins
 
 
-def _holder(facts: Facts) -> str:
-    """Return who has the lead by what is known, "" for nobody."""
-    return next((one.rep_id for one in facts.assignments.values() if one.released_at is None), "")
+def _holder_at(facts: Facts, at: datetime) -> str:
+    """Return who had the lead at an instant, by what is known; "" for nobody."""
+    had = [
+        one
+        for one in facts.assignments.values()
+        if one.assigned_at <= at and (one.released_at is None or one.released_at > at)
+    ]
+    return max(had, key=lambda one: one.cycle).rep_id if had else ""
 
 
 def _runs(clock: Clock, facts: Facts, at: datetime) -> bool:
-    """Say whether a clock had been started by then and nothing had met or ended it."""
+    """Say whether nothing had met or ended a clock by then."""
     said = verdicts.verdict(clock.terms, facts, clock.cycle)
-    over = [instant for instant in (said.met_at, said.ended_at) if instant is not None]
-    return clock.terms.started_at <= at and clock.state is not domain.State.CANCELLED and not any(o < at for o in over)
+    return not any(instant is not None and instant < at for instant in (said.met_at, said.ended_at))
 
 
 async def prepare(
@@ -213,7 +258,12 @@ async def prepare(
     references |= {mark.policy for said in facts.values() for mark in said.marks if mark.policy is not None}
     compiled = {reference: await policies.of(conn, reference) for reference in references}
     wanted = {one.rep_id for lead_id, one in assigned if _lacks(lead_id, one, compiled, present, facts[lead_id])}
-    wanted |= {_holder(said) for said in facts.values() if any(mark.policy is not None for mark in said.marks)}
+    wanted |= {
+        _holder_at(said, mark.at)
+        for said in facts.values()
+        for mark in said.marks
+        if mark.kind == Marked.MEETING_MISSED and mark.policy is not None
+    }
     wanted |= {one.terms.rep_id for one in moving if one.hours != WALL or compiled[one.policy].quiet is not None}
     missing = wanted - reps.keys() - {""}
     if missing:

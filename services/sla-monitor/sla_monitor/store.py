@@ -100,9 +100,10 @@ async def touches(
         " SELECT one.survivor, s.subject_id FROM one"
         " CROSS JOIN LATERAL (SELECT subject_id FROM subject WHERE merged_into = one.lead_id OFFSET 0) s)"
         " SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"
-        " coalesce(r.team, '') AS team"
+        # The team of then; of before anything is known of the rep, the first that is.
+        " coalesce((SELECT team FROM rep_team r WHERE r.rep_id = t.rep_id"
+        " ORDER BY r.since > t.at, abs(extract(epoch FROM t.at - r.since)) LIMIT 1), '') AS team"
         " FROM one CROSS JOIN LATERAL (SELECT * FROM touch WHERE lead_id = one.lead_id OFFSET 0) t"
-        " LEFT JOIN rep r ON r.rep_id = t.rep_id"
         " WHERE $2::timestamptz IS NULL OR t.recorded_at <= $2",
         wanted,
         as_of,
@@ -121,7 +122,7 @@ async def assignments(
     rows = await conn.fetch(
         "SELECT lead_id, cycle, rep_id, assigned_at, CASE WHEN accepted_at <= v.at THEN accepted_at END AS accepted_at,"
         " CASE WHEN released_at <= v.at THEN released_at END AS released_at,"
-        " CASE WHEN released_at <= v.at THEN outcome END AS outcome, policy, touched, begins_at"
+        " CASE WHEN released_at <= v.at THEN outcome END AS outcome, policy, touched, begins_at, moved"
         " FROM assignment, coalesce($2::timestamptz, 'infinity') AS v(at)"
         " WHERE lead_id = ANY($1::uuid[]) AND assigned_at <= v.at",
         list(lead_ids),
@@ -138,9 +139,9 @@ async def assignments(
 async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignment, str]]) -> None:
     """Keep assignments: (lead id, assignment, team)."""
     await conn.execute(
-        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, policy, touched, begins_at)"
+        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, policy, touched, begins_at, moved)"
         " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],"
-        " $7::boolean[], $8::timestamptz[]) ON CONFLICT DO NOTHING",
+        " $7::boolean[], $8::timestamptz[], $9::boolean[]) ON CONFLICT DO NOTHING",
         [one[0] for one in given],
         [one[1].cycle for one in given],
         [one[1].rep_id for one in given],
@@ -149,6 +150,7 @@ async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignme
         [one[1].policy for one in given],
         [one[1].touched for one in given],
         [one[1].begins_at for one in given],
+        [one[1].moved for one in given],
     )
 
 
@@ -186,8 +188,12 @@ async def holder(conn: Connection, lead_id: UUID) -> str | None:
     return rep_id
 
 
-async def note_reps(conn: Connection, said: Iterable[common_pb2.Rep]) -> dict[str, common_pb2.Rep]:
+async def note_reps(
+    conn: Connection, said: Iterable[common_pb2.Rep], teams: Iterable[tuple[str, datetime, str]] = ()
+) -> dict[str, common_pb2.Rep]:
     """Keep reps with their hours, unless a later version is known, and return them as known now.
+
+    `teams` says since when reps are of which team: (rep, since, team).
 
     Open clocks on changed hours are computed anew. The rows stay locked: a clock on hours that change at this moment is
     seen by who computes them anew, or waits for the change.
@@ -200,6 +206,8 @@ async def note_reps(conn: Connection, said: Iterable[common_pb2.Rep]) -> dict[st
     ]
     if ordered:
         await _write_reps(conn, ordered)
+        fresh = {rep.rep_id for rep in ordered}
+        await _note_teams(conn, [one for one in teams if one[0] in fresh])
         rows = await conn.fetch(_LOCK_REPS, list(newest))
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
@@ -210,6 +218,16 @@ _LOCK_REPS: Final = "SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[]) 
 @lru_cache(maxsize=4096)
 def _rep(data: bytes) -> common_pb2.Rep:
     return common_pb2.Rep.FromString(data)
+
+
+async def _note_teams(conn: Connection, teams: Sequence[tuple[str, datetime, str]]) -> None:
+    await conn.execute(
+        "INSERT INTO rep_team (rep_id, since, team) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[])"
+        " ON CONFLICT DO NOTHING",
+        [rep_id for rep_id, _, _ in teams],
+        [since for _, since, _ in teams],
+        [team for _, _, team in teams],
+    )
 
 
 async def _write_reps(conn: Connection, ordered: Sequence[common_pb2.Rep]) -> None:
@@ -228,6 +246,12 @@ async def _write_reps(conn: Connection, ordered: Sequence[common_pb2.Rep]) -> No
 async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
     """Return reps as they are known now; their rows stay locked, as those of `note_reps` do."""
     rows = await conn.fetch(_LOCK_REPS, sorted(set(rep_ids)))
+    return {row["rep_id"]: _rep(row["rep"]) for row in rows}
+
+
+async def reps_as_known(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
+    """Return reps as they are known now, and lock nothing."""
+    rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", list(rep_ids))
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
 

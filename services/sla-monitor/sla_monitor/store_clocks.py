@@ -33,6 +33,8 @@ class Clock:
     version: int = 1
     hours: str = "wall"
     rep_version: int = 0
+    reason: str = ""
+    """Why it is cancelled."""
 
 
 async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Clock]]:
@@ -103,6 +105,7 @@ def clock_of(row: Any) -> Clock:
         version=row["version"],
         hours=row["hours"],
         rep_version=row["rep_version"],
+        reason=row["reason"],
     )
 
 
@@ -110,6 +113,7 @@ _COLUMNS: Final = (
     *("lead_id", "clock", "cycle", "kind", "source", "rep_id", "team", "manager_id", "started_at", "due_at", "policy"),
     *("calendar", "counts", "needs", "done", "spread_seconds", "steps", "state", "met_at", "breached_at", "retracted"),
     *("step", "next_at", "version", "hours", "rep_version", "within_seconds", "booking_counts", "ends_when"),
+    "reason",
 )
 
 
@@ -151,18 +155,20 @@ def _record(one: Clock) -> tuple[Any, ...]:
         terms.within_seconds,
         terms.booking_counts,
         list(terms.ends_when),
+        one.reason,
     )
 
 
 _CHANGE: Final = """
 UPDATE clock c SET state = v.state, met_at = v.met_at, breached_at = v.breached_at, retracted = v.retracted,
                    done = v.done, step = v.step, next_at = v.next_at, version = v.version, due_at = v.due_at,
-                   steps = v.steps, calendar = v.calendar, rep_version = v.rep_version, started_at = v.started_at
+                   steps = v.steps, calendar = v.calendar, rep_version = v.rep_version, started_at = v.started_at,
+                   reason = v.reason
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
             $8::jsonb[], $9::int[], $10::timestamptz[], $11::bigint[], $12::timestamptz[], $13::jsonb[], $14::text[],
-            $15::bigint[], $16::timestamptz[])
+            $15::bigint[], $16::timestamptz[], $17::text[])
      AS v(lead_id, clock, cycle, state, met_at, breached_at, retracted, done, step, next_at, version, due_at, steps,
-          calendar, rep_version, started_at)
+          calendar, rep_version, started_at, reason)
 WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle
 """
 
@@ -189,6 +195,7 @@ async def change(conn: Connection, given: Sequence[Clock]) -> None:
         [one.calendar for one in given],
         [one.rep_version for one in given],
         [one.terms.started_at for one in given],
+        [one.reason for one in given],
     )
 
 
@@ -202,8 +209,8 @@ def _counts(counts: Counts) -> dict[str, Any]:
     }
 
 
-async def retract_alerts(conn: Connection, alert_ids: Sequence[UUID], at: datetime) -> None:
-    """Say of alerts that they were wrong after all."""
+async def retract_alerts(conn: Connection, alert_ids: Sequence[UUID], at: datetime | None) -> None:
+    """Say of alerts that they were wrong after all; None: that they were right."""
     await conn.execute("UPDATE alert SET retracted_at = $2 WHERE alert_id = ANY($1::uuid[])", list(alert_ids), at)
 
 
@@ -246,7 +253,7 @@ async def postpone(conn: Connection, given: Sequence[Clock], until: datetime) ->
 async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: int) -> list[UUID]:
     """Return leads with clocks that run on an older version of the rep's hours."""
     rows = await conn.fetch(
-        "SELECT DISTINCT lead_id FROM clock WHERE rep_id = $1 AND hours = 'rep' AND state = 'running'"
+        "SELECT DISTINCT lead_id FROM clock WHERE rep_id = $1 AND hours = 'rep' AND next_at IS NOT NULL"
         " AND rep_version < $2 ORDER BY lead_id LIMIT $3",
         rep_id,
         version,
@@ -258,7 +265,8 @@ async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: 
 async def of_changed_calendar(conn: Connection, name: str, reference: str, *, limit: int) -> list[UUID]:
     """Return leads with clocks that run on an older version of a calendar."""
     rows = await conn.fetch(
-        "SELECT DISTINCT lead_id FROM clock WHERE hours = $1 AND hours NOT IN ('wall', 'rep') AND state = 'running'"
+        "SELECT DISTINCT lead_id FROM clock WHERE hours = $1 AND hours NOT IN ('wall', 'rep')"
+        " AND next_at IS NOT NULL"
         " AND calendar <> $2 ORDER BY lead_id LIMIT $3",
         name,
         reference,

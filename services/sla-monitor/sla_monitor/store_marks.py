@@ -9,7 +9,7 @@ from backbone import times
 from backbone.database import Connection
 from handoff.events.v1 import qualification_pb2
 from sla_monitor import store
-from sla_monitor.domain import Facts, Mark
+from sla_monitor.domain import OF_ONE_LEAD, Facts, Mark
 
 # Lead by lead, by OFFSET 0: the planner takes a hundred times the leads that there are, and would read every mark.
 _OF_LEADS: Final = """
@@ -20,7 +20,8 @@ WITH RECURSIVE one (survivor, lead_id) AS (
 )
 SELECT one.survivor, m.mark_id, m.kind, m.at, m.rep_id, m.word, m.ref, m.until, m.policy
 FROM one CROSS JOIN LATERAL (SELECT * FROM mark WHERE lead_id = one.lead_id OFFSET 0) m
-WHERE $2::timestamptz IS NULL OR m.recorded_at <= $2
+WHERE ($2::timestamptz IS NULL OR m.recorded_at <= $2)
+  AND (m.lead_id = one.survivor OR m.kind <> ALL ($3::text[]))
 ORDER BY m.at, m.mark_id
 """
 
@@ -53,7 +54,7 @@ async def marks(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
     """Return the marks of each lead and of every lead merged into it, oldest first; with `as_of` those known then."""
     wanted = list(lead_ids)
     found: dict[UUID, list[Mark]] = {lead_id: [] for lead_id in wanted}
-    for row in await conn.fetch(_OF_LEADS, wanted, as_of):
+    for row in await conn.fetch(_OF_LEADS, wanted, as_of, list(OF_ONE_LEAD)):
         values = dict(row)
         found[values.pop("survivor")].append(Mark(**values))
     return found
@@ -67,7 +68,17 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
     touches = await store.touches(conn, wanted, as_of=as_of)
     assignments = await store.assignments(conn, wanted, as_of=as_of)
     marked = await marks(conn, wanted, as_of=as_of)
-    return {one: Facts(touches=touches[one], marks=marked[one], assignments=assignments.get(one, {})) for one in wanted}
+    rows = await conn.fetch("SELECT DISTINCT merged_into FROM subject WHERE merged_into = ANY($1::uuid[])", wanted)
+    survivors = {row[0] for row in rows}
+    return {
+        one: Facts(
+            touches=touches[one],
+            marks=marked[one],
+            assignments=assignments.get(one, {}),
+            is_survivor=one in survivors,
+        )
+        for one in wanted
+    }
 
 
 async def note_promise(conn: Connection, message: qualification_pb2.DefinitionActivated) -> None:

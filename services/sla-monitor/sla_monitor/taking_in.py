@@ -33,16 +33,23 @@ class Batch:
     """(Survivor, merged)."""
     unmerged: list[UUID] = field(default_factory=list)
     reps: list[common_pb2.Rep] = field(default_factory=list)
+    teams: list[tuple[str, datetime, str]] = field(default_factory=list)
+    """(Rep, since when, team)."""
     promises: list[Any] = field(default_factory=list)
     settings: list[Any] = field(default_factory=list)
     erased: list[Incoming] = field(default_factory=list)
 
 
 _OF_NO_LEAD: Final[Mapping[str, Callable[[Batch, Any], None]]] = {
-    "RepChanged": lambda batch, message: batch.reps.append(message.rep),
+    "RepChanged": lambda batch, message: _note_rep(batch, message),
     "SettingsChanged": lambda batch, message: batch.settings.append(message),
     "DefinitionActivated": lambda batch, message: batch.promises.append(message),
 }
+
+
+def _note_rep(batch: Batch, message: routing_pb2.RepChanged) -> None:
+    batch.reps.append(message.rep)
+    batch.teams.append((message.rep.rep_id, times.at(message.changed_at), message.rep.team))
 
 
 def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
@@ -72,6 +79,7 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         _learn(row, message.stamp, None)
         _note_meeting(batch, message, event.subject)
     elif isinstance(message, intake_pb2.LeadMerged):
+        batch.news.setdefault(event.subject, [])
         survivor, merged = rows.get(UUID(message.survivor_id)), rows.get(UUID(message.merged_id))
         if survivor is not None:
             _learn(survivor, message.stamp, message.lead)
@@ -80,6 +88,8 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
             batch.merged.append((UUID(message.survivor_id), merged.lead_id))
     elif isinstance(message, (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated, intake_pb2.LeadUnmerged)):
         _learn(row, message.stamp, message.lead)
+        if isinstance(message, intake_pb2.LeadUnmerged):
+            batch.news.setdefault(event.subject, [])
         if isinstance(message, intake_pb2.LeadUnmerged) and row.closed:
             row.closed = False
             batch.unmerged.append(row.lead_id)
@@ -167,6 +177,7 @@ _QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
 
 def _note_mark(batch: Batch, row: Row, event: Incoming) -> None:
     message: Any = event.message
+    _wake(row, message)
     if event.type == "ReviewEnded":
         kind, said = (Marked.JUDGED if message.decided else Marked.UNQUEUED), {"word": message.queue}
     else:
@@ -175,6 +186,16 @@ def _note_mark(batch: Batch, row: Row, event: Incoming) -> None:
     _keep_mark(batch, row, event, kind, said)
     if event.type in _QUEUED_BY and message.qualification.queue:
         _keep_mark(batch, row, event, Marked.QUEUED, {"word": message.qualification.queue})
+
+
+def _wake(row: Row, message: Any) -> None:
+    """Learn of a lead what intake has not told yet: topics have no common order, and its clocks start now."""
+    if not message.stamp.live:
+        return
+    if row.fields is None and "lead" in message.DESCRIPTOR.fields_by_name and message.HasField("lead"):
+        _learn(row, message.stamp, message.lead)
+    elif not row.live:
+        _learn(row, message.stamp, None)
 
 
 def _keep_mark(batch: Batch, row: Row, event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
@@ -198,6 +219,7 @@ def _note_routing(batch: Batch, row: Row, message: Message) -> None:
             row.live = row.changed = True
         batch.routed.append((lead_id, message))
         batch.reps.append(message.rep)
+        batch.teams.append((message.rep_id, times.at(message.assigned_at), message.rep.team))
         if message.accepted:
             batch.accepted.append((lead_id, message.cycle, times.at(message.assigned_at)))
     elif isinstance(message, routing_pb2.AssignmentAccepted):

@@ -31,14 +31,27 @@ ALTER TABLE assignment
     ADD COLUMN policy text,
     ADD COLUMN reason text NOT NULL DEFAULT '',
     ADD COLUMN touched boolean NOT NULL DEFAULT false,
-    ADD COLUMN begins_at timestamptz;
+    ADD COLUMN begins_at timestamptz,
+    ADD COLUMN moved boolean NOT NULL DEFAULT false;
 
 ALTER TABLE clock
     ADD COLUMN within_seconds double precision NOT NULL DEFAULT 0,
     ADD COLUMN booking_counts boolean NOT NULL DEFAULT false,
-    ADD COLUMN ends_when text[] NOT NULL DEFAULT '{}';
+    ADD COLUMN ends_when text[] NOT NULL DEFAULT '{}',
+    ADD COLUMN reason text NOT NULL DEFAULT '';
 
-CREATE INDEX clock_of_calendar ON clock (hours) WHERE state = 'running' AND hours NOT IN ('wall', 'rep');
+DROP INDEX clock_of_rep;
+CREATE INDEX clock_of_rep ON clock (rep_id) WHERE hours = 'rep' AND next_at IS NOT NULL;
+CREATE INDEX clock_of_calendar ON clock (hours) WHERE next_at IS NOT NULL AND hours NOT IN ('wall', 'rep');
+
+CREATE TABLE rep_team (
+    rep_id text NOT NULL,
+    since timestamptz NOT NULL,
+    team text NOT NULL,
+    PRIMARY KEY (rep_id, since)
+);
+
+INSERT INTO rep_team SELECT rep_id, '-infinity', team FROM rep;
 
 CREATE TABLE clock_change (
     lead_id uuid NOT NULL,
@@ -76,11 +89,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE promise, clock_change, mark")
-    op.execute("DROP INDEX calendar_recompute, clock_of_calendar")
+    op.execute("DROP TABLE promise, clock_change, mark, rep_team")
+    op.execute("DROP INDEX calendar_recompute, clock_of_calendar, clock_of_rep")
     op.execute("ALTER TABLE calendar DROP COLUMN recompute, DROP COLUMN made_at")
-    op.execute("ALTER TABLE clock DROP COLUMN within_seconds, DROP COLUMN booking_counts, DROP COLUMN ends_when")
-    op.execute(
-        "ALTER TABLE assignment DROP COLUMN policy, DROP COLUMN reason, DROP COLUMN touched, DROP COLUMN begins_at"
-    )
+    for column in ("within_seconds", "booking_counts", "ends_when", "reason"):
+        op.execute(f"ALTER TABLE clock DROP COLUMN {column}")
+    running = "WHERE hours = 'rep' AND state = 'running'"
+    op.execute(f"CREATE INDEX clock_of_rep ON clock (rep_id) {running}")
+    for column in ("policy", "reason", "touched", "begins_at", "moved"):
+        op.execute(f"ALTER TABLE assignment DROP COLUMN {column}")
     op.execute("ALTER TABLE touch DROP COLUMN next_at")
