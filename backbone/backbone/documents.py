@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
 
 from backbone.problem import Pointer, Problem
 
@@ -17,6 +18,8 @@ MOST_BYTES: Final = 262_144
 MOST_NODES: Final = 20_000
 MOST_OPEN_BRACKETS: Final = 100
 _BRACKET: Final = re.compile(r"[\[\]{}]")
+_NO_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
+"""NUL, and half a character as an escape writes it: neither can be stored as text."""
 _DURATION: Final = re.compile(r"^(?:[0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d|[0-9]{1,3}w)$")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
@@ -77,10 +80,22 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
     if not isinstance(data, dict):
         raise refuse(what, [Pointer("/", "has to be an object with keys", 1, 1)])
     document = Document(data, reader.places, reader.texts)
-    faults = [_fault(document, error) for error in Draft202012Validator(dict(schema)).iter_errors(data)]
+    faults = [_fault(document, error) for error in _Validator(dict(schema)).iter_errors(data)]
     if faults:
         raise refuse(what, sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)))
     return document
+
+
+def _pattern(_: Any, pattern: str, text: Any, __: Any) -> Iterator[ValidationError]:
+    """Hold a text against a pattern as its publisher's readers do: `$` is the end, `\\d` a digit of ASCII.
+
+    Python's own `$` passes over a newline at the end, which then fails whatever reads the text as a number.
+    """
+    if isinstance(text, str) and (text.endswith("\n") or re.search(pattern, text, re.ASCII) is None):
+        yield ValidationError("does not match")
+
+
+_Validator: Final = extend(Draft202012Validator, {"pattern": _pattern})  # type: ignore[no-untyped-call]
 
 
 def _check_depth(text: str) -> None:
@@ -116,7 +131,7 @@ class _Reader:
     def _object(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode) or "\x00" in key.value:
+            if not isinstance(key, yaml.ScalarNode) or _NO_TEXT.search(key.value):
                 raise yaml.MarkedYAMLError(problem="a key has to be a word", problem_mark=key.start_mark)
             if key.value in made:
                 raise yaml.MarkedYAMLError(
@@ -126,8 +141,9 @@ class _Reader:
         return made
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
-        if "\x00" in node.value:
-            raise yaml.MarkedYAMLError(problem="a NUL character is in no text", problem_mark=node.start_mark)
+        if _NO_TEXT.search(node.value):
+            problem = "NUL and half characters (\\ud800 to \\udfff) are in no text"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         if node.style in ("'", '"'):
             self.texts[path] = (node.start_mark.line + 1, node.start_mark.column + 2)
         elif node.style in ("|", ">"):
@@ -171,6 +187,7 @@ _WORDS: Final = {
     "maximum": "may be at most ",
     "minItems": "needs at least this many entries: ",
     "minLength": "must not be shorter than ",
+    "maxLength": "must not be longer than ",
 }
 
 
@@ -180,7 +197,7 @@ def _bound(error: Any) -> str:
 
 def duration(text: str) -> float:
     """Return the seconds of `90s, 5m, 1h, 1d, 2w`. ValueError for anything else."""
-    if _DURATION.match(text) is None:
+    if text.endswith("\n") or _DURATION.fullmatch(text) is None:
         raise ValueError("not a duration")
     return int(text[:-1]) * _SECONDS[text[-1]]
 

@@ -12,7 +12,12 @@ SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "required": ["order"],
-    "properties": {"order": {"type": "integer"}, "within": documents.DURATION, "rules": {"type": "array"}},
+    "properties": {
+        "order": {"type": "integer"},
+        "within": documents.DURATION,
+        "rules": {"type": "array"},
+        "share": {"type": "string", "pattern": r"^\d$"},
+    },
 }
 
 
@@ -27,6 +32,10 @@ SCHEMA: dict[str, Any] = {
         ("order: 1\norder: 2", "/", 2, 1),
         ('order: 1\nrules: ["a\\0b"]', "/", 2, 9),
         ("order: .nan", "/", 1, 8),
+        ('order: 1\nrules: ["\\ud800"]', "/", 2, 9),
+        ('order: 1\n"\\udfff": 1', "/", 2, 1),
+        ('order: 1\nwithin: "5m\\n"', "/within", 2, 9),
+        ("order: 1\nshare: ٥", "/share", 2, 8),
         ("order: 1\n? [a]\n: 1", "/", 2, 3),
         ("order: 1\na/b: 1", "/a~1b", 2, 6),
         ("- a", "/", 1, 1),
@@ -67,8 +76,9 @@ def test_a_bomb_of_aliases_is_refused() -> None:
 
 def test_durations_are_seconds() -> None:
     assert [documents.duration(one) for one in ("90s", "5m", "1h", "14d")] == [90, 300, 3600, 1_209_600]
-    with pytest.raises(ValueError, match="duration"):
-        documents.duration("5 minutes")
+    for wrong in ("5 minutes", "5m\n"):
+        with pytest.raises(ValueError, match="duration"):
+            documents.duration(wrong)
 
 
 LANGUAGE = conditions.Language.of(conditions.LEAD)

@@ -36,8 +36,9 @@ escalations:
 """
 """Holds until a policy is put."""
 _LEADS: Final = Language.of(LEAD)
-_TEXT: Final = {"type": "string", "minLength": 1}
-_COUNT: Final = {"type": "integer", "minimum": 1}
+_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 128}
+_COUNT: Final = {"type": "integer", "minimum": 1, "maximum": 1000}
+"""Far beyond what anybody does to one lead, and within what an event carries."""
 _TIME: Final = {"type": "string", "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}
 _TOUCH_KINDS: Final = ["call", "email", "meeting", "message"]
 

@@ -21,6 +21,7 @@ clocks:
 escalations:
   - {kind: first_response_5m, after: 0s, to: manager}
 """
+CLOCK = "clocks: [{kind: first_response_5m, within: 5m, from: assignment"
 
 
 @pytest.fixture
@@ -159,6 +160,16 @@ async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> N
         (QUICK.replace("after: 0s,", "after: 0s, clock: another,"), "/escalations/0/clock"),
         (QUICK + 'quiet_hours: {start: "20:00", end: "07:00", zone: Nowhere}', "/quiet_hours/zone"),
         (QUICK + 'quiet_hours: {start: "20:00", end: "20:00"}', "/quiet_hours"),
+        ('clocks: [{kind: first_response_5m, within: "5m\\n", from: assignment}]', "/clocks/0/within"),
+        (f'{CLOCK}, warn: ["50%\\n"]}}]', "/clocks/0/warn/0"),
+        (f'{CLOCK}}}]\nquiet_hours: {{start: "22:00\\n", end: "08:00"}}', "/quiet_hours/start"),
+        (f'{CLOCK}}}]\napplies: "\\ud800 == 1"', "/"),
+        (f"{CLOCK}, clock: {'n' * 129}}}]", "/clocks/0/clock"),
+        (f"{CLOCK}, touches: {{call: 1001}}}}]", "/clocks/0/touches/call"),
+        (
+            f"{CLOCK}}}]\nescalations: [{{kind: first_response_5m, after: 0s, to: reassign, times: 1001}}]",
+            "/escalations/0/times",
+        ),
     ],
 )
 async def test_a_bad_policy_is_refused_with_its_place(sla: Actor, text: str, pointer: str) -> None:
