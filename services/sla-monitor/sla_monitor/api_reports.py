@@ -139,7 +139,9 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
             raise Problem(422, "Too long a span", "Give a time within ten years of `from`.", errors=[fault])
 
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
-            asked = reports_marketing.Asked(start=span.start, end=span.end, by=by, as_of=as_of)
+            asked = reports_marketing.Asked(
+                start=span.start, end=span.end, by=by, as_of=as_of, is_now=span.as_of is None
+            )
             found = await reports_marketing.report(conn, asked)
             body = {name: [_written(row) for row in rows] for name, rows in found.items()}
             return _Found(body=body, rows=reports.flat(found["weeks"]))

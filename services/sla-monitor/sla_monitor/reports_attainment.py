@@ -1,8 +1,8 @@
 """Attainment: how many promises were kept, by the state that is stored, or by what was known at an instant."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -23,12 +23,12 @@ _BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at,
 # One that was broken once stays so, though it runs again.
 _AGAIN: Final = f"(c.state = 'running' AND c.source = '{LAST_TOUCH}' AND c.breached_at IS NOT NULL)"
 _STORED: Final = """
-SELECT KEY AS key, c.kind,
+SELECT KEYS AS keys, c.kind,
        count(*) FILTER (WHERE c.state = 'met') AS met,
        count(*) FILTER (WHERE c.state = 'breached' OR AGAIN) AS missed,
        count(*) FILTER (WHERE c.state = 'running' AND NOT AGAIN) AS running
 FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
-WHERE BEGAN >= $1 AND BEGAN < $2 AND c.state <> 'cancelled'
+WHERE BEGAN >= $1 AND BEGAN < $2 AND c.state <> 'cancelled' AND c.kind = ANY(coalesce($3::text[], ARRAY[c.kind]))
 GROUP BY 1, c.kind
 """
 # Pages of the primary key, whatever of them lies in the span: with a LIMIT of its own the planner sorted all for each.
@@ -38,7 +38,7 @@ ORDER BY lead_id, clock, cycle OFFSET $4 LIMIT 1
 """
 # Where a calendar moved a deadline since, the old one.
 _PAGE: Final = """
-SELECT KEY AS key, c.*, coalesce((
+SELECT KEYS AS keys, c.*, coalesce((
            SELECT x.due_before FROM clock_change x
            WHERE x.lead_id = c.lead_id AND x.clock = c.clock AND x.cycle = c.cycle AND x.at > $3 ORDER BY x.at LIMIT 1
        ), c.due_at) AS due_then
@@ -46,11 +46,32 @@ FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, 
 WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
   AND (c.lead_id, c.clock, c.cycle) > ($4::uuid, $5::text, $6::int)
   AND (c.lead_id, c.clock, c.cycle) <= ($7::uuid, $8::text, $9::int)
+  AND c.kind = ANY(coalesce($10::text[], ARRAY[c.kind]))
 """
 _FIRST: Final = (UUID(int=0), "", 0)
 _LAST: Final = (UUID(int=2**128 - 1), "", 0)
 PAGE: Final = 2000
 """How many clocks are looked at in one go for those of the span."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """Clocks that started in [start, end), of some kinds or (None) of all, under one or several keys each."""
+
+    start: datetime
+    end: datetime
+    by: Sequence[str]
+    kinds: Sequence[str] | None = None
+
+    def of(self, text: str) -> str:
+        """Return a query that counts under these keys."""
+        keys = [cohort.key(by, _BEGAN, rep="c.rep_id", team="c.team", source="l.source") for by in self.by]
+        text = text.replace("KEYS", f"ARRAY[{', '.join(keys)}]")
+        return text.replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN)
+
+
+Counted = Mapping[tuple[tuple[str, ...], str], Counter[Decided]]
+"""By keys and kind, how many clocks came to what."""
 
 
 async def attainment(
@@ -61,35 +82,32 @@ async def attainment(
     `share` is met of met and missed, None while neither. Who was over before anything was due does not count. With
     `as_of` the facts known by then decide.
     """
-    if as_of is not None:
-        counted = await _as_of(conn, start, end, by, as_of)
-    else:
-        rows = await conn.fetch(_of(_STORED, by), start, end)
-        counted = {(row["key"], row["kind"]): Counter({what: row[what] for what in Decided}) for row in rows}
+    found = await counted(conn, Asked(start=start, end=end, by=[by]), as_of=as_of)
     groups = []
-    for (key, kind), count in sorted(counted.items()):
+    for ((key,), kind), count in sorted(found.items()):
         shown = {str(what): count[what] for what in Decided}
         decided = count[Decided.MET] + count[Decided.MISSED]
         groups.append({"key": key, "kind": kind, **shown, "share": share(count[Decided.MET], decided)})
     return cohort.in_order(groups, by)
 
 
-def _of(text: str, by: str) -> str:
-    key = cohort.key(by, _BEGAN, rep="c.rep_id", team="c.team", source="l.source")
-    return text.replace("KEY", key).replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN)
+async def counted(conn: Connection, asked: Asked, *, as_of: datetime | None = None) -> Counted:
+    """Return how many clocks came to what: by the state that is stored, or by the facts known at `as_of`."""
+    if as_of is not None:
+        return await _as_of(conn, asked, as_of)
+    rows = await conn.fetch(asked.of(_STORED), asked.start, asked.end, asked.kinds)
+    return {(tuple(row["keys"]), row["kind"]): Counter({what: row[what] for what in Decided}) for row in rows}
 
 
-async def _as_of(
-    conn: Connection, start: datetime, end: datetime, by: str, as_of: datetime
-) -> dict[tuple[str, str], Counter[Decided]]:
+async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
     named = Calendars(await store_policies.calendars(conn), as_of.year)
-    counted: dict[tuple[str, str], Counter[Decided]] = {}
-    async for some in _started(conn, _of(_PAGE, by), start, end, as_of):
+    found: dict[tuple[tuple[str, ...], str], Counter[Decided]] = {}
+    async for some in _started(conn, asked, as_of):
         clocks = [clock for _, clock, _ in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
         without = await known.ended_otherwise(conn, clocks)
         reps = await _reps(conn, clocks)
-        for key, clock, due_then in some:
+        for keys, clock, due_then in some:
             if (clock.lead_id, clock.clock, clock.cycle) in without:
                 continue
             terms, of_lead = replace(clock.terms, due_at=due_then), about[clock.lead_id]
@@ -98,22 +116,23 @@ async def _as_of(
             else:
                 said = known.decide(terms, of_lead, clock.cycle, as_of)
             if said is not None:
-                counted.setdefault((key, terms.kind), Counter())[said] += 1
-    return counted
+                found.setdefault((keys, terms.kind), Counter())[said] += 1
+    return found
 
 
 async def _started(
-    conn: Connection, query: str, start: datetime, end: datetime, as_of: datetime
-) -> AsyncIterator[Sequence[tuple[str, Clock, datetime]]]:
-    """Yield the clocks of the span, some at a time: key, clock as it is now, the deadline that it had then."""
+    conn: Connection, asked: Asked, as_of: datetime
+) -> AsyncIterator[Sequence[tuple[tuple[str, ...], Clock, datetime]]]:
+    """Yield the clocks of the span, some at a time: keys, clock as it is now, the deadline that it had then."""
+    query = asked.of(_PAGE)
     last = _FIRST
     while last != _LAST:
         row = await conn.fetchrow(_PAGE_END, *last, PAGE - 1)
         upto = (row["lead_id"], row["clock"], row["cycle"]) if row is not None else _LAST
-        rows = await conn.fetch(query, start, end, as_of, *last, *upto)
+        rows = await conn.fetch(query, asked.start, asked.end, as_of, *last, *upto, asked.kinds)
         for number in range(0, len(rows), known.AT_ONCE):
             some = rows[number : number + known.AT_ONCE]
-            yield [(row["key"], store_clocks.clock_of(row), row["due_then"]) for row in some]
+            yield [(tuple(row["keys"]), store_clocks.clock_of(row), row["due_then"]) for row in some]
         last = upto
 
 

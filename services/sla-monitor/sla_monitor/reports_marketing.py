@@ -9,8 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import marketing
+from sla_monitor import marketing, reports_attainment
 from sla_monitor.domain import FIRST_RESPONSE, Marked
+from sla_monitor.known import Decided
 from sla_monitor.marketing import ALL, Event, Held, Promise, Qualified, Zone
 
 PERIODS: Final = ("month", "quarter")
@@ -20,6 +21,7 @@ SALES: Final[Mapping[str, Sequence[str]]] = {
     "status_update": ("status_update",),
 }
 """Sales' promises that stand beside marketing's, with the kinds of their clocks."""
+_NONE: Final[Counter[Decided]] = Counter()
 _READ: Final = (
     *(Marked.WAITING, Marked.HANDED_BACK, Marked.OUT),
     *(Marked.SALES_READY, Marked.SALES_QUALIFIED, Marked.WON),
@@ -63,14 +65,6 @@ _PROMISES: Final = """
 SELECT DISTINCT ON (definition) definition, supply FROM promise
 WHERE at <= $1 ORDER BY definition, at DESC, version DESC
 """
-_KEPT: Final = """
-SELECT (c.started_at AT TIME ZONE $4)::date AS day, l.source, c.kind,
-       count(*) FILTER (WHERE c.state = 'met' AND c.met_at <= $3) AS met,
-       count(*) FILTER (WHERE c.state = 'breached' AND c.breached_at <= $3) AS missed
-FROM clock c JOIN lead l USING (lead_id)
-WHERE c.kind = ANY($5::text[]) AND c.started_at >= $1 AND c.started_at < $2
-GROUP BY 1, 2, 3
-"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +75,8 @@ class Asked:
     end: datetime
     by: str
     as_of: datetime
+    is_now: bool = False
+    """No earlier instant is asked for: sales' promises are counted by the state that is stored, which costs less."""
 
     @property
     def until(self) -> datetime:
@@ -100,7 +96,7 @@ async def report(conn: Connection, asked: Asked) -> dict[str, list[dict[str, Any
     given = await promises(conn, asked.as_of)
     first = min(asked.start, *(start for _, start, _ in spans.values()))
     leads = await qualified(conn, first, max(first, asked.until), asked.as_of)
-    kept = await _kept(conn, asked, zone)
+    kept = await _kept(conn, asked)
 
     def told() -> dict[str, list[dict[str, Any]]]:
         within = [lead for lead in leads if asked.start <= lead.at < asked.end]
@@ -162,36 +158,26 @@ def _assembled(rows: Sequence[Any], events: Iterable[Any], assignments: Iterable
     ]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Kept:
-    """How often sales kept a promise that began in a week."""
-
-    week: date
-    source: str
-    promise: str
-    met: int
-    missed: int
+Kept = Mapping[tuple[str, str, str], Counter[Decided]]
+"""By week, key and promise, how often sales kept one that began then."""
 
 
-async def _kept(conn: Connection, asked: Asked, zone: Zone) -> list[_Kept]:
+async def _kept(conn: Connection, asked: Asked) -> Kept:
     names = {kind: promise for promise, kinds in SALES.items() for kind in kinds}
-    rows = await conn.fetch(_KEPT, asked.start, asked.until, asked.as_of, zone.name, list(names))
-    return [
-        _Kept(
-            week=zone.week(row["day"]),
-            source=row["source"],
-            promise=names[row["kind"]],
-            met=row["met"],
-            missed=row["missed"],
-        )
-        for row in rows
-    ]
+    clocks = reports_attainment.Asked(
+        start=asked.start, end=max(asked.start, asked.until), by=["week", asked.by], kinds=list(names)
+    )
+    counted = await reports_attainment.counted(conn, clocks, as_of=None if asked.is_now else asked.as_of)
+    found: dict[tuple[str, str, str], Counter[Decided]] = {}
+    for ((week, key), kind), count in counted.items():
+        found.setdefault((week, key, names[kind]), Counter()).update(count)
+    return found
 
 
-def _keys(by: str, leads: Iterable[Qualified], given: Iterable[Promise], kept: Iterable[_Kept]) -> list[str]:
+def _keys(by: str, leads: Iterable[Qualified], given: Iterable[Promise], kept: Kept) -> list[str]:
     if by == "none":
         return [ALL]
-    found = {lead.source for lead in leads} | {one.source for one in kept}
+    found = {lead.source for lead in leads} | {key for _, key, _ in kept}
     return sorted(found.union(*(one.by_source for one in given)))
 
 
@@ -205,24 +191,24 @@ def _weeks(
     keys: Sequence[str],
     leads: Sequence[Qualified],
     given: Sequence[Promise],
-    kept: Sequence[_Kept],
+    kept: Kept,
 ) -> list[dict[str, Any]]:
     """Return a row for each week and key, empty weeks too: nothing delivered is an answer."""
     found: dict[tuple[date, str], list[Qualified]] = {}
     for lead in leads:
         found.setdefault((zone.week(zone.day(lead.at)), lead.source if asked.by == "source" else ALL), []).append(lead)
-    sales: Counter[tuple[date, str, str, str]] = Counter()
-    for one in kept:
-        key = one.source if asked.by == "source" else ALL
-        sales[one.week, key, one.promise, "met"] += one.met
-        sales[one.week, key, one.promise, "missed"] += one.missed
+
+    def sales(week: date, key: str) -> dict[str, dict[str, int]]:
+        counts = {name: kept.get((week.isoformat(), key, name), _NONE) for name in SALES}
+        return {name: {str(end): count[end] for end in (Decided.MET, Decided.MISSED)} for name, count in counts.items()}
+
     return [
         {
             "week": week.isoformat(),
             "key": key,
             "promised": marketing.promised(given, "week", key),
             **marketing.delivery(found.get((week, key), []), given),
-            **{name: {end: sales[week, key, name, end] for end in ("met", "missed")} for name in SALES},
+            **sales(week, key),
         }
         for week in zone.weeks(asked.start, asked.end)
         for key in keys

@@ -11,8 +11,8 @@ from backbone import ids, times
 from backbone.database import Connection, Database
 from backbone.testing.stage import Stage
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2
-from sla_monitor import marketing, reports, reports_marketing, store, store_clocks, store_marks
-from sla_monitor.domain import Assignment, Counts, Mark, Marked, State, Terms
+from sla_monitor import marketing, reports, reports_attainment, reports_marketing, store, store_clocks, store_marks
+from sla_monitor.domain import Assignment, Counts, Mark, Marked, State, Terms, Touch
 from sla_monitor.marketing import Event, Held, Promise, Qualified, Zone
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
@@ -270,7 +270,7 @@ async def test_sales_promises_stand_beside_in_the_week_in_which_they_began(db: D
         ):
             await clock(conn, web, kind, START, state, START + decided)
         await clock(conn, fair, "status_update", START - 7 * DAY, State.MET, START)
-        (before, week) = (await told(conn, start=START - 7 * DAY))["weeks"]
+        (before, week) = (await told(conn, start=START - 7 * DAY, is_now=True))["weeks"]
         names = ("first_response", "minimum_touches", "status_update")
         assert [before[name] for name in names] == [
             {"met": 0, "missed": 0},
@@ -282,19 +282,36 @@ async def test_sales_promises_stand_beside_in_the_week_in_which_they_began(db: D
             {"met": 0, "missed": 1},
             {"met": 1, "missed": 0},
         ]
-        rows = (await told(conn, by="source", start=START - 7 * DAY))["weeks"]
+        rows = (await told(conn, by="source", start=START - 7 * DAY, is_now=True))["weeks"]
         assert [(one["key"], one["status_update"]["met"]) for one in rows if one["week"] == "2026-11-09"] == [
             ("fair", 0),
             ("web", 1),
         ]
-        (just_begun,) = (await told(conn, start=START, as_of=START + MINUTE / 2))["weeks"]
-        assert just_begun["first_response"] == {"met": 0, "missed": 0}
-        known = (await told(conn, as_of=START + 10 * MINUTE))["weeks"][0]
-        assert [known[name] for name in names] == [
-            {"met": 1, "missed": 0},
-            {"met": 0, "missed": 0},
-            {"met": 1, "missed": 0},
-        ]
+
+
+async def test_sales_promises_as_of_an_instant_are_judged_by_what_was_known_then(db: Database) -> None:
+    async with db.transaction() as conn:
+        lead = await arrived(conn)
+        await given(conn, lead, START)
+        call = Touch(
+            touch_id=ids.new(), at=START + MINUTE / 2, rep_id="ana", kind="call", outcome="attempted", automated=False
+        )
+        await store.add_touches(conn, [(lead, call, START + DAY / 2)])
+        await clock(conn, lead, "first_response_5m", START, State.MET, call.at)
+        # It fell due, but what fires it has not come to it yet.
+        await clock(conn, lead, "status_update", START, State.RUNNING, START)
+
+        async def known(at: datetime) -> list[dict[str, int]]:
+            (week,) = (await told(conn, start=START, as_of=at))["weeks"]
+            groups = await reports_attainment.attainment(conn, START, START + DAY, by="none", as_of=at)
+            beside = {one["kind"]: {"met": one["met"], "missed": one["missed"]} for one in groups}
+            found = [week["first_response"], week["status_update"]]
+            assert found == [beside["first_response_5m"], beside["status_update"]]
+            return found
+
+        assert await known(START + MINUTE / 2) == [{"met": 0, "missed": 0}, {"met": 0, "missed": 0}]
+        assert await known(START + MINUTE) == [{"met": 0, "missed": 1}, {"met": 0, "missed": 1}]
+        assert await known(START + DAY / 2) == [{"met": 1, "missed": 0}, {"met": 0, "missed": 1}]
 
 
 @pytest.mark.parametrize(
