@@ -1,6 +1,7 @@
 """Marketing's side of the agreement: what was promised, what came of it, and what each lead waited on. Pure."""
 
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +29,11 @@ REJECTED: Final = ("declined", "returned", "handed_back", "disqualified", "recyc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Promise:
-    """What marketing promises with the newest version of a definition; leads, 0 where it promises nothing."""
+    """What marketing promises with a version of a definition; leads, 0 where it promises nothing."""
 
     definition: str
+    since: datetime
+    """From when on it holds: until the definition's next version."""
     counts: Mapping[str, float] = field(default_factory=dict)
     """By week, month, quarter."""
     by_source: Mapping[str, float] = field(default_factory=dict)
@@ -46,6 +49,24 @@ class Promise:
         if key == ALL and period in said:
             return said[period]
         return (said[of] if key == ALL else self.by_source[key]) * WEEKS_OF[period] / WEEKS_OF[of]
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What was promised with every version of the definitions."""
+
+    versions: Mapping[str, Sequence[Promise]]
+    """By definition, in the order in which they came into force."""
+
+    def of(self, definition: str, at: datetime) -> Promise | None:
+        """Return what a definition promised at an instant."""
+        versions = self.versions.get(definition, ())
+        number = bisect_right(versions, at, key=lambda one: one.since)
+        return versions[number - 1] if number else None
+
+    def at(self, instant: datetime) -> list[Promise]:
+        """Return all that was promised at an instant."""
+        return [one for definition in self.versions if (one := self.of(definition, instant)) is not None]
 
 
 def promised(promises: Iterable[Promise], period: str, key: str) -> float | None:
@@ -177,7 +198,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     return low + (high - low) * (place - math.floor(place))
 
 
-def delivery(leads: Sequence[Qualified], promises: Sequence[Promise]) -> dict[str, Any]:
+def delivery(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:
     """Return what became of qualified leads: counts, shares from 0 to 1, seconds."""
     live = [lead for lead in leads if lead.live]
     complete = sum(lead.complete for lead in live)
@@ -197,11 +218,15 @@ def delivery(leads: Sequence[Qualified], promises: Sequence[Promise]) -> dict[st
     }
 
 
-def _handoff(leads: Sequence[Qualified], promises: Sequence[Promise]) -> dict[str, Any]:
-    limits = {one.definition: one.handoff_within_seconds for one in promises if one.handoff_within_seconds > 0}
+def _handoff(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:
+    """Each lead is held against what was promised when it qualified."""
     done = [(lead, one.seconds) for lead in leads if (one := hand_off(lead)) is not None]
     ordered = sorted(seconds for _, seconds in done)
-    asked = [seconds <= limits[lead.definition] for lead, seconds in done if lead.definition in limits]
+    asked = [
+        seconds <= promise.handoff_within_seconds
+        for lead, seconds in done
+        if (promise := promises.of(lead.definition, lead.at)) is not None and promise.handoff_within_seconds > 0
+    ]
     return {
         "handed": len(done),
         "waiting": sum(is_waiting(lead) for lead in leads),
@@ -241,16 +266,26 @@ class Zone:
         return [first + timedelta(days=7 * number) for number in range((last - first).days // 7 + 1)]
 
     def span(self, period: str, at: datetime) -> tuple[str, datetime, datetime]:
-        """Return the name of the calendar's month or quarter around an instant, when it begins and when it ends."""
-        day, months = self.day(at), 1 if period == "month" else 3
+        """Return the name of the calendar's week, month or quarter around an instant, when it begins and ends."""
+        day = self.day(at)
+        if period == "week":
+            first = self.week(day)
+            return first.isoformat(), self._midnight(first), self._midnight(first + timedelta(days=7))
+        months = 1 if period == "month" else 3
         month = (day.month - 1) // months * months + 1
-        after = (day.year, month + months) if month + months <= 12 else (day.year + 1, 1)
+        after = date(day.year, month + months, 1) if month + months <= 12 else date(day.year + 1, 1, 1)
         name = f"{day.year}-{month:02}" if period == "month" else f"{day.year}-Q{month // 3 + 1}"
-        return name, self._midnight(day.year, month), self._midnight(*after)
+        return name, self._midnight(date(day.year, month, 1)), self._midnight(after)
 
-    def _midnight(self, year: int, month: int) -> datetime:
+    def last_of(self, week: date, at_most: datetime) -> datetime:
+        """Return the last instant of a week, but none after `at_most`."""
+        if week >= self.week(self.day(at_most)):
+            return at_most
+        return self._midnight(week + timedelta(days=7)) - timedelta(microseconds=1)
+
+    def _midnight(self, day: date) -> datetime:
         # In UTC: the difference of two times in one zone would pass over the hour that a change of clocks takes.
-        return datetime(year, month, 1, tzinfo=ZoneInfo(self.name)).astimezone(UTC)
+        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.name)).astimezone(UTC)
 
 
 def to_date(delivered: int, target: float | None, share_passed: float) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from backbone.database import Connection
 from sla_monitor import marketing, reports_attainment
 from sla_monitor.domain import FIRST_RESPONSE, Marked
 from sla_monitor.known import Decided
-from sla_monitor.marketing import ALL, Event, Held, Promise, Qualified, Zone
+from sla_monitor.marketing import ALL, Event, Held, Promise, Promises, Qualified, Zone
 
-PERIODS: Final = ("month", "quarter")
+PERIODS: Final = ("week", "month", "quarter")
 SALES: Final[Mapping[str, Sequence[str]]] = {
     "first_response": FIRST_RESPONSE,
     "minimum_touches": ("minimum_touches",),
@@ -61,10 +61,7 @@ SELECT one.lead_id, a.assigned_at, coalesce(a.outcome, '') AS outcome, a.reason,
 FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN assignment a ON a.lead_id = one.member_id
 WHERE a.assigned_at <= $3 ORDER BY a.assigned_at, a.cycle
 """
-_PROMISES: Final = """
-SELECT DISTINCT ON (definition) definition, supply FROM promise
-WHERE at <= $1 ORDER BY definition, at DESC, version DESC
-"""
+_PROMISES: Final = "SELECT definition, at, supply FROM promise WHERE at <= $1 ORDER BY definition, at, version"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +84,8 @@ class Asked:
 async def report(conn: Connection, asked: Asked) -> dict[str, list[dict[str, Any]]]:
     """Return `weeks` (in the reporting zone), `totals` over the whole span and `periods` to date.
 
-    Rows of the first two have a `key`: `all`, or a source. Times in seconds, shares from 0 to 1.
+    Rows of the first two have a `key`: `all`, or a source. Times in seconds, shares from 0 to 1. A week, and a period,
+    is held against the promise that was in force when it ended, or is in force where the report sees no further.
     """
     zone = Zone(**dict(await conn.fetchrow("SELECT zone AS name, week_starts FROM setting") or {"name": "UTC"}))
     # The last instant that it sees: a quarter that ends with the span is still the one that is asked for.
@@ -100,28 +98,32 @@ async def report(conn: Connection, asked: Asked) -> dict[str, list[dict[str, Any
 
     def told() -> dict[str, list[dict[str, Any]]]:
         within = [lead for lead in leads if asked.start <= lead.at < asked.end]
-        keys = _keys(asked.by, within, given, kept)
+        weeks = {week: given.at(zone.last_of(week, last)) for week in zone.weeks(asked.start, asked.end)}
+        keys = _keys(asked.by, within, weeks.values(), kept)
         return {
-            "weeks": _weeks(asked, zone, keys, within, given, kept),
+            "weeks": _weeks(asked.by, zone, keys, within, weeks, given, kept),
             "totals": [{"key": key, **marketing.delivery(_of(within, key), given)} for key in keys],
-            "periods": [_period(period, spans[period], asked.until, leads, given) for period in PERIODS],
+            "periods": [_period(period, spans[period], asked.until, leads, given.at(last)) for period in PERIODS],
         }
 
     # In a thread: alerts leave from this process in time, however many leads a quarter has.
     return await asyncio.to_thread(told)
 
 
-async def promises(conn: Connection, as_of: datetime) -> list[Promise]:
-    """Return what marketing promised last with each definition."""
-    return [
-        Promise(
+async def promises(conn: Connection, as_of: datetime) -> Promises:
+    """Return what marketing promised with each definition, from version to version."""
+    found: dict[str, list[Promise]] = {}
+    for row in await conn.fetch(_PROMISES, as_of):
+        supply = row["supply"]
+        one = Promise(
             definition=row["definition"],
-            counts={period: row["supply"].get(f"per_{period}", 0) for period in marketing.WEEKS_OF},
-            by_source=row["supply"].get("by_source", {}),
-            handoff_within_seconds=row["supply"].get("handoff_within_seconds", 0),
+            since=row["at"],
+            counts={period: supply.get(f"per_{period}", 0) for period in marketing.WEEKS_OF},
+            by_source=supply.get("by_source", {}),
+            handoff_within_seconds=supply.get("handoff_within_seconds", 0),
         )
-        for row in await conn.fetch(_PROMISES, as_of)
-    ]
+        found.setdefault(one.definition, []).append(one)
+    return Promises(found)
 
 
 async def qualified(conn: Connection, start: datetime, end: datetime, as_of: datetime) -> list[Qualified]:
@@ -174,11 +176,11 @@ async def _kept(conn: Connection, asked: Asked) -> Kept:
     return found
 
 
-def _keys(by: str, leads: Iterable[Qualified], given: Iterable[Promise], kept: Kept) -> list[str]:
+def _keys(by: str, leads: Iterable[Qualified], given: Iterable[Sequence[Promise]], kept: Kept) -> list[str]:
     if by == "none":
         return [ALL]
     found = {lead.source for lead in leads} | {key for _, key, _ in kept}
-    return sorted(found.union(*(one.by_source for one in given)))
+    return sorted(found.union(*(one.by_source for some in given for one in some)))
 
 
 def _of(leads: Iterable[Qualified], key: str) -> list[Qualified]:
@@ -186,17 +188,18 @@ def _of(leads: Iterable[Qualified], key: str) -> list[Qualified]:
 
 
 def _weeks(
-    asked: Asked,
+    by: str,
     zone: Zone,
     keys: Sequence[str],
     leads: Sequence[Qualified],
-    given: Sequence[Promise],
+    weeks: Mapping[date, Sequence[Promise]],
+    given: Promises,
     kept: Kept,
 ) -> list[dict[str, Any]]:
     """Return a row for each week and key, empty weeks too: nothing delivered is an answer."""
     found: dict[tuple[date, str], list[Qualified]] = {}
     for lead in leads:
-        found.setdefault((zone.week(zone.day(lead.at)), lead.source if asked.by == "source" else ALL), []).append(lead)
+        found.setdefault((zone.week(zone.day(lead.at)), lead.source if by == "source" else ALL), []).append(lead)
 
     def sales(week: date, key: str) -> dict[str, dict[str, int]]:
         counts = {name: kept.get((week.isoformat(), key, name), _NONE) for name in SALES}
@@ -206,11 +209,11 @@ def _weeks(
         {
             "week": week.isoformat(),
             "key": key,
-            "promised": marketing.promised(given, "week", key),
+            "promised": marketing.promised(promises, "week", key),
             **marketing.delivery(found.get((week, key), []), given),
             **sales(week, key),
         }
-        for week in zone.weeks(asked.start, asked.end)
+        for week, promises in weeks.items()
         for key in keys
     ]
 

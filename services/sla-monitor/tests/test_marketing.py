@@ -119,7 +119,30 @@ async def test_each_week_counts_what_qualified_beside_the_promise(db: Database) 
         ]
 
 
-async def test_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db: Database) -> None:
+async def test_a_week_keeps_the_promise_that_was_in_force_then(db: Database) -> None:
+    async with db.transaction() as conn:
+        monday = datetime(2026, 11, 9, tzinfo=UTC)
+        await promise(conn, 1, at=monday + DAY, per_week=10, handoff_within_seconds=60, by_source={"fair": 2})
+        await promise(conn, 2, at=monday + 8 * DAY, per_week=99)
+        await promise(conn, 1, "enterprise", at=monday + 15 * DAY, per_week=5)
+        late, early = await qualified(conn, monday + 9 * DAY), await qualified(conn, monday + 2 * DAY)
+        await given(conn, early, monday + 2 * DAY + 2 * MINUTE)
+        await given(conn, late, monday + 9 * DAY + 2 * MINUTE)
+        asked = {"start": monday - 7 * DAY, "end": monday + 28 * DAY}
+        weeks = (await told(conn, **asked))["weeks"]
+        assert [one["promised"] for one in weeks] == [None, 10, 99, 104, 104]
+        assert [one["handoff"]["promised"] for one in weeks] == [0, 1, 0, 0, 0]
+        assert (await total(conn, **asked))["handoff"]["share_within"] == 0
+        fair = [one["promised"] for one in (await told(conn, by="source", **asked))["weeks"] if one["key"] == "fair"]
+        assert fair == [None, 2, None, None, None]
+        # Asked before the change, or for a span that ends before it: the old promise, for what is to come too.
+        for said in ({**asked, "as_of": monday + 7 * DAY}, {**asked, "end": monday + 7 * DAY}):
+            found = await told(conn, **said)
+            assert {one["promised"] for one in found["weeks"][1:]} == {10}
+            assert [one["promised"] for one in found["periods"]] == [10, pytest.approx(10 * 52 / 12), 130]
+
+
+async def test_the_week_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db: Database) -> None:
     async with db.transaction() as conn:
         early = datetime(2026, 10, 2, tzinfo=UTC)
         await promise(conn, 1, at=early, per_month=999)
@@ -133,7 +156,10 @@ async def test_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db:
         await qualified(conn, live=False, arrived_at=None)
         # The tenth of thirty days is over: to the end of the span, though more is known.
         end = datetime(2026, 11, 11, tzinfo=UTC)
-        month, quarter = (await told(conn, end=end, as_of=end))["periods"]
+        week, month, quarter = (await told(conn, end=end, as_of=end))["periods"]
+        assert (week["period"], week["name"], week["from"]) == ("week", "2026-11-09", datetime(2026, 11, 9, tzinfo=UTC))
+        assert (week["promised"], week["delivered"]) == (pytest.approx(50 * 12 / 52), 2)
+        assert (week["share_passed"], week["projection"]) == (pytest.approx(2 / 7), pytest.approx(7))
         assert (month["period"], month["name"], month["from"]) == (
             "month",
             "2026-11",
@@ -146,9 +172,9 @@ async def test_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db:
         assert (quarter["name"], quarter["delivered"], quarter["promised"]) == ("2026-Q4", 7, pytest.approx(150))
         assert quarter["share_passed"] == pytest.approx(41 / 92)
         later = (await told(conn, end=end, as_of=end + 5 * DAY))["periods"]
-        assert [one["share_passed"] for one in later] == [month["share_passed"], quarter["share_passed"]]
+        assert [one["share_passed"] for one in later] == [one["share_passed"] for one in (week, month, quarter)]
         # Asked before the end of the span: the month is the one that it is then.
-        month, _ = (await told(conn, end=end + 90 * DAY, as_of=end))["periods"]
+        _, month, _ = (await told(conn, end=end + 90 * DAY, as_of=end))["periods"]
         assert (month["name"], month["delivered"], month["promised"]) == ("2026-11", 6, 50)
 
 
@@ -330,7 +356,7 @@ async def test_sales_promises_as_of_an_instant_are_judged_by_what_was_known_then
 def test_a_promise_for_one_period_is_one_for_the_others(
     counts: dict[str, float], period: str, key: str, leads: float | None
 ) -> None:
-    one = Promise(definition="saas", counts=counts, by_source={"fair": 3})
+    one = Promise(definition="saas", since=START, counts=counts, by_source={"fair": 3})
     assert marketing.promised([one], period, key) == (pytest.approx(leads) if leads is not None else None)
 
 
@@ -366,6 +392,9 @@ def test_periods_are_those_of_the_companys_zone_and_as_long_as_they_are() -> Non
     assert end - start == 90 * DAY - timedelta(hours=1)
     assert berlin.span("month", datetime(2026, 12, 31, 23, tzinfo=UTC))[0] == "2027-01"
     assert berlin.span("quarter", datetime(2026, 12, 1, tzinfo=UTC))[0] == "2026-Q4"
+    name, start, end = berlin.span("week", datetime(2026, 3, 29, 12, tzinfo=UTC))
+    assert (name, end - start) == ("2026-03-23", 7 * DAY - timedelta(hours=1))
+    assert Zone("UTC", "sun").span("week", datetime(2026, 3, 29, tzinfo=UTC))[0] == "2026-03-29"
     assert len(berlin.weeks(START, START + 7 * DAY)) == 2
     # A span that ends with a week does not touch the next one.
     midnight = datetime(2026, 11, 15, 23, tzinfo=UTC)
@@ -403,8 +432,10 @@ async def test_the_report_is_for_marketing_and_managers_as_json_and_csv(start: S
     assert {"as_of", "complete_until", "unsigned_by"} <= set(found)
     (row,) = found["totals"]
     assert (row["qualified"], row["complete"], row["handoff"]["waiting"]) == (1, 0, 1)
-    assert [one["promised"] for one in found["weeks"]] == [50] * len(found["weeks"])
-    month, quarter = found["periods"]
+    # Where the span begins in the week before, nothing was promised then.
+    assert found["weeks"][-1]["promised"] == 50
+    week, month, quarter = found["periods"]
+    assert (week["promised"], week["delivered"]) == (50, 1)
     assert (month["delivered"], quarter["by_source"][0]["key"]) == (1, "fair")
     assert times.parse(month["from"]) < at < times.parse(month["to"])
     csv = await sla.as_role("manager").get(path, params={**params, "by": "source"}, headers={"Accept": "text/csv"})
