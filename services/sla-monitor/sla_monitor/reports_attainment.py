@@ -22,6 +22,12 @@ from sla_monitor.store_clocks import Clock
 _BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, c.started_at) ELSE c.started_at END"
 # One that was broken once stays so, though it runs again.
 _AGAIN: Final = f"(c.state = 'running' AND c.source = '{LAST_TOUCH}' AND c.breached_at IS NOT NULL)"
+# A lead's own clock (from its arrival, its qualification, the queue) stands for whoever has the lead: nobody else can
+# keep the promise, and under no name it would be missing from every team's sum.
+_WHOSE: Final = """CASE WHEN c.rep_id <> '' THEN c.FIELD ELSE coalesce((
+    SELECT h.FIELD FROM assignment h WHERE h.lead_id = c.lead_id AND h.assigned_at <= UPTO
+    ORDER BY h.cycle DESC LIMIT 1
+), '') END"""
 _STORED: Final = """
 SELECT KEYS AS keys, c.kind,
        count(*) FILTER (WHERE c.state = 'met') AS met,
@@ -63,10 +69,11 @@ class Asked:
     by: Sequence[str]
     kinds: Sequence[str] | None = None
 
-    def of(self, text: str) -> str:
-        """Return a query that counts under these keys."""
-        keys = [cohort.key(by, _BEGAN, rep="c.rep_id", team="c.team", source="l.source") for by in self.by]
-        text = text.replace("KEYS", f"ARRAY[{', '.join(keys)}]")
+    def of(self, text: str, upto: str) -> str:
+        """Return a query that counts under these keys, with what had begun by an instant."""
+        rep, team = (_WHOSE.replace("FIELD", field) for field in ("rep_id", "team"))
+        keys = [cohort.key(by, _BEGAN, rep=rep, team=team, source="l.source") for by in self.by]
+        text = text.replace("KEYS", f"ARRAY[{', '.join(keys)}]").replace("UPTO", upto)
         return text.replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN)
 
 
@@ -95,7 +102,7 @@ async def counted(conn: Connection, asked: Asked, *, as_of: datetime | None = No
     """Return how many clocks came to what: by the state that is stored, or by the facts known at `as_of`."""
     if as_of is not None:
         return await _as_of(conn, asked, as_of)
-    rows = await conn.fetch(asked.of(_STORED), asked.start, asked.end, asked.kinds)
+    rows = await conn.fetch(asked.of(_STORED, "'infinity'"), asked.start, asked.end, asked.kinds)
     return {(tuple(row["keys"]), row["kind"]): Counter({what: row[what] for what in Decided}) for row in rows}
 
 
@@ -124,7 +131,7 @@ async def _started(
     conn: Connection, asked: Asked, as_of: datetime
 ) -> AsyncIterator[Sequence[tuple[tuple[str, ...], Clock, datetime]]]:
     """Yield the clocks of the span, some at a time: keys, clock as it is now, the deadline that it had then."""
-    query = asked.of(_PAGE)
+    query = asked.of(_PAGE, "$3")
     last = _FIRST
     while last != _LAST:
         row = await conn.fetchrow(_PAGE_END, *last, PAGE - 1)

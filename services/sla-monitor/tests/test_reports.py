@@ -137,6 +137,28 @@ async def test_attainment_counts_what_is_stored_and_a_moving_clock_that_was_brok
         assert {found for found, _ in await attained(told, by=by)} == {key}
 
 
+async def test_a_clock_of_the_lead_itself_stands_for_whoever_has_the_lead(told: Any) -> None:
+    had, never = await told.lead(), await told.lead()
+    await told.given(had, 100, declined=200)
+    await told.given(had, 300, "ben", cycle=2, team="south")
+    own = [told.plan("first_response_1d", source="arrival"), told.plan("handoff", source="qualification")]
+    for lead in (had, never):
+        for by in own:
+            one = told.made(lead, by, cycle=0, team="")
+            one.terms = replace(one.terms, rep_id="", team="")
+            await store_clocks.add(told.conn, [one])
+    await told.clock(had, told.plan(), 100)
+    kinds = [by.spec.kind for by in own]
+    for by, keys in (("rep", ("ana", "ben")), ("team", ("north", "south"))):
+        first, second = ({(key, kind) for key in ("", key) for kind in kinds} for key in keys)
+        assert set(await attained(told, by=by)) == {*second, (keys[0], "first_response_5m")}
+        assert set(await attained(told, 99, by=by)) == {("", kind) for kind in kinds}
+        assert set(await attained(told, 199, by=by)) == {*first, (keys[0], "first_response_5m")}
+        # Released, the first rep's own clock was over before it was due; the lead's still stand for who had it last.
+        assert set(await attained(told, 299, by=by)) == first
+        assert set(await attained(told, 300, by=by)) == second
+
+
 async def test_as_of_before_a_late_report_of_a_touch_shows_what_was_known_then(told: Any) -> None:
     lead = await told.lead()
     await told.given(lead, 0)
