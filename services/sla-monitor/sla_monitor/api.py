@@ -10,9 +10,10 @@ from starlette.responses import Response
 
 from backbone import database, fields, idempotency, ids, security, subjects, times
 from backbone.problem import Problem
-from sla_monitor import store, store_clocks, store_marks
+from sla_monitor import shapes, store, store_clocks, store_marks
 from sla_monitor.applying import Applying
 from sla_monitor.domain import Mark, Marked
+from sla_monitor.shapes import ClockShown
 from sla_monitor.store_clocks import Clock
 from sla_monitor.taking_in import Batch
 
@@ -32,12 +33,12 @@ def router(db: database.Database, applying: Applying) -> APIRouter:
     api = APIRouter(tags=["clocks"])
 
     @api.get("/v1/leads/{lead_id}/clocks")
-    async def clocks(caller: Reading, lead_id: UUID) -> list[dict[str, Any]]:
+    async def clocks(caller: Reading, lead_id: UUID) -> list[ClockShown]:
         """Show every clock of a lead; whoever had the lead before sees those of that time."""
         async with db.reading() as conn:
             return await _shown(conn, caller, await subjects.survivor(conn, lead_id))
 
-    @api.post("/v1/leads/{lead_id}/no-show")
+    @api.post("/v1/leads/{lead_id}/no-show", responses={200: {"model": list[shapes.Clock]}})
     async def no_show(request: Request, caller: Working, lead_id: UUID, body: NoShow) -> Response:
         """Say what became of a missed meeting: it meets the clock of its re-booking."""
 

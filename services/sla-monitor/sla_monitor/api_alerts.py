@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from backbone import database, security, times
 from backbone.problem import Pointer, Problem
 from sla_monitor import store_alerts
+from sla_monitor.shapes import AlertShown
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 
@@ -20,6 +21,12 @@ STREAM_POLL_S: Final = 0.1
 KEEP_ALIVE_S: Final = 15.0
 AT_ONCE: Final = 500
 _POSITION: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
+
+
+class _Events(StreamingResponse):
+    """Server-sent events, and described as such."""
+
+    media_type = "text/event-stream"
 
 
 def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
@@ -34,7 +41,7 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         rep_id: str | None = None,
         kind: str | None = None,
         limit: Annotated[int, Query(ge=1, le=AT_ONCE)] = AT_ONCE,
-    ) -> list[dict[str, Any]]:
+    ) -> list[AlertShown]:
         """List alerts in the order in which they fired; `after` is an alert_id or a position."""
         mine = _whose(caller) or rep_id
         async with db.reading() as conn:
@@ -42,14 +49,13 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
             rows = await store_alerts.after(conn, position, lead_id=lead_id, rep_id=mine, kind=kind, limit=limit)
         return [_alert(row) for row in rows]
 
-    @api.get("/v1/alerts/stream")
-    async def stream(caller: Reading, request: Request) -> Response:
+    @api.get("/v1/alerts/stream", response_class=_Events)
+    async def stream(caller: Reading, given: Annotated[str | None, Header(alias="Last-Event-ID")] = None) -> Response:
         """Send alerts as they fire (server-sent events); `Last-Event-ID` goes on where the last connection ended."""
         mine = _whose(caller)
-        given = request.headers.get("last-event-id")
         async with db.reading() as conn:
             position = await _position(conn, given) if given else await store_alerts.newest(conn)
-        return StreamingResponse(_stream(db, position, mine, stopping), media_type="text/event-stream")
+        return _Events(_stream(db, position, mine, stopping))
 
     return api
 

@@ -10,6 +10,7 @@ from backbone import database, documents, fields, security, times
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from sla_monitor import policies, store_policies
+from sla_monitor.shapes import CalendarShown, PolicyShown
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
@@ -42,7 +43,7 @@ def router(db: database.Database) -> APIRouter:
     api = APIRouter(tags=["policies, calendars"])
 
     @api.put("/v1/policies/{name}", openapi_extra=documents.BODY)
-    async def put_policy(request: Request, caller: Manager, name: Name) -> dict[str, Any]:
+    async def put_policy(request: Request, caller: Manager, name: Name) -> PolicyShown:
         """Put an SLA policy (YAML) in force; it is unsigned until both parties have signed."""
         _not_reserved(name, "schema")
         raw = await request.body()
@@ -52,7 +53,7 @@ def router(db: database.Database) -> APIRouter:
             return await _shown(conn, name, version)
 
     @api.get("/v1/policies")
-    async def list_policies(_: Reading) -> list[dict[str, Any]]:
+    async def list_policies(_: Reading) -> list[PolicyShown]:
         """List the policies in force, the one that is asked first before the others."""
         async with db.reading() as conn:
             found = [await _shown(conn, row["name"], row["version"]) for row in await store_policies.in_force(conn)]
@@ -64,7 +65,7 @@ def router(db: database.Database) -> APIRouter:
         return dict(policies.SCHEMA)
 
     @api.get("/v1/policies/{name}")
-    async def get_policy(_: Reading, name: str) -> dict[str, Any]:
+    async def get_policy(_: Reading, name: str) -> PolicyShown:
         """Show the policy in force under a name."""
         async with db.reading() as conn:
             version = await conn.fetchval("SELECT max(version) FROM policy WHERE name = $1", name)
@@ -73,13 +74,13 @@ def router(db: database.Database) -> APIRouter:
             return await _shown(conn, name, version or 0)
 
     @api.get("/v1/policies/{name}/{version}")
-    async def get_version(_: Reading, name: str, version: Version) -> dict[str, Any]:
+    async def get_version(_: Reading, name: str, version: Version) -> PolicyShown:
         """Show a version: what clocks cite that were started by it."""
         async with db.reading() as conn:
             return await _shown(conn, name, version)
 
     @api.post("/v1/policies/{name}/{version}/sign")
-    async def sign(caller: Signing, name: str, version: Version, body: Signature) -> dict[str, Any]:
+    async def sign(caller: Signing, name: str, version: Version, body: Signature) -> PolicyShown:
         """Sign, or refuse, for marketing or for sales: two different people."""
         wanted = {"marketing": "marketing", "sales": "manager"}[body.party]
         if caller.role not in (wanted, "admin"):
@@ -101,7 +102,7 @@ def router(db: database.Database) -> APIRouter:
             return await _shown(conn, name, version)
 
     @api.put("/v1/calendars/{name}")
-    async def put_calendar(_: Manager, name: Name, body: CalendarBody) -> dict[str, Any]:
+    async def put_calendar(_: Manager, name: Name, body: CalendarBody) -> CalendarShown:
         """Put a calendar, as the next version of its name."""
         _not_reserved(name, *RESERVED)
         document = body.model_dump(mode="json")
@@ -110,7 +111,7 @@ def router(db: database.Database) -> APIRouter:
         return {"name": name, "version": version, **document}
 
     @api.get("/v1/calendars/{name}")
-    async def get_calendar(_: Reading, name: str) -> dict[str, Any]:
+    async def get_calendar(_: Reading, name: str) -> CalendarShown:
         """Show a calendar as it is in force."""
         async with db.reading() as conn:
             found = (await store_policies.calendars(conn)).get(name)

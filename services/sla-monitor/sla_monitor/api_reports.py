@@ -23,6 +23,8 @@ from sla_monitor import (
     reports_persistence,
     store_policies,
 )
+from sla_monitor import shapes_reports as shapes
+from sla_monitor.shapes_reports import described
 
 Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
 By = Literal["none", "rep", "team", "source", "hour", "weekday", "week"]
@@ -73,7 +75,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
             complete_until = await _complete_until(conn, consumer)
             return await _report(conn, request, await make(conn, as_of), as_of, complete_until)
 
-    @api.get("/v1/reports/speed")
+    @api.get("/v1/reports/speed", responses=described(shapes.SpeedReport))
     async def speed(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
         """Report speed to lead of those that arrived in [from, to), history included."""
 
@@ -82,7 +84,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         return await answer(request, span, make)
 
-    @api.get("/v1/reports/attainment")
+    @api.get("/v1/reports/attainment", responses=described(shapes.AttainmentReport))
     async def attainment(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
         """Report how many promises that began in [from, to) were kept; with `as_of` by what was known then."""
 
@@ -92,7 +94,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         return await answer(request, span, make)
 
-    @api.get("/v1/reports/persistence")
+    @api.get("/v1/reports/persistence", responses=described(shapes.PersistenceReport))
     async def persistence(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
         """Report how often leads that arrived in [from, to) were tried, and which were given up too soon."""
 
@@ -101,7 +103,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         return await answer(request, span, make)
 
-    @api.get("/v1/reports/meetings")
+    @api.get("/v1/reports/meetings", responses=described(shapes.MeetingsReport))
     async def meetings(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
         """Report what became of the meetings that were booked in [from, to)."""
 
@@ -110,7 +112,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         return await answer(request, span, make)
 
-    @api.get("/v1/reports/conversion")
+    @api.get("/v1/reports/conversion", responses=described(shapes.ConversionReport))
     async def conversion(request: Request, _: Reports, span: Span, by: By = "none") -> Response:
         """Report what a minute costs: what became of leads that arrived in [from, to), by response time."""
 
@@ -121,7 +123,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         return await answer(request, span, make)
 
-    @api.get("/v1/reports/leaks")
+    @api.get("/v1/reports/leaks", responses=described(shapes.LeaksReport))
     async def leaks(request: Request, _: Reports, span: Span) -> Response:
         """Report where leads that arrived in [from, to) are lost, with the leads behind each number."""
 
@@ -131,7 +133,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         return await answer(request, span, make)
 
-    @api.get("/v1/reports/marketing")
+    @api.get("/v1/reports/marketing", responses=described(shapes.MarketingReport))
     async def marketing(request: Request, _: Reports, span: Span, by: Literal["none", "source"] = "none") -> Response:
         """Report leads that qualified in [from, to) beside marketing's promises, sales' side too; as CSV the weeks."""
         if span.end - span.start > LONGEST:
