@@ -6,19 +6,24 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from backbone import batches, ids, parking
+from backbone import batches, ids, parking, times
 from backbone.database import Database
 from backbone.envelope import Incoming
 from backbone.outbox import Outbox
 from sla_monitor import policies, store_policies
 from sla_monitor.applying import Applying
 from sla_monitor.consumer import Handler
+from sla_monitor.domain import OF_ASSIGNMENTS
 from sla_monitor.firing import Firing
 from sla_monitor.store_policies import Policies
 from tests.telling import Told, now
 
-Outcome = dict[tuple[str, int], tuple[str, datetime | None, datetime]]
-"""By (clock, cycle): state, met at, due at."""
+Outcome = dict[tuple[str, int | str], tuple[str, datetime | None, datetime]]
+"""By clock and cycle, or when it started for those of the lead's own: state, met at, due at."""
+
+
+Versions = dict[tuple[str, UUID], int]
+"""The last one of each topic and lead."""
 
 
 class Monitor:
@@ -26,6 +31,7 @@ class Monitor:
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._versions: Versions = {}
         outbox = Outbox(topic="sla", namespace="t", partitions=2)
         handler = Handler(Applying(outbox, Policies()))
         letters = parking.Letters(topic="t.dead", partitions=2)
@@ -44,6 +50,10 @@ class Monitor:
         async with self._db.transaction() as conn:
             await self._batches.replay(conn, events)
 
+    async def tell(self, topic: str, *told: Told) -> None:
+        """Apply what one topic tells next as one batch."""
+        await self.read(read_in(random.Random(0), {topic: told}, self._versions))
+
     async def fire(self) -> None:
         """Fire what is due, until nothing is."""
         left = None
@@ -59,17 +69,28 @@ class Monitor:
         return [row["step"] for row in rows]
 
     async def outcome(self, lead: UUID) -> Outcome:
-        """Return what became of a lead's clocks."""
+        """Return what became of a lead's clocks, but for those that turned out to have no reason."""
         async with self._db.reading() as conn:
-            rows = await conn.fetch("SELECT * FROM clock WHERE lead_id = $1", lead)
-        return {(row["clock"], row["cycle"]): (row["state"], row["met_at"], row["due_at"]) for row in rows}
+            rows = await conn.fetch(
+                "SELECT * FROM clock WHERE lead_id = $1 AND reason NOT IN ('covered', 'not_begun')", lead
+            )
+        return {
+            (row["clock"], row["cycle"] if row["source"] in OF_ASSIGNMENTS else times.text(row["started_at"])): (
+                row["state"],
+                row["met_at"],
+                row["due_at"],
+            )
+            for row in rows
+        }
 
 
-def read_in(chance: random.Random, told: Mapping[str, Sequence[Told]]) -> list[Incoming]:
+def read_in(
+    chance: random.Random, told: Mapping[str, Sequence[Told]], versions: Versions | None = None
+) -> list[Incoming]:
     """Return the events as one reader may meet them: each topic in its own order, the topics in any."""
-    versions: dict[tuple[str, UUID], int] = {}
+    versions = {} if versions is None else versions
     left = {topic: list(events) for topic, events in told.items()}
-    read = []
+    read: list[Incoming] = []
     while any(left.values()):
         topic = chance.choice([name for name, events in left.items() if events])
         subject, message = left[topic].pop(0)

@@ -85,6 +85,7 @@ def _clock(one: Clock, moved: Sequence[Any]) -> dict[str, Any]:
         **({"met_at": times.text(one.met_at)} if one.met_at is not None else {}),
         **({"breached_at": times.text(one.breached_at)} if one.breached_at is not None else {}),
         **({"retracted": True} if one.retracted else {}),
+        **({"reason": one.reason} if one.reason else {}),
         **({"touches": {"done": dict(one.done), "needed": dict(one.terms.needs)}} if one.terms.needs else {}),
         "policy": one.policy,
         "calendar": one.calendar,

@@ -146,10 +146,11 @@ def _start(
             promised = by.of_marks(lead_id, said, known.get(lead_id, ()))
             fresh += promised.fresh
             for clock in promised.covered:
-                changes.cancel(rows[lead_id], clock, judging.COVERED)
+                if (covered := judging.cover(clock)) is not None:
+                    changes.tell(rows[lead_id], clock, covered)
             for clock in promised.again:
                 if judging.revive(clock, judging.COVERED):
-                    changes.tell(rows[lead_id], clock, Said(Verdict()))
+                    changes.tell(rows[lead_id], clock, Said(Verdict(), restored=clocks.told_rightly(clock)))
         for clock in fresh:
             changes.start(clock, known)
 

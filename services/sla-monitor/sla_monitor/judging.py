@@ -153,6 +153,15 @@ def revive(clock: Clock, reason: str) -> bool:
     return True
 
 
+def cover(clock: Clock) -> Said | None:
+    """Take a clock back, and what was told of it: it should not have started."""
+    if clock.reason in FINAL:
+        return None
+    clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, COVERED
+    clock.version += 1
+    return Said(Verdict(), clocks.told_wrongly(clock))
+
+
 def cancel(clock: Clock, reason: str) -> bool:
     """End a clock without a verdict, and what was to be told of it; False where there is nothing to end."""
     if clock.state is not State.RUNNING and clock.next_at is None:

@@ -15,10 +15,12 @@ from backbone.database import Connection, Database
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, events, store, store_clocks, store_policies
+from sla_monitor.applying import Applying
 from sla_monitor.hours import REP, Calendars
 from sla_monitor.starting import NOBODY
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
+from sla_monitor.taking_in import Batch
 
 AT_ONCE: Final = 500
 REST_S: Final = 0.25
@@ -37,11 +39,11 @@ class Change:
     is_of: Callable[[Clock], bool]
 
 
-async def run(db: Database, outbox: Outbox, policies: Policies) -> None:
+async def run(db: Database, outbox: Outbox, policies: Policies, applying: Applying) -> None:
     """Bring clocks to their hours for ever."""
     while True:
         try:
-            more = await db.run(lambda conn: _some(conn, outbox, policies))
+            more = await db.run(lambda conn: _some(conn, outbox, policies, applying))
         except Exception as error:
             if not database.is_transient(error):
                 raise
@@ -49,12 +51,12 @@ async def run(db: Database, outbox: Outbox, policies: Policies) -> None:
         await asyncio.sleep(SHORT_REST_S if more else REST_S)
 
 
-async def _some(conn: Connection, outbox: Outbox, policies: Policies) -> bool:
+async def _some(conn: Connection, outbox: Outbox, policies: Policies, applying: Applying) -> bool:
     """Compute a few hundred clocks of one rep or calendar anew; returns whether there may be more."""
-    return await _of_a_rep(conn, outbox, policies) or await _of_a_calendar(conn, outbox, policies)
+    return await _of_a_rep(conn, outbox, policies, applying) or await _of_a_calendar(conn, outbox, policies)
 
 
-async def _of_a_rep(conn: Connection, outbox: Outbox, policies: Policies) -> bool:
+async def _of_a_rep(conn: Connection, outbox: Outbox, policies: Policies, applying: Applying) -> bool:
     row = await conn.fetchrow(
         "SELECT rep_id, version, rep FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
@@ -63,6 +65,7 @@ async def _of_a_rep(conn: Connection, outbox: Outbox, policies: Policies) -> boo
     rep_id, version = row["rep_id"], row["version"]
     wanted = await store_clocks.of_changed_rep(conn, rep_id, version, limit=AT_ONCE)
     if not wanted:
+        await _judge_by_team(conn, applying, rep_id)
         await conn.execute("UPDATE rep SET recompute = false WHERE rep_id = $1", rep_id)
         return True
     named = Calendars({}, (await times.now(conn)).year)
@@ -73,6 +76,14 @@ async def _of_a_rep(conn: Connection, outbox: Outbox, policies: Policies) -> boo
     change = Change(common_pb2.Rep.FromString(row["rep"]), named, version, is_of)
     await _recompute(conn, outbox, policies, wanted, change)
     return True
+
+
+async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str) -> None:
+    """Judge the clocks anew that a colleague's touch may have met: of which team the rep is may be known only now."""
+    leads = await store_clocks.touched_by_colleague(conn, rep_id, limit=AT_ONCE)
+    free = await subjects.try_lock(conn, leads)
+    if free:
+        await applying.apply(conn, Batch(news={lead_id: [] for lead_id in free}), await store.load(conn, free))
 
 
 async def _of_a_calendar(conn: Connection, outbox: Outbox, policies: Policies) -> bool:

@@ -28,13 +28,16 @@ _WHOSE: Final = """CASE WHEN c.rep_id <> '' THEN c.FIELD ELSE coalesce((
     SELECT h.FIELD FROM assignment h WHERE h.lead_id = c.lead_id AND h.assigned_at <= UPTO
     ORDER BY h.cycle DESC LIMIT 1
 ), '') END"""
+# What a merge moved to the survivor is counted there.
+_STAYED: Final = "NOT (l.closed AND coalesce(a.outcome, '') = 'merged')"
 _STORED: Final = """
 SELECT KEYS AS keys, c.kind,
        count(*) FILTER (WHERE c.state = 'met') AS met,
        count(*) FILTER (WHERE c.state = 'breached' OR AGAIN) AS missed,
        count(*) FILTER (WHERE c.state = 'running' AND NOT AGAIN) AS running
 FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
-WHERE BEGAN >= $1 AND BEGAN < $2 AND c.state <> 'cancelled' AND c.kind = ANY(coalesce($3::text[], ARRAY[c.kind]))
+WHERE BEGAN >= $1 AND BEGAN < $2 AND c.state <> 'cancelled' AND STAYED
+  AND c.kind = ANY(coalesce($3::text[], ARRAY[c.kind]))
 GROUP BY 1, c.kind
 """
 # Pages of the primary key, whatever of them lies in the span: with a LIMIT of its own the planner sorted all for each.
@@ -52,7 +55,7 @@ FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, 
 WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
   AND (c.lead_id, c.clock, c.cycle) > ($4::uuid, $5::text, $6::int)
   AND (c.lead_id, c.clock, c.cycle) <= ($7::uuid, $8::text, $9::int)
-  AND c.kind = ANY(coalesce($10::text[], ARRAY[c.kind]))
+  AND c.kind = ANY(coalesce($10::text[], ARRAY[c.kind])) AND STAYED
 """
 _FIRST: Final = (UUID(int=0), "", 0)
 _LAST: Final = (UUID(int=2**128 - 1), "", 0)
@@ -74,7 +77,7 @@ class Asked:
         rep, team = (_WHOSE.replace("FIELD", field) for field in ("rep_id", "team"))
         keys = [cohort.key(by, _BEGAN, rep=rep, team=team, source="l.source") for by in self.by]
         text = text.replace("KEYS", f"ARRAY[{', '.join(keys)}]").replace("UPTO", upto)
-        return text.replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN)
+        return text.replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN).replace("STAYED", _STAYED)
 
 
 Counted = Mapping[tuple[tuple[str, ...], str], Counter[Decided]]

@@ -58,6 +58,7 @@ class Clock(BaseModel):
     met_at: datetime | None = None
     breached_at: datetime | None = None
     retracted: bool = False
+    reason: str | None = None
     touches: Touches | None = None
     policy: str
     calendar: str

@@ -262,6 +262,18 @@ async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: 
     return [row[0] for row in rows]
 
 
+async def touched_by_colleague(conn: Connection, rep_id: str, *, limit: int) -> list[UUID]:
+    """Return leads that a rep touched and that have clocks which a colleague's touch meets, not met so far."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT c.lead_id FROM touch t JOIN clock c USING (lead_id)"
+        " WHERE t.rep_id = $1 AND c.rep_id <> $1 AND c.counts ->> 'by' = 'team' AND c.state IN ('running', 'breached')"
+        " ORDER BY c.lead_id LIMIT $2",
+        rep_id,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
 async def of_changed_calendar(conn: Connection, name: str, reference: str, *, limit: int) -> list[UUID]:
     """Return leads with clocks that run on an older version of a calendar."""
     rows = await conn.fetch(

@@ -10,11 +10,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backbone import ids
+from backbone import ids, times
 from backbone.database import Database
 from tests import telling
 from tests.monitor import Monitor, Outcome, read_in
-from tests.telling import Told, accepted, captured, released, rep, routed, touch
+from tests.telling import (
+    Told,
+    accepted,
+    captured,
+    engaged,
+    judged,
+    qualified,
+    queued,
+    released,
+    rep,
+    routed,
+    touch,
+    updated,
+)
 
 POLICY = """
 clocks:
@@ -24,6 +37,12 @@ clocks:
   - {clock: after accepting, kind: first_response_30m, within: 5m, from: acceptance}
   - {kind: minimum_touches, within: 8m, from: assignment, touches: {call: 2}, spread: 30s, ends_when: [connected]}
   - {kind: stale, within: 3m, from: last_touch}
+  - {kind: next_step, within: 2m, from: last_touch}
+  - {kind: status_update, within: 6m, from: assignment}
+  - {kind: handoff, within: 4m, from: qualification}
+  - {kind: review, within: 3m, from: queued}
+  - {kind: no_show_rebook, within: 5m, from: meeting_missed}
+booking_counts: true
 escalations:
   - {kind: first_response_5m, after: 60s, to: manager}
 """
@@ -44,7 +63,7 @@ def after(seconds: int) -> datetime:
 
 @st.composite
 def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
-    """A lead that is assigned, touched, given to another, and merged with one that came before."""
+    """A lead that is judged, qualified, assigned, touched, met, given to another, and merged with one before it."""
     touches = draw(
         st.lists(
             st.tuples(
@@ -56,6 +75,15 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
             max_size=5,
         )
     )
+    meetings = draw(
+        st.lists(
+            st.tuples(st.integers(0, 900), st.sampled_from(["meeting_booked", "meeting_missed", "meeting_cancelled"])),
+            max_size=3,
+        )
+    )
+    qualifies = draw(st.lists(st.integers(-30, 500), max_size=2, unique=True))
+    reviewed = draw(st.none() | st.integers(1, 400))
+    updates = draw(st.none() | st.integers(1, 500))
     over = draw(st.none() | st.integers(20, 600))
     accepts = draw(st.none() | st.integers(1, 200))
     merges = draw(st.booleans())
@@ -67,12 +95,19 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
             touch(lost if merges and number % 2 else lead, after(at), rep_id=who, outcome=how, automated=by_machine)
             for number, (at, who, how, by_machine) in enumerate(touches)
         ]
+        said += [engaged(lead, after(at), kind, meeting_id="m") for at, kind in meetings]
+        judging = [queued(lead, after(0)), judged(lead, after(reviewed))] if reviewed is not None else []
+        judging += [qualified(lead, after(at)) for at in sorted(qualifies)]
         link = telling.merged(lead, lost, after(300), came_at=START) if merges else []
         given = [routed(lead, START)]
         given += [accepted(lead, after(accepts))] if accepts is not None else []
         if over is not None:
             given += [released(lead, after(over), outcome="reassigned"), routed(lead, after(over), cycle=2, who=OTHER)]
-        return {"intake": [*came, *said, *link], "routing": given}
+        given += [updated(lead, after(updates))] if updates is not None else []
+        told = {"intake": [*came, *said, *link], "routing": given, "qualification": judging}
+        for _, message in (one for events in told.values() for one in events):
+            message.stamp.arrived_at.CopyFrom(times.stamp(START))
+        return told
 
     return tell
 
@@ -80,7 +115,8 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
 def shuffled_touches(chance: random.Random, told: dict[str, list[Told]]) -> dict[str, list[Told]]:
     """Return the story with its touches told in any order: late is what happened before something already known."""
     intake = told["intake"]
-    places = [number for number, (_, message) in enumerate(intake) if message.DESCRIPTOR.name == "TouchRecorded"]
+    late = ("TouchRecorded", "EngagementRecorded")
+    places = [number for number, (_, message) in enumerate(intake) if message.DESCRIPTOR.name in late]
     mixed = list(places)
     chance.shuffle(mixed)
     moved = list(intake)
