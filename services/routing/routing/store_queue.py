@@ -115,7 +115,9 @@ async def next_for(conn: Connection, keys: Sequence[UUID], *, limit: int, but: I
 async def due(conn: Connection, now: datetime, *, limit: int, but: Iterable[UUID]) -> list[UUID]:
     """Return who is to be decided over anew, because hours opened, a fallback fell due, or what decides changed."""
     rows = await conn.fetch(
-        "SELECT lead_id FROM waiting WHERE retry_at <= $1 AND lead_id <> ALL($3::uuid[])"
+        # Asked first, by itself: where nobody is due, the planner may look for them along the order of the whole queue.
+        "SELECT lead_id FROM waiting WHERE (SELECT min(retry_at) FROM waiting) <= $1"
+        " AND retry_at <= $1 AND lead_id <> ALL($3::uuid[])"
         " ORDER BY rank, created_at, lead_id LIMIT $2",
         now,
         limit,
