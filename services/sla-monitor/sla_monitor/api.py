@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from backbone import database, fields, idempotency, ids, security, subjects, times
 from backbone.problem import Problem
-from sla_monitor import shapes, store, store_clocks, store_marks
+from sla_monitor import shapes, store, store_changes, store_clocks, store_marks
 from sla_monitor.applying import Applying
 from sla_monitor.domain import Mark, Marked
 from sla_monitor.shapes import ClockShown
@@ -68,7 +68,7 @@ async def _shown(conn: database.Connection, caller: security.Caller, survivor: U
         if not found:
             raise Problem(403, "Not your lead", "A rep sees own leads only.")
     moved: dict[tuple[str, int], list[Any]] = {}
-    for row in await store_clocks.changes(conn, survivor):
+    for row in await store_changes.changes(conn, survivor):
         moved.setdefault((row["clock"], row["cycle"]), []).append(row)
     return [_clock(one, moved.get((one.clock, one.cycle), ())) for one in found]
 

@@ -75,13 +75,13 @@ class Applying:
     """Writes facts, and what follows from them."""
 
     def __init__(self, outbox: Outbox, policies: Policies) -> None:
-        self._outbox = outbox
-        self._policies = policies
+        self.outbox = outbox
+        self.policies = policies
 
     async def apply(self, conn: Connection, batch: Batch, rows: dict[UUID, Row]) -> None:
         """Write what a batch says of leads whose subjects are locked, and tell what follows."""
         now = await times.now(conn)
-        policies, named = await self._policies.in_force(conn, now)
+        policies, named = await self.policies.in_force(conn, now)
         assigned = starting.pin(batch, rows, policies, now)
         reps = await _keep_facts(conn, batch, assigned)
         changes = Changes(now)
@@ -91,7 +91,7 @@ class Applying:
             changes.start(clock, known)
         facts = await store_marks.facts(conn, (known.keys() | batch.news.keys()).intersection(live))
         if facts:
-            by = await starting.prepare(conn, self._policies, named, facts, known, reps)
+            by = await starting.prepare(conn, self.policies, named, facts, known, reps)
             _revive(batch, rows, known, changes)
             _start(rows, facts, known, by, changes)
             await _go_on(conn, facts, changes)
@@ -100,7 +100,7 @@ class Applying:
         await store.save(conn, list(rows.values()))
         for event in batch.erased:
             changes.outgoing += await _erase(conn, rows, event, now)
-        await self._outbox.add(conn, changes.outgoing)
+        await self.outbox.add(conn, changes.outgoing)
 
 
 async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigned]) -> Reps:

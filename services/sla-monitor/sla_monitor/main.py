@@ -55,7 +55,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.app.include_router(api_policies.router(db))
     service.app.include_router(api_reports.router(db, consumer))
     service.work("firing", firing.run)
-    service.work("recomputing", lambda: recomputing.run(db, service.outbox, policies, applying))
+    service.work("recomputing", lambda: recomputing.run(db, applying))
 
 
 def main() -> None:

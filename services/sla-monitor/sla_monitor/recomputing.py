@@ -12,14 +12,12 @@ from uuid import UUID
 
 from backbone import database, subjects, times
 from backbone.database import Connection, Database
-from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, events, store, store_clocks, store_policies
+from sla_monitor import clocks, events, store, store_changes, store_clocks, store_policies
 from sla_monitor.applying import Applying
 from sla_monitor.hours import REP, Calendars
 from sla_monitor.starting import NOBODY
 from sla_monitor.store_clocks import Clock
-from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
 
 AT_ONCE: Final = 500
@@ -39,11 +37,11 @@ class Change:
     is_of: Callable[[Clock], bool]
 
 
-async def run(db: Database, outbox: Outbox, policies: Policies, applying: Applying) -> None:
+async def run(db: Database, applying: Applying) -> None:
     """Bring clocks to their hours for ever."""
     while True:
         try:
-            more = await db.run(lambda conn: _some(conn, outbox, policies, applying))
+            more = await db.run(lambda conn: _some(conn, applying))
         except Exception as error:
             if not database.is_transient(error):
                 raise
@@ -51,19 +49,19 @@ async def run(db: Database, outbox: Outbox, policies: Policies, applying: Applyi
         await asyncio.sleep(SHORT_REST_S if more else REST_S)
 
 
-async def _some(conn: Connection, outbox: Outbox, policies: Policies, applying: Applying) -> bool:
+async def _some(conn: Connection, applying: Applying) -> bool:
     """Compute a few hundred clocks of one rep or calendar anew; returns whether there may be more."""
-    return await _of_a_rep(conn, outbox, policies, applying) or await _of_a_calendar(conn, outbox, policies)
+    return await _of_a_rep(conn, applying) or await _of_a_calendar(conn, applying)
 
 
-async def _of_a_rep(conn: Connection, outbox: Outbox, policies: Policies, applying: Applying) -> bool:
+async def _of_a_rep(conn: Connection, applying: Applying) -> bool:
     row = await conn.fetchrow(
         "SELECT rep_id, version, rep FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
     if row is None:
         return False
     rep_id, version = row["rep_id"], row["version"]
-    wanted = await store_clocks.of_changed_rep(conn, rep_id, version, limit=AT_ONCE)
+    wanted = await store_changes.of_changed_rep(conn, rep_id, version, limit=AT_ONCE)
     if not wanted:
         await _judge_by_team(conn, applying, rep_id)
         await conn.execute("UPDATE rep SET recompute = false WHERE rep_id = $1", rep_id)
@@ -74,19 +72,19 @@ async def _of_a_rep(conn: Connection, outbox: Outbox, policies: Policies, applyi
         return (clock.terms.rep_id, clock.hours) == (rep_id, REP) and clock.rep_version < version
 
     change = Change(common_pb2.Rep.FromString(row["rep"]), named, version, is_of)
-    await _recompute(conn, outbox, policies, wanted, change)
+    await _recompute(conn, applying, wanted, change)
     return True
 
 
 async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str) -> None:
     """Judge the clocks anew that a colleague's touch may have met: of which team the rep is may be known only now."""
-    leads = await store_clocks.touched_by_colleague(conn, rep_id, limit=AT_ONCE)
+    leads = await store_changes.touched_by_colleague(conn, rep_id, limit=AT_ONCE)
     free = await subjects.try_lock(conn, leads)
     if free:
         await applying.apply(conn, Batch(news={lead_id: [] for lead_id in free}), await store.load(conn, free))
 
 
-async def _of_a_calendar(conn: Connection, outbox: Outbox, policies: Policies) -> bool:
+async def _of_a_calendar(conn: Connection, applying: Applying) -> bool:
     row = await conn.fetchrow(
         "SELECT name, version FROM calendar WHERE recompute ORDER BY name, version LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
@@ -95,7 +93,7 @@ async def _of_a_calendar(conn: Connection, outbox: Outbox, policies: Policies) -
     newest = await store_policies.calendars(conn)
     name, version = row["name"], newest[row["name"]][0]
     reference = f"{name}@{version}"
-    wanted = await store_clocks.of_changed_calendar(conn, name, reference, limit=AT_ONCE)
+    wanted = await store_changes.of_changed_calendar(conn, name, reference, limit=AT_ONCE)
     if not wanted:
         # Whoever began a transaction before the calendar was put may yet start a clock on the one before.
         await conn.execute(
@@ -108,11 +106,11 @@ async def _of_a_calendar(conn: Connection, outbox: Outbox, policies: Policies) -
         return False
     named = Calendars(newest, (await times.now(conn)).year)
     change = Change(None, named, 0, lambda clock: clock.hours == name and clock.calendar != reference)
-    await _recompute(conn, outbox, policies, wanted, change)
+    await _recompute(conn, applying, wanted, change)
     return True
 
 
-async def _recompute(conn: Connection, outbox: Outbox, policies: Policies, wanted: list[UUID], change: Change) -> None:
+async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], change: Change) -> None:
     # The lead of a clock may be in a batch that waits for this rep: never waited for.
     free = await subjects.try_lock(conn, wanted)
     leads, now = await store.load(conn, free), await times.now(conn)
@@ -124,7 +122,7 @@ async def _recompute(conn: Connection, outbox: Outbox, policies: Policies, wante
             if clock.next_at is None or not change.is_of(clock):
                 continue
             before = (clock.calendar, clock.terms.due_at)
-            policy = await policies.of(conn, clock.policy)
+            policy = await applying.policies.of(conn, clock.policy)
             spec = policy.spec(clock.clock)
             rep = change.rep or reps.get(clock.terms.rep_id, NOBODY)
             by = clocks.plan(policy, spec, rep, change.named) if spec is not None else None
@@ -135,5 +133,5 @@ async def _recompute(conn: Connection, outbox: Outbox, policies: Policies, wante
     if changed:
         some = [clock for clock, _, _ in changed]
         await store_clocks.change(conn, some)
-        await store_clocks.note_changes(conn, changed)
-        await outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock in some])
+        await store_changes.note_changes(conn, changed)
+        await applying.outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock in some])

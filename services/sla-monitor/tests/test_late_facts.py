@@ -191,9 +191,8 @@ async def test_a_colleague_is_who_was_of_the_team_then(db: Database, monitor: Mo
     assert set((await states(db, lead)).values()) == {"met"}
 
 
-def applying() -> tuple[Outbox, Policies, Applying]:
-    outbox, known = Outbox(topic="sla", namespace="t", partitions=2), Policies()
-    return outbox, known, Applying(outbox, known)
+def applying() -> Applying:
+    return Applying(Outbox(topic="sla", namespace="t", partitions=2), Policies())
 
 
 async def test_a_colleagues_touch_counts_though_nobody_knew_of_the_colleague(db: Database, monitor: Monitor) -> None:
@@ -204,7 +203,7 @@ async def test_a_colleagues_touch_counts_though_nobody_knew_of_the_colleague(db:
     await monitor.tell("routing", changed(rep("ben")))
     for _ in range(4):
         async with db.transaction() as conn:
-            await recomputing._some(conn, *applying())
+            await recomputing._some(conn, applying())
     assert set((await states(db, lead)).values()) == {"met"}
 
 
@@ -298,7 +297,7 @@ async def test_what_is_still_to_be_escalated_follows_changed_hours(db: Database,
     await monitor.tell("routing", changed(away))
     for _ in range(4):
         async with db.transaction() as conn:
-            await recomputing._some(conn, *applying())
+            await recomputing._some(conn, applying())
     async with db.reading() as conn:
         assert await conn.fetchval("SELECT next_at FROM clock") > now() + timedelta(days=13)
 
@@ -322,7 +321,7 @@ async def test_quiet_hours_stay_the_reps_when_a_calendar_changes(db: Database, m
         await store_policies.add_calendar(conn, "firm", {**body, "closed": ["2001-01-01"]})
     for _ in range(4):
         async with db.transaction() as conn:
-            await recomputing._some(conn, *applying())
+            await recomputing._some(conn, applying())
     async with db.reading() as conn:
         row = await conn.fetchrow("SELECT steps, calendar FROM clock")
     assert (row["calendar"], row["steps"]) == ("firm@2", before)

@@ -1,0 +1,72 @@
+"""Which clocks run on hours, or on a team, that changed; and the record of what that moved."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from backbone.database import Connection
+from sla_monitor.store_clocks import Clock
+
+
+async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: int) -> list[UUID]:
+    """Return leads with clocks that run on an older version of the rep's hours."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT lead_id FROM clock WHERE rep_id = $1 AND hours = 'rep' AND next_at IS NOT NULL"
+        " AND rep_version < $2 ORDER BY lead_id LIMIT $3",
+        rep_id,
+        version,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def touched_by_colleague(conn: Connection, rep_id: str, *, limit: int) -> list[UUID]:
+    """Return leads that a rep touched and that have clocks which a colleague's touch meets, not met so far."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT c.lead_id FROM touch t JOIN clock c USING (lead_id)"
+        " WHERE t.rep_id = $1 AND c.rep_id <> $1 AND c.counts ->> 'by' = 'team' AND c.state IN ('running', 'breached')"
+        " ORDER BY c.lead_id LIMIT $2",
+        rep_id,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def of_changed_calendar(conn: Connection, name: str, reference: str, *, limit: int) -> list[UUID]:
+    """Return leads with clocks that run on an older version of a calendar."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT lead_id FROM clock WHERE hours = $1 AND hours NOT IN ('wall', 'rep')"
+        " AND next_at IS NOT NULL"
+        " AND calendar <> $2 ORDER BY lead_id LIMIT $3",
+        name,
+        reference,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+async def note_changes(conn: Connection, given: Sequence[tuple[Clock, str, datetime]]) -> None:
+    """Keep on record that calendars moved deadlines: (clock as it is now, the calendar before, the deadline before)."""
+    await conn.execute(
+        "INSERT INTO clock_change (lead_id, clock, cycle, calendar_before, calendar, due_before, due_at)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],"
+        " $7::timestamptz[])",
+        [clock.lead_id for clock, _, _ in given],
+        [clock.clock for clock, _, _ in given],
+        [clock.cycle for clock, _, _ in given],
+        [before for _, before, _ in given],
+        [clock.calendar for clock, _, _ in given],
+        [due_before for _, _, due_before in given],
+        [clock.terms.due_at for clock, _, _ in given],
+    )
+
+
+async def changes(conn: Connection, lead_id: UUID) -> list[Any]:
+    """Return what calendars moved of a lead's clocks, in order."""
+    rows: list[Any] = await conn.fetch(
+        "SELECT clock, cycle, at, calendar_before, calendar, due_before, due_at FROM clock_change"
+        " WHERE lead_id = $1 ORDER BY at",
+        lead_id,
+    )
+    return rows
