@@ -121,6 +121,8 @@ async def test_an_srl_moves_from_its_sdr_to_sales_in_one_transaction(routing: Ac
     await put_policy(routing, POLICY + "pairs: [{sdr: ana, sales: [ben]}]")
     lead = ids.new()
     await routing.publish("qualification", [qualified(lead)])
+    # Read in one batch, the lead would go to sales at once.
+    await routing.settled()
     await routing.publish("qualification", [qualified(lead, stage="srl", sdr_id="ana")])
     events = await routing.published(lambda seen: sum(event.type == "LeadRouted" for event in seen) == 2)
     about = [event for event in events if event.subject == lead]
