@@ -20,7 +20,7 @@ from tests.telling import Told, captured, released, rep, routed, touch
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 AT_ONCE = 250
-"""The database ends a transaction that asks nothing for three seconds: on a busy machine a thousand events take that."""
+"""The database ends a transaction that stands idle for three seconds; on a busy machine a thousand events take that."""
 EVER = (datetime(2009, 1, 1, tzinfo=UTC), datetime(2020, 1, 1, tzinfo=UTC))
 WAYS = pytest.mark.parametrize(
     ("shuffle", "twice"), [(False, 0), (True, 0.05)], ids=["in order", "shuffled and doubled"]
