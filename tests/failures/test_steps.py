@@ -19,6 +19,7 @@ from backbone.testing.ledger import Ledger, touch
 from backbone.testing.servers import Servers
 from backbone.testing.stage import Actor, Signer, Stage
 from tests.failures import invariants, victim
+from tests.failures.member import SESSION_TIMEOUT_MS
 
 LEADS = 3
 EACH = 8
@@ -44,7 +45,8 @@ async def staged(servers: Servers, signer: Signer) -> AsyncIterator[Stage]:
 
 async def begin(stage: Stage, url: str, step: str, number: int) -> asyncio.subprocess.Process:
     """Start a process that will meet its fate."""
-    given = {"step": step, "signal": number, "settings": stage.settings(url).model_dump()}
+    settings = stage.settings(url, session_timeout_ms=SESSION_TIMEOUT_MS)
+    given = {"step": step, "signal": number, "settings": settings.model_dump()}
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.failures.victim", json.dumps(given), stdout=asyncio.subprocess.PIPE
     )

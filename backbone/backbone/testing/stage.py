@@ -27,7 +27,6 @@ from backbone.testing import PATIENCE_S, eventually, servers
 from handoff.events import topics
 
 PARTITIONS: Final = 2
-SESSION_TIMEOUT_MS: Final = 2_000
 START_PATIENCE_S: Final = 30.0
 
 Predicate = Callable[[Sequence[Incoming]], bool]
@@ -208,7 +207,6 @@ class Stage:
             "namespace": self.namespace,
             "partitions": PARTITIONS,
             "metrics_port": None,
-            "session_timeout_ms": SESSION_TIMEOUT_MS,
             "service_key": servers.SERVICE_KEY,
         }
 

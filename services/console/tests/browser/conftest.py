@@ -30,8 +30,6 @@ POLICY: Final = """
 pools: [{pool: sdr, reps: rep.role == "sdr", strategy: least_loaded}]
 rules: [{rule: everyone, to: sdr}]
 """
-SESSION_TIMEOUT_MS: Final = 10_000
-"""A browser beside the house makes members of groups late for a moment; they are not to be thrown out for it."""
 WEEK: Final = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -117,11 +115,10 @@ async def house(
     """The services that a lead passes on its way to the inbox, with one rep, a definition and a policy."""
     start = Stage(servers, signer)
     names = ("intake", "qualification", "routing", "sla")
-    patient = {"session_timeout_ms": SESSION_TIMEOUT_MS}
-    actors = {name: await start(name, **patient) for name in names}
+    actors = {name: await start(name) for name in names}
     addresses = {f"{name}_url": actors[name].address for name in names}
     actors["console"] = await start(
-        "console", signing_key=signer.pem(tmp_path_factory.mktemp("keys") / "key.pem"), **addresses, **patient
+        "console", signing_key=signer.pem(tmp_path_factory.mktemp("keys") / "key.pem"), **addresses
     )
     made = House(actors, browser)
     await _furnish(made)
