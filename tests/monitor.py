@@ -13,13 +13,13 @@ from backbone.outbox import Outbox
 from sla_monitor import policies, store_policies
 from sla_monitor.applying import Applying
 from sla_monitor.consumer import Handler
-from sla_monitor.domain import OF_ASSIGNMENTS
+from sla_monitor.domain import NEXT_AT, OF_ASSIGNMENTS, STATUS_UPDATE
 from sla_monitor.firing import Firing
 from sla_monitor.store_policies import Policies
 from tests.telling import Told, now
 
-Outcome = dict[tuple[str, int | str], tuple[str, datetime | None, datetime]]
-"""By clock and cycle, or when it started for those of the lead's own: state, met at, due at."""
+Outcome = dict[tuple[str, int, str], tuple[str, datetime | None, datetime]]
+"""By clock, cycle of an assignment, and start of those that begin one after the other: state, met at, due at."""
 
 
 Versions = dict[tuple[str, UUID], int]
@@ -74,14 +74,14 @@ class Monitor:
             rows = await conn.fetch(
                 "SELECT * FROM clock WHERE lead_id = $1 AND reason NOT IN ('covered', 'not_begun')", lead
             )
-        return {
-            (row["clock"], row["cycle"] if row["source"] in OF_ASSIGNMENTS else times.text(row["started_at"])): (
-                row["state"],
-                row["met_at"],
-                row["due_at"],
-            )
-            for row in rows
-        }
+        return {_which(row): (row["state"], row["met_at"], row["due_at"]) for row in rows}
+
+
+def _which(row: Any) -> tuple[str, int, str]:
+    is_assignments = row["source"] in OF_ASSIGNMENTS
+    begins_anew = not is_assignments or row["kind"] == STATUS_UPDATE or row["source"] == NEXT_AT
+    start = f"{times.text(row['started_at'])} for {row['within_seconds']} s"
+    return (row["clock"], row["cycle"] if is_assignments else 0, start if begins_anew else "")
 
 
 def read_in(

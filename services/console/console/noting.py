@@ -228,7 +228,9 @@ def _clock(batch: Batch, event: Incoming, message: Any) -> None:
     clocks = batch.clocks.get(key)
     if clocks is None:
         clocks = batch.clocks[key] = {}
-    clocks[clock.clock] = clock
+    newest = clocks.get(clock.clock)
+    if newest is None or newest.round <= clock.round:
+        clocks[clock.clock] = clock
     batch.reclocked[key] = None
     batch.ticked.setdefault(event.subject, {})[clock.clock] = None
     if event.type == "SlaBreached":

@@ -258,14 +258,15 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
 
 
 def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
-    """Take the lead away from who missed it, or pause them, once: only in the cycle that the escalation names."""
+    """Take the lead away from who missed it, or pause them, once: only in the cycle that the escalation names.
+
+    From whom it was taken is paused all the same.
+    """
     assignment = desk.assignments.get(row.lead_id)
-    cycle = message.alert.assignment_cycle or message.clock.cycle
-    if assignment is None or assignment.cycle != cycle:
-        return
-    if message.alert.to == "pause" and message.clock.rep_id:
+    is_of_cycle = assignment is not None and assignment.cycle == (message.alert.assignment_cycle or message.clock.cycle)
+    if message.alert.to == "pause" and (is_of_cycle or message.clock.rep_id in row.declined):
         desk.pause(message.clock.rep_id)
-    if message.alert.to != "reassign":
+    if message.alert.to != "reassign" or assignment is None or not is_of_cycle:
         return
     row.declined = row.declined | {assignment.rep_id}
     if desks.is_routable(row):

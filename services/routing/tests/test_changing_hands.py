@@ -171,3 +171,17 @@ async def test_an_escalation_of_a_cycle_that_is_over_pauses_nobody(routing: Acto
     assert not await is_paused()
     await learn(routing, "sla", escalated(lead, cycle=1, to="pause", rep_id="ana"))
     assert await is_paused()
+
+
+async def test_from_whom_a_lead_was_taken_for_it_is_paused_whoever_has_it_now(routing: Actor) -> None:
+    await put_rep(routing, "ben")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    first = await holder(routing, lead) or ""
+    await learn(routing, "sla", escalated(lead, cycle=1, to="reassign", rep_id=first))
+    second = await holder(routing, lead) or ""
+    assert {first, second} == {"ana", "ben"}
+    for rep_id in (second, first):
+        await learn(routing, "sla", escalated(lead, cycle=1, to="pause", rep_id=rep_id))
+    reps = {rep_id: (await routing.http.get(f"/v1/reps/{rep_id}")).json()["paused"] for rep_id in (first, second)}
+    assert reps == {first: True, second: False}

@@ -67,10 +67,10 @@ async def _shown(conn: database.Connection, caller: security.Caller, survivor: U
         found = [one for one in found if caller.owns(one.terms.rep_id)]
         if not found:
             raise Problem(403, "Not your lead", "A rep sees own leads only.")
-    moved: dict[tuple[str, int], list[Any]] = {}
+    moved: dict[tuple[str, int, int], list[Any]] = {}
     for row in await store_changes.changes(conn, survivor):
-        moved.setdefault((row["clock"], row["cycle"]), []).append(row)
-    return [_clock(one, moved.get((one.clock, one.cycle), ())) for one in found]
+        moved.setdefault((row["clock"], row["cycle"], row["round"]), []).append(row)
+    return [_clock(one, moved.get((one.clock, one.cycle, one.round), ())) for one in found]
 
 
 def _clock(one: Clock, moved: Sequence[Any]) -> dict[str, Any]:
@@ -78,6 +78,7 @@ def _clock(one: Clock, moved: Sequence[Any]) -> dict[str, Any]:
         "clock": one.clock,
         "kind": one.terms.kind,
         "cycle": one.cycle,
+        "round": one.round,
         "rep_id": one.terms.rep_id or None,
         "started_at": times.text(one.terms.started_at),
         "due_at": times.text(one.terms.due_at),

@@ -10,9 +10,10 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from handoff.events.v1 import intake_pb2
-from sla_monitor import clocks, events, judging, reports, starting, store, store_clocks, store_marks
+from sla_monitor import clocks, events, judging, promising, reports, starting, store, store_clocks, store_marks
 from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Level, State, Verdict
 from sla_monitor.judging import Said
+from sla_monitor.promising import Promised
 from sla_monitor.starting import Assigned, Reps, Starting
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
@@ -142,16 +143,17 @@ def _start(
 ) -> None:
     for lead_id, said in facts.items():
         fresh = by.of_assignments(lead_id, said)
+        promised = Promised()
+        promising.of_rounds(by, lead_id, said, known.get(lead_id, ()), promised)
         if not rows[lead_id].closed:
-            promised = by.of_marks(lead_id, said, known.get(lead_id, ()))
-            fresh += promised.fresh
-            for clock in promised.covered:
-                if (covered := judging.cover(clock)) is not None:
-                    changes.tell(rows[lead_id], clock, covered)
-            for clock in promised.again:
-                if judging.revive(clock, judging.COVERED):
-                    changes.tell(rows[lead_id], clock, Said(Verdict(), restored=clocks.told_rightly(clock)))
-        for clock in fresh:
+            promising.of_marks(by, lead_id, said, known.get(lead_id, ()), promised)
+        for clock in promised.covered:
+            if (covered := judging.cover(clock)) is not None:
+                changes.tell(rows[lead_id], clock, covered)
+        for clock in promised.again:
+            if judging.revive(clock, judging.COVERED):
+                changes.tell(rows[lead_id], clock, Said(Verdict(), restored=clocks.told_rightly(clock)))
+        for clock in (*fresh, *promised.fresh):
             changes.start(clock, known)
 
 

@@ -15,6 +15,7 @@ from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
 REASSIGN: Final = "reassign"
+PAUSE: Final = "pause"
 _ORDER: Final = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
 Steps = Sequence[Mapping[str, Any]]
 
@@ -196,7 +197,8 @@ def step_at(clock: Clock, step: int) -> datetime | None:
 
 def alert_id(clock: Clock, level: str, step: int) -> UUID:
     """Return the alert's id: the same step of the same clock has the same one for ever."""
-    return ids.derived("alert", str(clock.lead_id), clock.clock, str(clock.cycle), level, str(step))
+    which = f"{clock.cycle}.{clock.round}" if clock.round else str(clock.cycle)
+    return ids.derived("alert", str(clock.lead_id), clock.clock, which, level, str(step))
 
 
 def breach_step(clock: Clock) -> int:

@@ -10,9 +10,10 @@ from uuid import UUID
 FIRST_RESPONSE: Final = ("first_response_5m", "first_response_30m", "first_response_1d")
 MOVING: Final = ("stale", "next_step")
 """Kinds whose window begins anew with each touch, if they run from the last one."""
+STATUS_UPDATE: Final = "status_update"
 KINDS: Final = (
     *FIRST_RESPONSE,
-    *("minimum_touches", "handoff", "acceptance", "review", "status_update", "no_show_rebook"),
+    *("minimum_touches", "handoff", "acceptance", "review", STATUS_UPDATE, "no_show_rebook"),
     *MOVING,
 )
 
@@ -24,9 +25,11 @@ QUEUED: Final = "queued"
 LAST_TOUCH: Final = "last_touch"
 MEETING_MISSED: Final = "meeting_missed"
 SOURCES: Final = (ARRIVAL, QUALIFICATION, ASSIGNMENT, ACCEPTANCE, QUEUED, LAST_TOUCH, MEETING_MISSED)
+NEXT_AT: Final = "next_at"
+"""When a rep said to go on: of no policy's line, it starts a clock without any."""
 REPLESS: Final = (ARRIVAL, QUALIFICATION, QUEUED)
 """Where nobody has the lead yet, as a rule."""
-OF_ASSIGNMENTS: Final = (ASSIGNMENT, ACCEPTANCE, LAST_TOUCH)
+OF_ASSIGNMENTS: Final = (ASSIGNMENT, ACCEPTANCE, LAST_TOUCH, NEXT_AT)
 """Where a clock is one rep's and its cycle the assignment's; the others are the lead's own, whoever has it."""
 
 ANYONE: Final = "anyone"
@@ -154,6 +157,16 @@ class Spec:
         """Say whether its window begins anew with each touch."""
         return self.source == LAST_TOUCH
 
+    @property
+    def has_rounds(self) -> bool:
+        """Say whether what meets it begins another clock of its name within the assignment."""
+        return self.source == NEXT_AT or (self.kind == STATUS_UPDATE and self.source in OF_ASSIGNMENTS)
+
+
+NEXT_STEP: Final = "next_step"
+AS_PROMISED: Final = Spec(clock=NEXT_STEP, kind=NEXT_STEP, within_seconds=0, source=NEXT_AT, hours="wall")
+"""The next step is due when its rep said: every policy has this line that has none of the kind."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Escalation:
@@ -241,6 +254,13 @@ class Facts:
     is_survivor: bool = False
     """Others were merged into it, as far as that is known."""
 
+    @property
+    def plans_ahead(self) -> bool:
+        """Say whether a rep said when to go on."""
+        return any(touch.next_at is not None for touch in self.touches) or any(
+            mark.until is not None for mark in self.of(Marked.STATUS)
+        )
+
     def of(self, *kinds: str) -> list[Mark]:
         """Return the marks of these kinds."""
         return [mark for mark in self.marks if mark.kind in kinds]
@@ -281,6 +301,12 @@ class Verdict:
     def is_void(self, due_at: datetime) -> bool:
         """Say whether it was over before anything was due: nobody kept the promise, and nobody broke it."""
         return not self.in_time(due_at) and self.ended_at is not None and self.ended_at <= due_at
+
+
+NO_POLICY: Final = Policy(
+    name="none", version=0, order=0, applies=lambda _: True, clocks=(AS_PROMISED,), counts=Counts(), escalations=()
+)
+"""By which the clocks of a live lead run to which no policy applies."""
 
 
 def applicable(policies: Sequence[Policy], lead: Mapping[str, Any]) -> Policy | None:

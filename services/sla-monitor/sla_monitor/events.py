@@ -55,6 +55,7 @@ def clock(one: Clock) -> sla_pb2.Clock:
         version=one.version,
         manager_id=one.manager_id,
         team=one.team,
+        round=one.round,
         started_at=_instant(one.terms.started_at),
         due_at=times.stamp(one.terms.due_at),
         met_at=_instant(one.met_at) if one.met_at is not None else None,

@@ -21,7 +21,7 @@ from sla_monitor import clocks, events, recipients, store, store_alerts, store_c
 from sla_monitor.domain import Level, State
 from sla_monitor.recipients import Recipient
 from sla_monitor.store_alerts import Fired
-from sla_monitor.store_clocks import Clock
+from sla_monitor.store_clocks import Clock, Key
 
 FIRED_AT_ONCE: Final = 500
 LONGEST_SLEEP_S: Final = 0.25
@@ -34,12 +34,9 @@ LATE_S: Final = 1.0
 LOOK_AGAIN_S: Final = 0.05
 ENDS_TIMEOUT_S: Final = 2.0
 POSTPONED: Final = timedelta(milliseconds=100)
-ACTS: Final = ("reassign", "pause")
+ACTS: Final = (clocks.REASSIGN, clocks.PAUSE)
 ACTS_ON: Final = ("intake", "routing")
 """Topics that may say that the rep called after all."""
-
-Key = tuple[UUID, str, int]
-"""Lead, clock, cycle."""
 
 _LOOK: Final = """
 (SELECT lead_id, next_at, now() AS now FROM clock WHERE {since} next_at <= now() ORDER BY next_at LIMIT {limit})
@@ -198,16 +195,12 @@ class Firing:
     async def _write(self, conn: Connection, fired: Sequence[Fired], spent: set[Key], now: datetime) -> None:
         """Raise the steps, and tell those that nobody else raised; a step that is spent passes in silence."""
         won = await store_clocks.raise_steps(conn, [(one.clock, one.step, one.version) for one in fired], now)
-        mine = [one for one in fired if _key(one.clock) in won - spent]
+        mine = [one for one in fired if one.clock.key in won - spent]
         if not mine:
             return
         leads = await store.load(conn, {one.clock.lead_id for one in mine})
         await self._outbox.add(conn, [events.alert(leads[one.clock.lead_id], one.clock, one.alert) for one in mine])
         await store_alerts.add(conn, mine)
-
-
-def _key(clock: Clock) -> Key:
-    return (clock.lead_id, clock.clock, clock.cycle)
 
 
 async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
@@ -220,7 +213,7 @@ async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
     for clock in taking:
         times_before = taken.get(clock.lead_id, 0)
         if times_before >= clock.steps[clock.step].get("times", 1):
-            spent.add(_key(clock))
+            spent.add(clock.key)
         taken[clock.lead_id] = times_before + 1
     return spent
 

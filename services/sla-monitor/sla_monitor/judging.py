@@ -73,12 +73,18 @@ def _reopen(clock: Clock) -> Sequence[Told]:
 
 
 def _miss(clock: Clock, verdict: Verdict) -> None:
-    """Late is late: the breach stays, or still comes; what was to be escalated after it does not."""
+    """Late is late: the breach stays, or still comes; what was to be escalated after it does not.
+
+    But for the pause of whom it took the lead from: that one missed it, whoever has it now.
+    """
     clock.met_at = verdict.met_at
     if verdict.met_at is None and verdict.ended_at is None:
         return
     if clock.state is State.BREACHED:
-        clock.next_at = None
+        fired, left = clock.steps[: clock.step], clock.steps[clock.step :]
+        was_taken = verdict.met_at is None and any(step["to"] == clocks.REASSIGN for step in fired)
+        clock.steps = [*fired, *(step for step in left if was_taken and step["to"] == clocks.PAUSE)]
+        clock.next_at = clocks.step_at(clock, clock.step)
         return
     breach = clocks.breach_step(clock)
     clock.steps, clock.step = clock.steps[: breach + 1], breach

@@ -9,14 +9,13 @@ from datetime import datetime
 from typing import Final
 
 from sla_monitor import verdicts
-from sla_monitor.domain import Facts, Mark, Marked, Terms, Touch
+from sla_monitor.domain import NEXT_STEP, Facts, Mark, Marked, Terms, Touch
 from sla_monitor.verdicts import End
 
 After = Callable[[datetime], datetime | None]
 """When a window ends that begins at an instant; None: never within the calendar's horizon."""
 FROM_THE_ASSIGNMENT_ON: Final = "stale"
 """The kind that runs before anybody touched the lead."""
-NEXT_STEP: Final = "next_step"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
             if due_at is not None and due_at < one.at:
                 broken.append(due_at)
             since = max(one.next_at or one.at if terms.kind == NEXT_STEP else one.at, assignment.begins)
-        elif since is not None and one.until is not None:
+        elif one.until is not None:
             since = one.until
         due_at = after(since) if since is not None else None
     if since is None or due_at is None:

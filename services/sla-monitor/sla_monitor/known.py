@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
-from uuid import UUID
 
 from backbone.database import Connection
 from sla_monitor import keeping, store_marks, verdicts
 from sla_monitor.domain import LAST_TOUCH, Facts, State, Terms
 from sla_monitor.keeping import After
-from sla_monitor.store_clocks import Clock
+from sla_monitor.store_clocks import Clock, Key
 
 AT_ONCE: Final = 100
 """How many clocks are decided in one go: memory stays bounded, and alerts that fall due meanwhile wait milliseconds."""
@@ -44,14 +43,14 @@ def decide_moving(terms: Terms, about: Facts, cycle: int, as_of: datetime, after
     return Decided.MET if kept.is_over else Decided.RUNNING
 
 
-async def ended_otherwise(conn: Connection, clocks: Sequence[Clock]) -> set[tuple[UUID, str, int]]:
+async def ended_otherwise(conn: Connection, clocks: Sequence[Clock]) -> set[Key]:
     """Return the cancelled clocks that no fact ended, but a merge or an erasure: of these there is no verdict."""
     cancelled = [clock for clock in clocks if clock.state is State.CANCELLED]
     if not cancelled:
         return set()
     by_now = await store_marks.facts(conn, {clock.lead_id for clock in cancelled})
     return {
-        (clock.lead_id, clock.clock, clock.cycle)
+        clock.key
         for clock in cancelled
         if clock.terms.source == LAST_TOUCH
         or not verdicts.verdict(clock.terms, by_now[clock.lead_id], clock.cycle).is_void(clock.terms.due_at)

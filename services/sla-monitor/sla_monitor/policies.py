@@ -11,10 +11,12 @@ from backbone.conditions import LEAD, Language
 from backbone.documents import DURATION, Document
 from backbone.problem import Pointer
 from sla_monitor.domain import (
+    AS_PROMISED,
     ENDINGS,
     KINDS,
     LAST_TOUCH,
     MOVING,
+    NEXT_STEP,
     REPLESS,
     SOURCES,
     Counts,
@@ -174,7 +176,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
         version=version,
         order=data.get("order", 1),
         applies=holds,
-        clocks=[_spec(one) for one in data["clocks"]],
+        clocks=_specs(data["clocks"]),
         counts=counts,
         escalations=[
             Escalation(
@@ -194,6 +196,13 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
 def _quiet(data: Mapping[str, Any]) -> Quiet:
     start, end = minutes(data["start"]), minutes(data["end"])
     return Quiet(start=start, end=end, zone=data.get("zone", ""))
+
+
+def _specs(lines: Sequence[Mapping[str, Any]]) -> list[Spec]:
+    found = [_spec(one) for one in lines]
+    if any(NEXT_STEP in (one.clock, one.kind) for one in found):
+        return found
+    return [*found, AS_PROMISED]
 
 
 def _spec(data: Mapping[str, Any]) -> Spec:

@@ -16,7 +16,7 @@ from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.keeping import After
 from sla_monitor.known import Decided
 from sla_monitor.reports import share
-from sla_monitor.store_clocks import Clock
+from sla_monitor.store_clocks import Clock, Key
 
 # A clock that moves with each touch is counted where it began first: else every touch would take it to another span.
 _BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, c.started_at) ELSE c.started_at END"
@@ -42,23 +42,25 @@ GROUP BY 1, c.kind
 """
 # Pages of the primary key, whatever of them lies in the span: with a LIMIT of its own the planner sorted all for each.
 _PAGE_END: Final = """
-SELECT lead_id, clock, cycle FROM clock WHERE (lead_id, clock, cycle) > ($1::uuid, $2::text, $3::int)
-ORDER BY lead_id, clock, cycle OFFSET $4 LIMIT 1
+SELECT lead_id, clock, cycle, round FROM clock
+WHERE (lead_id, clock, cycle, round) > ($1::uuid, $2::text, $3::int, $4::int)
+ORDER BY lead_id, clock, cycle, round OFFSET $5 LIMIT 1
 """
 # Where a calendar moved a deadline since, the old one.
 _PAGE: Final = """
 SELECT KEYS AS keys, c.*, coalesce((
            SELECT x.due_before FROM clock_change x
-           WHERE x.lead_id = c.lead_id AND x.clock = c.clock AND x.cycle = c.cycle AND x.at > $3 ORDER BY x.at LIMIT 1
+           WHERE x.lead_id = c.lead_id AND x.clock = c.clock AND x.cycle = c.cycle AND x.round = c.round AND x.at > $3
+           ORDER BY x.at LIMIT 1
        ), c.due_at) AS due_then
 FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
 WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
-  AND (c.lead_id, c.clock, c.cycle) > ($4::uuid, $5::text, $6::int)
-  AND (c.lead_id, c.clock, c.cycle) <= ($7::uuid, $8::text, $9::int)
-  AND c.kind = ANY(coalesce($10::text[], ARRAY[c.kind])) AND STAYED
+  AND (c.lead_id, c.clock, c.cycle, c.round) > ($4::uuid, $5::text, $6::int, $7::int)
+  AND (c.lead_id, c.clock, c.cycle, c.round) <= ($8::uuid, $9::text, $10::int, $11::int)
+  AND c.kind = ANY(coalesce($12::text[], ARRAY[c.kind])) AND STAYED
 """
-_FIRST: Final = (UUID(int=0), "", 0)
-_LAST: Final = (UUID(int=2**128 - 1), "", 0)
+_FIRST: Final[Key] = (UUID(int=0), "", 0, 0)
+_LAST: Final[Key] = (UUID(int=2**128 - 1), "", 0, 0)
 PAGE: Final = 2000
 """How many clocks are looked at in one go for those of the span."""
 
@@ -118,7 +120,7 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
         without = await known.ended_otherwise(conn, clocks)
         reps = await _reps(conn, clocks)
         for keys, clock, due_then in some:
-            if (clock.lead_id, clock.clock, clock.cycle) in without:
+            if clock.key in without:
                 continue
             terms, of_lead = replace(clock.terms, due_at=due_then), about[clock.lead_id]
             if terms.source == LAST_TOUCH:
@@ -138,7 +140,7 @@ async def _started(
     last = _FIRST
     while last != _LAST:
         row = await conn.fetchrow(_PAGE_END, *last, PAGE - 1)
-        upto = (row["lead_id"], row["clock"], row["cycle"]) if row is not None else _LAST
+        upto = tuple(row) if row is not None else _LAST
         rows = await conn.fetch(query, asked.start, asked.end, as_of, *last, *upto, asked.kinds)
         for number in range(0, len(rows), known.AT_ONCE):
             some = rows[number : number + known.AT_ONCE]

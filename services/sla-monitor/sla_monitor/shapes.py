@@ -51,6 +51,7 @@ class Clock(BaseModel):
     clock: str
     kind: str
     cycle: int
+    round: int
     rep_id: str | None
     started_at: datetime
     due_at: datetime

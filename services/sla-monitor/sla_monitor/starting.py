@@ -1,7 +1,7 @@
 """Which clocks start: by the policy that applied when the fact came that starts them, whatever is put later."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 from backbone import conditions, times
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, judging, store, verdicts
+from sla_monitor import clocks, domain, judging, rounds, store
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Assignment, Facts, Mark, Marked, Policy, Spec
 from sla_monitor.hours import WALL, Calendars
@@ -24,7 +24,7 @@ MERGED: Final = "merged"
 NOBODY: Final = common_pb2.Rep()
 Key = tuple[UUID, str, int]
 Reps = dict[str, common_pb2.Rep]
-_SOURCES: Final = {
+MARKED: Final = {
     Marked.QUALIFIED: domain.QUALIFICATION,
     Marked.QUEUED: domain.QUEUED,
     Marked.MEETING_MISSED: domain.MEETING_MISSED,
@@ -54,7 +54,9 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
     ]
     given = []
     for lead_id, message in batch.routed:
-        policy = applicable(policies, message.lead, message.qualification) if rows[lead_id].live else None
+        policy = None
+        if rows[lead_id].live:
+            policy = applicable(policies, message.lead, message.qualification) or domain.NO_POLICY
         touched = not message.starts_clocks
         assignment = Assignment(
             cycle=message.cycle,
@@ -75,24 +77,13 @@ def _pinned(
     policies: Sequence[Policy],
     qualifications: Mapping[UUID, common_pb2.Qualification],
 ) -> Mark:
-    source = _SOURCES.get(Marked(mark.kind))
+    source = MARKED.get(Marked(mark.kind))
     if source is None or row is None or not row.live or row.closed:
         return mark
     policy = applicable(policies, row.lead_fields(), qualifications.get(mark.mark_id))
     if policy is None or all(spec.source != source for spec in policy.clocks):
         return mark
     return replace(mark, policy=policy.reference)
-
-
-@dataclass(slots=True)
-class Promised:
-    """The clocks of the lead's own that marks start."""
-
-    fresh: list[Clock] = field(default_factory=list)
-    covered: list[Clock] = field(default_factory=list)
-    """There, though an earlier promise of the name still ran."""
-    again: list[Clock] = field(default_factory=list)
-    """There, and rightly so."""
 
 
 @dataclass(slots=True)
@@ -123,8 +114,10 @@ class Starting:
         for cycle, assignment in facts.assignments.items():
             policy = self.policies.get(assignment.policy or "")
             for spec in policy.clocks if policy is not None else ():
-                if spec.source in domain.OF_ASSIGNMENTS and (lead_id, spec.clock, cycle) not in self.present:
-                    at = _begins(spec, assignment, facts)
+                if spec.has_rounds or spec.source not in domain.OF_ASSIGNMENTS:
+                    continue
+                if (lead_id, spec.clock, cycle) not in self.present:
+                    at = begins(spec, assignment, facts)
                     rep = self.reps.get(assignment.rep_id, NOBODY)
                     if at is not None and policy is not None:
                         made += self._start(lead_id, policy, spec, cycle, at, rep)
@@ -134,46 +127,6 @@ class Starting:
         """Bring a clock that moves to its last touch; what does not count has not started it."""
         by = self.plan_of(clock) if clock.terms.source == domain.LAST_TOUCH else None
         return by is None or clocks.settle(clock, facts, by)
-
-    def of_marks(self, lead_id: UUID, facts: Facts, known: Sequence[Clock]) -> Promised:
-        """Return which clocks start of what happened to the lead; a promise that still runs is not made twice.
-
-        All facts decide that anew: an end that comes late makes room for a promise after it, a start that comes late
-        covers the one that was taken for the first.
-        """
-        found = Promised()
-        marks = [mark for mark in facts.marks if mark.policy is not None]
-        names = {spec.clock for mark in marks for spec in self._specs(mark)}
-        names |= {one.clock for one in known if one.terms.source in _SOURCES.values()}
-        for name in sorted(names):
-            there = {one.terms.started_at: one for one in known if one.clock == name}
-            wanted = {one.terms.started_at: one for one in self._promised(lead_id, name, marks, facts)}
-            found.covered += [one for at, one in there.items() if at not in wanted]
-            found.again += [one for at, one in there.items() if at in wanted]
-            cycle = max((one.cycle for one in there.values()), default=0)
-            for number, at in enumerate(sorted(wanted.keys() - there.keys()), 1):
-                wanted[at].cycle = cycle + number
-                found.fresh.append(wanted[at])
-        return found
-
-    def _specs(self, mark: Mark) -> list[Spec]:
-        policy = self.policies[mark.policy or ""]
-        return [spec for spec in policy.clocks if spec.source == _SOURCES[Marked(mark.kind)]]
-
-    def _promised(self, lead_id: UUID, name: str, marks: Sequence[Mark], facts: Facts) -> list[Clock]:
-        """Return the clocks of a name that the facts so far make, one after the other."""
-        made: list[Clock] = []
-        for mark in marks:
-            for spec in self._specs(mark):
-                if spec.clock != name or any(_runs(one, facts, mark.at) for one in made[-1:]):
-                    continue
-                missed = mark.kind == Marked.MEETING_MISSED
-                rep = self.reps.get(_holder_at(facts, mark.at), NOBODY) if missed else NOBODY
-                by = clocks.plan(self.policies[mark.policy or ""], spec, rep, self.named)
-                clock = clocks.start(lead_id, by, cycle=0, started_at=mark.at, rep=rep) if by is not None else None
-                if clock is not None:
-                    made.append(clock)
-        return made
 
     def plan_of(self, clock: Clock) -> Plan | None:
         """Return how a clock that is there goes on."""
@@ -211,20 +164,7 @@ def arrivals(
     return made
 
 
-def _begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:
-    """Return when a clock of an assignment begins, None while nothing has started it."""
-    if assignment.touched and spec.kind in domain.FIRST_RESPONSE:
-        return None
-    if assignment.moved and not facts.is_survivor:
-        return None  # What was told of the merged lead's clocks is known with the link.
-    if spec.source == domain.ACCEPTANCE:
-        return assignment.accepted_at
-    if spec.source == domain.LAST_TOUCH and spec.kind == "next_step" and not facts.touches:
-        return None
-    return assignment.begins
-
-
-def _holder_at(facts: Facts, at: datetime) -> str:
+def holder_at(facts: Facts, at: datetime) -> str:
     """Return who had the lead at an instant, by what is known; "" for nobody."""
     had = [
         one
@@ -234,10 +174,17 @@ def _holder_at(facts: Facts, at: datetime) -> str:
     return max(had, key=lambda one: one.cycle).rep_id if had else ""
 
 
-def _runs(clock: Clock, facts: Facts, at: datetime) -> bool:
-    """Say whether nothing had met or ended a clock by then."""
-    said = verdicts.verdict(clock.terms, facts, clock.cycle)
-    return not any(instant is not None and instant < at for instant in (said.met_at, said.ended_at))
+def begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:
+    """Return when a clock of an assignment begins, None while nothing has started it."""
+    if assignment.touched and spec.kind in domain.FIRST_RESPONSE:
+        return None
+    if assignment.moved and not facts.is_survivor:
+        return None  # What was told of the merged lead's clocks is known with the link.
+    if spec.source == domain.ACCEPTANCE:
+        return assignment.accepted_at
+    if spec.source == domain.LAST_TOUCH and spec.kind == domain.NEXT_STEP:
+        return assignment.begins if facts.touches or facts.plans_ahead else None
+    return assignment.begins
 
 
 async def prepare(
@@ -253,13 +200,13 @@ async def prepare(
     assigned = [
         (lead_id, one) for lead_id, said in facts.items() for one in said.assignments.values() if one.policy is not None
     ]
-    moving = [one for some in known.values() for one in some if one.terms.source == domain.LAST_TOUCH]
+    moving = [one for some in known.values() for one in some if one.terms.source == domain.LAST_TOUCH or one.round > 0]
     references = {one.policy or "" for _, one in assigned} | {one.policy for one in moving}
     references |= {mark.policy for said in facts.values() for mark in said.marks if mark.policy is not None}
     compiled = {reference: await policies.of(conn, reference) for reference in references}
     wanted = {one.rep_id for lead_id, one in assigned if _lacks(lead_id, one, compiled, present, facts[lead_id])}
     wanted |= {
-        _holder_at(said, mark.at)
+        holder_at(said, mark.at)
         for said in facts.values()
         for mark in said.marks
         if mark.kind == Marked.MEETING_MISSED and mark.policy is not None
@@ -274,7 +221,10 @@ async def prepare(
 def _lacks(lead_id: UUID, one: Assignment, compiled: Mapping[str, Policy], present: set[Key], facts: Facts) -> bool:
     return any(
         spec.source in domain.OF_ASSIGNMENTS
-        and (lead_id, spec.clock, one.cycle) not in present
-        and _begins(spec, one, facts) is not None
+        and (
+            rounds.are_told(spec, facts)
+            or (spec.source != domain.NEXT_AT and (lead_id, spec.clock, one.cycle) not in present)
+        )
+        and begins(spec, one, facts) is not None
         for spec in compiled[one.policy or ""].clocks
     )

@@ -49,12 +49,13 @@ async def of_changed_calendar(conn: Connection, name: str, reference: str, *, li
 async def note_changes(conn: Connection, given: Sequence[tuple[Clock, str, datetime]]) -> None:
     """Keep on record that calendars moved deadlines: (clock as it is now, the calendar before, the deadline before)."""
     await conn.execute(
-        "INSERT INTO clock_change (lead_id, clock, cycle, calendar_before, calendar, due_before, due_at)"
-        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[],"
-        " $7::timestamptz[])",
+        "INSERT INTO clock_change (lead_id, clock, cycle, round, calendar_before, calendar, due_before, due_at)"
+        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::text[], $6::text[],"
+        " $7::timestamptz[], $8::timestamptz[])",
         [clock.lead_id for clock, _, _ in given],
         [clock.clock for clock, _, _ in given],
         [clock.cycle for clock, _, _ in given],
+        [clock.round for clock, _, _ in given],
         [before for _, before, _ in given],
         [clock.calendar for clock, _, _ in given],
         [due_before for _, _, due_before in given],
@@ -65,7 +66,7 @@ async def note_changes(conn: Connection, given: Sequence[tuple[Clock, str, datet
 async def changes(conn: Connection, lead_id: UUID) -> list[Any]:
     """Return what calendars moved of a lead's clocks, in order."""
     rows: list[Any] = await conn.fetch(
-        "SELECT clock, cycle, at, calendar_before, calendar, due_before, due_at FROM clock_change"
+        "SELECT clock, cycle, round, at, calendar_before, calendar, due_before, due_at FROM clock_change"
         " WHERE lead_id = $1 ORDER BY at",
         lead_id,
     )

@@ -9,6 +9,9 @@ from uuid import UUID
 from backbone.database import Connection
 from sla_monitor.domain import Counts, State, Terms
 
+Key = tuple[UUID, str, int, int]
+"""Lead, clock, cycle, round."""
+
 
 @dataclass(slots=True)
 class Clock:
@@ -35,12 +38,19 @@ class Clock:
     rep_version: int = 0
     reason: str = ""
     """Why it is cancelled."""
+    round: int = 0
+    """Which one of its name in the cycle, of a promise that begins anew."""
+
+    @property
+    def key(self) -> Key:
+        """Return what it is told apart by."""
+        return (self.lead_id, self.clock, self.cycle, self.round)
 
 
 async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Clock]]:
     """Return every clock of the leads."""
     rows = await conn.fetch(
-        "SELECT * FROM clock WHERE lead_id = ANY($1::uuid[]) ORDER BY cycle, due_at", list(lead_ids)
+        "SELECT * FROM clock WHERE lead_id = ANY($1::uuid[]) ORDER BY cycle, round, due_at", list(lead_ids)
     )
     found: dict[UUID, list[Clock]] = {}
     for row in rows:
@@ -106,6 +116,7 @@ def clock_of(row: Any) -> Clock:
         hours=row["hours"],
         rep_version=row["rep_version"],
         reason=row["reason"],
+        round=row["round"],
     )
 
 
@@ -113,7 +124,7 @@ _COLUMNS: Final = (
     *("lead_id", "clock", "cycle", "kind", "source", "rep_id", "team", "manager_id", "started_at", "due_at", "policy"),
     *("calendar", "counts", "needs", "done", "spread_seconds", "steps", "state", "met_at", "breached_at", "retracted"),
     *("step", "next_at", "version", "hours", "rep_version", "within_seconds", "booking_counts", "ends_when"),
-    "reason",
+    *("reason", "round"),
 )
 
 
@@ -156,6 +167,7 @@ def _record(one: Clock) -> tuple[Any, ...]:
         terms.booking_counts,
         list(terms.ends_when),
         one.reason,
+        one.round,
     )
 
 
@@ -166,10 +178,10 @@ UPDATE clock c SET state = v.state, met_at = v.met_at, breached_at = v.breached_
                    reason = v.reason
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
             $8::jsonb[], $9::int[], $10::timestamptz[], $11::bigint[], $12::timestamptz[], $13::jsonb[], $14::text[],
-            $15::bigint[], $16::timestamptz[], $17::text[])
+            $15::bigint[], $16::timestamptz[], $17::text[], $18::int[])
      AS v(lead_id, clock, cycle, state, met_at, breached_at, retracted, done, step, next_at, version, due_at, steps,
-          calendar, rep_version, started_at, reason)
-WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle
+          calendar, rep_version, started_at, reason, round)
+WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round
 """
 
 
@@ -196,6 +208,7 @@ async def change(conn: Connection, given: Sequence[Clock]) -> None:
         [one.rep_version for one in given],
         [one.terms.started_at for one in given],
         [one.reason for one in given],
+        [one.round for one in given],
     )
 
 
@@ -214,17 +227,16 @@ async def retract_alerts(conn: Connection, alert_ids: Sequence[UUID], at: dateti
     await conn.execute("UPDATE alert SET retracted_at = $2 WHERE alert_id = ANY($1::uuid[])", list(alert_ids), at)
 
 
-async def raise_steps(
-    conn: Connection, given: Sequence[tuple[Clock, int, int]], now: datetime
-) -> set[tuple[UUID, str, int]]:
+async def raise_steps(conn: Connection, given: Sequence[tuple[Clock, int, int]], now: datetime) -> set[Key]:
     """Write clocks whose step was raised: (clock, step and version before). Returns those that nobody else raised."""
     raised = await conn.fetch(
         "UPDATE clock c SET step = v.step + 1, version = v.version + 1, state = v.state,"
         " breached_at = v.breached_at, next_at = v.next_at"
         " FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[],"
-        " $8::timestamptz[]) AS v(lead_id, clock, cycle, step, version, state, breached_at, next_at)"
-        " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.step = v.step"
-        " AND c.version = v.version AND c.next_at <= $9 RETURNING c.lead_id, c.clock, c.cycle",
+        " $8::timestamptz[], $10::int[]) AS v(lead_id, clock, cycle, step, version, state, breached_at, next_at, round)"
+        " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round"
+        " AND c.step = v.step AND c.version = v.version AND c.next_at <= $9"
+        " RETURNING c.lead_id, c.clock, c.cycle, c.round",
         [clock.lead_id for clock, _, _ in given],
         [clock.clock for clock, _, _ in given],
         [clock.cycle for clock, _, _ in given],
@@ -234,17 +246,20 @@ async def raise_steps(
         [clock.breached_at for clock, _, _ in given],
         [clock.next_at for clock, _, _ in given],
         now,
+        [clock.round for clock, _, _ in given],
     )
-    return {(row[0], row[1], row[2]) for row in raised}
+    return {(row[0], row[1], row[2], row[3]) for row in raised}
 
 
 async def postpone(conn: Connection, given: Sequence[Clock], until: datetime) -> None:
     """Look at these clocks again a little later; their steps stay due when they were."""
     await conn.execute(
-        "UPDATE clock c SET next_at = $4 FROM unnest($1::uuid[], $2::text[], $3::int[]) AS v(lead_id, clock, cycle)"
-        " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle",
+        "UPDATE clock c SET next_at = $5 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[])"
+        " AS v(lead_id, clock, cycle, round)"
+        " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round",
         [one.lead_id for one in given],
         [one.clock for one in given],
         [one.cycle for one in given],
+        [one.round for one in given],
         until,
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from backbone.database import Connection
 from sla_monitor import policies
-from sla_monitor.domain import Policy
+from sla_monitor.domain import NO_POLICY, Policy
 from sla_monitor.hours import Calendars
 
 PARTIES: Final = ("marketing", "sales")
@@ -40,8 +40,9 @@ class Policies:
 
     async def of(self, conn: Connection, reference: str) -> Policy:
         """Return the version that a fact or a clock cites, in force or not."""
-        if reference == self._built_in.reference:
-            return self._built_in
+        for made in (self._built_in, NO_POLICY):
+            if reference == made.reference:
+                return made
         name, _, version = reference.rpartition("@")
         return await self._version(conn, name, int(version))
 

@@ -65,7 +65,7 @@ def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         batch.news.setdefault(event.original_subject, [])
         _note_routing(batch, rows[event.original_subject], event.message)
     elif event.topic in _TELLING_MARKS:
-        _note_mark(batch, rows[event.subject], event)
+        _note_mark(batch, rows, event)
     else:
         _note_intake(batch, rows, event)
 
@@ -175,17 +175,18 @@ _QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
 """Events after which a lead may wait for an SDR's judgement though no ReviewQueued says so."""
 
 
-def _note_mark(batch: Batch, row: Row, event: Incoming) -> None:
+def _note_mark(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
     message: Any = event.message
-    _wake(row, message)
+    if event.original_subject == event.subject:
+        _wake(rows[event.subject], message)
     if event.type == "ReviewEnded":
         kind, said = (Marked.JUDGED if message.decided else Marked.UNQUEUED), {"word": message.queue}
     else:
         kind, say = _MARKED[event.type]
         said = say(message)
-    _keep_mark(batch, row, event, kind, said)
+    _keep_mark(batch, event, kind, said)
     if event.type in _QUEUED_BY and message.qualification.queue:
-        _keep_mark(batch, row, event, Marked.QUEUED, {"word": message.qualification.queue})
+        _keep_mark(batch, event, Marked.QUEUED, {"word": message.qualification.queue})
 
 
 def _wake(row: Row, message: Any) -> None:
@@ -198,13 +199,14 @@ def _wake(row: Row, message: Any) -> None:
         _learn(row, message.stamp, None)
 
 
-def _keep_mark(batch: Batch, row: Row, event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
+def _keep_mark(batch: Batch, event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
+    """Keep it with the lead that it was recorded for: what concerns that one alone is not the survivor's."""
     message: Any = event.message
     # Derived events copy when the lead's newest fact was recorded; that this happened, nobody knew before it did.
     at = times.at(message.stamp.occurred_at)
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
-    batch.marks.append((row.lead_id, mark, at))
-    batch.news.setdefault(row.lead_id, []).append(mark.mark_id)
+    batch.marks.append((event.original_subject, mark, at))
+    batch.news.setdefault(event.subject, []).append(mark.mark_id)
     if kind in (Marked.QUALIFIED, Marked.QUEUED):
         batch.qualifications[mark.mark_id] = message.qualification
 

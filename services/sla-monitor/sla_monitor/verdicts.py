@@ -14,8 +14,10 @@ from sla_monitor.domain import (
     CLOSED,
     CONNECTED,
     FIRST_RESPONSE,
+    NEXT_AT,
     NOT_CLOSED,
     OF_ASSIGNMENTS,
+    STATUS_UPDATE,
     TEAM,
     Assignment,
     Facts,
@@ -28,6 +30,7 @@ from sla_monitor.domain import (
 from sla_monitor.domain import MEETING_BOOKED as BOOKED
 
 _NOTHING: Final = Verdict()
+REPLANNED: Final = "replanned"
 End = tuple[datetime, str]
 """When a clock was over without a verdict, and why."""
 
@@ -61,6 +64,8 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
             ends.append((assignment.released_at, assignment.outcome or "released"))
     else:
         ends += _ends_of_the_lead(terms, facts)
+    if terms.source == NEXT_AT:
+        ends += [(mark.at, REPLANNED) for mark in _replanned(terms, facts)]
     if CONNECTED in terms.ends_when:
         ends += [(one.at, CONNECTED) for one in counting(terms, facts.touches, None) if one.outcome == CONNECTED]
     if BOOKED in terms.ends_when:
@@ -74,6 +79,12 @@ def _ends_of_the_lead(terms: Terms, facts: Facts) -> list[End]:
     """A promise to the lead itself is over when the lead is out; one of the review queue, when it left the queue."""
     kinds = {Marked.OUT, Marked.UNQUEUED} if terms.kind == "review" else {Marked.OUT}
     return [(mark.at, mark.word or mark.ref or mark.kind) for mark in _since(terms, facts.of(*kinds))]
+
+
+def _replanned(terms: Terms, facts: Facts) -> list[Mark]:
+    """Whoever names another instant for the next step, has until then."""
+    said = facts.of(Marked.STATUS)
+    return [one for one in said if one.until is not None and one.rep_id == terms.rep_id and one.at > terms.started_at]
 
 
 def _closed(assignments: Iterable[Assignment]) -> list[datetime]:
@@ -97,6 +108,8 @@ def _counts(terms: Terms, touch: Touch) -> bool:
     counts = terms.counts
     if touch.at < terms.started_at - counts.before_start:
         return False
+    if terms.source == NEXT_AT and touch.at <= terms.started_at:
+        return False  # The touch with which the rep said when the next one is due.
     if touch.outcome not in counts.outcome or touch.kind not in counts.kinds:
         return False
     if touch.automated and not counts.automated:
@@ -171,10 +184,15 @@ def _marked(*kinds: Marked) -> Callable[[Terms, Facts, int], datetime | None]:
     return decide
 
 
+def _updated(terms: Terms, facts: Facts, _: int) -> datetime | None:
+    """The update with which a round began is the one that met the round before."""
+    return min((mark.at for mark in facts.of(Marked.STATUS) if mark.at > terms.started_at), default=None)
+
+
 _BY_THEIR_OWN_EVENT: Final[Mapping[str, Callable[[Terms, Facts, int], datetime | None]]] = {
     "acceptance": _accepted,
     "handoff": _handed_over,
     "review": _marked(Marked.JUDGED),
-    "status_update": _marked(Marked.STATUS),
+    STATUS_UPDATE: _updated,
     "no_show_rebook": _marked(Marked.MEETING_BOOKED, Marked.NO_SHOW),
 }

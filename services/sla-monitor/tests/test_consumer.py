@@ -209,3 +209,33 @@ async def test_a_lead_is_taken_away_as_often_as_the_policy_says_and_never_in_a_l
     told = await sla.published(lambda seen: sum(event.type == "SlaBreached" for event in seen) == 3)
     taken = [event.message.clock.cycle for event in told if event.type == "SlaEscalated"]
     assert taken == list(range(1, times_allowed + 1))
+
+
+async def test_who_missed_it_is_paused_though_the_lead_was_taken_away_and_nobody_else_is(sla: Actor) -> None:
+    await put(
+        sla,
+        "clocks:\n  - {kind: first_response_5m, within: 1s, from: assignment}\n"
+        "  - {kind: first_response_30m, within: 1s, from: assignment}\n"
+        "escalations:\n  - {kind: first_response_5m, after: 0s, to: reassign}\n"
+        "  - {kind: first_response_5m, after: 1d, to: manager}\n"
+        "  - {kind: first_response_5m, after: 2d, to: pause}\n"
+        "  - {kind: first_response_30m, after: 2d, to: pause}",
+    )
+    lead = ids.new()
+    await learn(sla, "routing", routed(lead, now()))
+
+    async def left() -> dict[str, list[str]]:
+        async with sla.database.reading() as conn:
+            rows = await conn.fetch(
+                "SELECT clock, steps, step, next_at FROM clock WHERE lead_id = $1 AND cycle = 1", lead
+            )
+        assert all((row["next_at"] is None) == (row["step"] == len(row["steps"]["steps"])) for row in rows)
+        return {row["clock"]: [step["to"] for step in row["steps"]["steps"][row["step"] :]] for row in rows}
+
+    async def taken() -> None:
+        assert await left() == {"first_response_5m": ["manager", "pause"], "first_response_30m": ["pause"]}
+
+    await eventually(taken)
+    over = now()
+    await learn(sla, "routing", released(lead, over, outcome="reassigned"), routed(lead, over, cycle=2, who=rep("ben")))
+    assert await left() == {"first_response_5m": ["pause"], "first_response_30m": []}

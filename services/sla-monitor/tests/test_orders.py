@@ -50,10 +50,13 @@ START = telling.now().replace(microsecond=0) - timedelta(days=1)
 OTHER = rep("ben")
 
 
-@pytest.fixture
-async def db(database: Callable[[str], Awaitable[Database]]) -> Database:
+NEXT_STEP = "  - {kind: next_step, within: 2m, from: last_touch}\n"
+
+
+@pytest.fixture(params=[POLICY, POLICY.replace(NEXT_STEP, "")], ids=["every kind", "next steps as reps say"])
+async def db(database: Callable[[str], Awaitable[Database]], request: pytest.FixtureRequest) -> Database:
     made = await database("sla")
-    await Monitor(made).put(POLICY)
+    await Monitor(made).put(request.param)
     return made
 
 
@@ -71,6 +74,7 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
                 st.sampled_from(["ana", "ben"]),
                 st.sampled_from(["attempted", "connected"]),
                 st.booleans(),
+                st.none() | st.integers(1, 300),
             ),
             max_size=5,
         )
@@ -83,27 +87,42 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
     )
     qualifies = draw(st.lists(st.integers(-30, 500), max_size=2, unique=True))
     reviewed = draw(st.none() | st.integers(1, 400))
-    updates = draw(st.none() | st.integers(1, 500))
+    updates = draw(st.lists(st.tuples(st.integers(1, 500), st.none() | st.integers(-50, 300)), max_size=3))
     over = draw(st.none() | st.integers(20, 600))
     accepts = draw(st.none() | st.integers(1, 200))
     merges = draw(st.booleans())
+    lost_qualifies, lost_is_out = draw(st.none() | st.integers(-30, 500)), draw(st.none() | st.integers(-30, 500))
 
     def tell(lead: UUID, lost: UUID) -> dict[str, list[Told]]:
         came = [captured(lead, START), *([captured(lost, after(-60))] if merges else [])]
         said = [
             # By turns the lead's own and those of the one that is merged into it.
-            touch(lost if merges and number % 2 else lead, after(at), rep_id=who, outcome=how, automated=by_machine)
-            for number, (at, who, how, by_machine) in enumerate(touches)
+            touch(
+                lost if merges and number % 2 else lead,
+                after(at),
+                rep_id=who,
+                outcome=how,
+                automated=by_machine,
+                next_at=after(at + ahead) if ahead is not None else None,
+            )
+            for number, (at, who, how, by_machine, ahead) in enumerate(touches)
         ]
         said += [engaged(lead, after(at), kind, meeting_id="m") for at, kind in meetings]
         judging = [queued(lead, after(0)), judged(lead, after(reviewed))] if reviewed is not None else []
         judging += [qualified(lead, after(at)) for at in sorted(qualifies)]
+        if merges and lost_qualifies is not None:
+            judging.append(qualified(lost, after(lost_qualifies)))
+        if merges and lost_is_out is not None:
+            judging.append(telling.disqualified(lost, after(lost_is_out)))
         link = telling.merged(lead, lost, after(300), came_at=START) if merges else []
         given = [routed(lead, START)]
         given += [accepted(lead, after(accepts))] if accepts is not None else []
         if over is not None:
             given += [released(lead, after(over), outcome="reassigned"), routed(lead, after(over), cycle=2, who=OTHER)]
-        given += [updated(lead, after(updates))] if updates is not None else []
+        given += [
+            updated(lead, after(at), next_at=after(at + ahead) if ahead is not None else None)
+            for at, ahead in sorted(updates, key=lambda update: update[0])
+        ]
         told = {"intake": [*came, *said, *link], "routing": given, "qualification": judging}
         for _, message in (one for events in told.values() for one in events):
             message.stamp.arrived_at.CopyFrom(times.stamp(START))

@@ -39,4 +39,5 @@ escalations:
         "first week": [("manager", week + 2 * day)],
         "two weeks": [("reassign", 2 * week + day), ("manager", 2 * week + 2 * day)],
         "status_update": [],
+        "next_step": [],
     }

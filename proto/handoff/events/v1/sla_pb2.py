@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from handoff.events.v1 import common_pb2 as handoff_dot_events_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhandoff/events/v1/sla.proto\x12\x11handoff.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehandoff/events/v1/common.proto\"\xc2\x05\n\x05\x43lock\x12\r\n\x05\x63lock\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x63ycle\x18\x03 \x01(\x05\x12\x0e\n\x06rep_id\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06policy\x18\x07 \x01(\t\x12\x10\n\x08\x63\x61lendar\x18\x08 \x01(\t\x12\r\n\x05state\x18\t \x01(\t\x12*\n\x06met_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x62reached_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tretracted\x18\x0c \x01(\x08\x12?\n\x0ctouches_done\x18\r \x03(\x0b\x32).handoff.events.v1.Clock.TouchesDoneEntry\x12\x43\n\x0etouches_needed\x18\x0e \x03(\x0b\x32+.handoff.events.v1.Clock.TouchesNeededEntry\x12\x0f\n\x07version\x18\x0f \x01(\x03\x12+\n\x07warn_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cpaused_until\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nmanager_id\x18\x12 \x01(\t\x12\x0c\n\x04team\x18\x13 \x01(\t\x1a\x32\n\x10TouchesDoneEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x1a\x34\n\x12TouchesNeededEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"`\n\x0c\x43lockStarted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\"n\n\x08\x43lockMet\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\x10\n\x08touch_id\x18\x03 \x01(\t\"r\n\x0e\x43lockCancelled\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xc0\x01\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flate_by_seconds\x18\x05 \x01(\x01\x12\x0c\n\x04late\x18\x06 \x01(\x08\x12\n\n\x02to\x18\x07 \x01(\t\x12\x18\n\x10\x61ssignment_cycle\x18\x08 \x01(\x05\x12\x13\n\x0bmanager_ids\x18\t \x03(\t\"\x86\x01\n\tSlaWarned\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\'\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x18.handoff.events.v1.Alert\"\x88\x01\n\x0bSlaBreached\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\'\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x18.handoff.events.v1.Alert\"\xb9\x01\n\x0f\x42reachRetracted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\x10\n\x08\x61lert_id\x18\x03 \x01(\t\x12\x30\n\x0cretracted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08touch_id\x18\x05 \x01(\t\"\x89\x01\n\x0cSlaEscalated\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\'\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x18.handoff.events.v1.Alertb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bhandoff/events/v1/sla.proto\x12\x11handoff.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehandoff/events/v1/common.proto\"\xd1\x05\n\x05\x43lock\x12\r\n\x05\x63lock\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\r\n\x05\x63ycle\x18\x03 \x01(\x05\x12\x0e\n\x06rep_id\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06policy\x18\x07 \x01(\t\x12\x10\n\x08\x63\x61lendar\x18\x08 \x01(\t\x12\r\n\x05state\x18\t \x01(\t\x12*\n\x06met_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x62reached_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tretracted\x18\x0c \x01(\x08\x12?\n\x0ctouches_done\x18\r \x03(\x0b\x32).handoff.events.v1.Clock.TouchesDoneEntry\x12\x43\n\x0etouches_needed\x18\x0e \x03(\x0b\x32+.handoff.events.v1.Clock.TouchesNeededEntry\x12\x0f\n\x07version\x18\x0f \x01(\x03\x12+\n\x07warn_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cpaused_until\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nmanager_id\x18\x12 \x01(\t\x12\x0c\n\x04team\x18\x13 \x01(\t\x12\r\n\x05round\x18\x14 \x01(\x05\x1a\x32\n\x10TouchesDoneEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\x1a\x34\n\x12TouchesNeededEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x05:\x02\x38\x01\"`\n\x0c\x43lockStarted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\"n\n\x08\x43lockMet\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\x10\n\x08touch_id\x18\x03 \x01(\t\"r\n\x0e\x43lockCancelled\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xc0\x01\n\x05\x41lert\x12\x10\n\x08\x61lert_id\x18\x01 \x01(\t\x12\r\n\x05level\x18\x02 \x01(\t\x12\x0c\n\x04step\x18\x03 \x01(\x05\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flate_by_seconds\x18\x05 \x01(\x01\x12\x0c\n\x04late\x18\x06 \x01(\x08\x12\n\n\x02to\x18\x07 \x01(\t\x12\x18\n\x10\x61ssignment_cycle\x18\x08 \x01(\x05\x12\x13\n\x0bmanager_ids\x18\t \x03(\t\"\x86\x01\n\tSlaWarned\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\'\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x18.handoff.events.v1.Alert\"\x88\x01\n\x0bSlaBreached\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\'\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x18.handoff.events.v1.Alert\"\xb9\x01\n\x0f\x42reachRetracted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\x10\n\x08\x61lert_id\x18\x03 \x01(\t\x12\x30\n\x0cretracted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08touch_id\x18\x05 \x01(\t\"\x89\x01\n\x0cSlaEscalated\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\'\n\x05\x63lock\x18\x02 \x01(\x0b\x32\x18.handoff.events.v1.Clock\x12\'\n\x05\x61lert\x18\x03 \x01(\x0b\x32\x18.handoff.events.v1.Alertb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,25 +38,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOCK_TOUCHESNEEDEDENTRY']._loaded_options = None
   _globals['_CLOCK_TOUCHESNEEDEDENTRY']._serialized_options = b'8\001'
   _globals['_CLOCK']._serialized_start=116
-  _globals['_CLOCK']._serialized_end=822
-  _globals['_CLOCK_TOUCHESDONEENTRY']._serialized_start=718
-  _globals['_CLOCK_TOUCHESDONEENTRY']._serialized_end=768
-  _globals['_CLOCK_TOUCHESNEEDEDENTRY']._serialized_start=770
-  _globals['_CLOCK_TOUCHESNEEDEDENTRY']._serialized_end=822
-  _globals['_CLOCKSTARTED']._serialized_start=824
-  _globals['_CLOCKSTARTED']._serialized_end=920
-  _globals['_CLOCKMET']._serialized_start=922
-  _globals['_CLOCKMET']._serialized_end=1032
-  _globals['_CLOCKCANCELLED']._serialized_start=1034
-  _globals['_CLOCKCANCELLED']._serialized_end=1148
-  _globals['_ALERT']._serialized_start=1151
-  _globals['_ALERT']._serialized_end=1343
-  _globals['_SLAWARNED']._serialized_start=1346
-  _globals['_SLAWARNED']._serialized_end=1480
-  _globals['_SLABREACHED']._serialized_start=1483
-  _globals['_SLABREACHED']._serialized_end=1619
-  _globals['_BREACHRETRACTED']._serialized_start=1622
-  _globals['_BREACHRETRACTED']._serialized_end=1807
-  _globals['_SLAESCALATED']._serialized_start=1810
-  _globals['_SLAESCALATED']._serialized_end=1947
+  _globals['_CLOCK']._serialized_end=837
+  _globals['_CLOCK_TOUCHESDONEENTRY']._serialized_start=733
+  _globals['_CLOCK_TOUCHESDONEENTRY']._serialized_end=783
+  _globals['_CLOCK_TOUCHESNEEDEDENTRY']._serialized_start=785
+  _globals['_CLOCK_TOUCHESNEEDEDENTRY']._serialized_end=837
+  _globals['_CLOCKSTARTED']._serialized_start=839
+  _globals['_CLOCKSTARTED']._serialized_end=935
+  _globals['_CLOCKMET']._serialized_start=937
+  _globals['_CLOCKMET']._serialized_end=1047
+  _globals['_CLOCKCANCELLED']._serialized_start=1049
+  _globals['_CLOCKCANCELLED']._serialized_end=1163
+  _globals['_ALERT']._serialized_start=1166
+  _globals['_ALERT']._serialized_end=1358
+  _globals['_SLAWARNED']._serialized_start=1361
+  _globals['_SLAWARNED']._serialized_end=1495
+  _globals['_SLABREACHED']._serialized_start=1498
+  _globals['_SLABREACHED']._serialized_end=1634
+  _globals['_BREACHRETRACTED']._serialized_start=1637
+  _globals['_BREACHRETRACTED']._serialized_end=1822
+  _globals['_SLAESCALATED']._serialized_start=1825
+  _globals['_SLAESCALATED']._serialized_end=1962
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Clock(_message.Message):
-    """A promise with a deadline: one per (lead, clock, cycle)."""
+    """A promise with a deadline: one per (lead, clock, cycle, round)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -85,6 +85,7 @@ class Clock(_message.Message):
     PAUSED_UNTIL_FIELD_NUMBER: _builtins.int
     MANAGER_ID_FIELD_NUMBER: _builtins.int
     TEAM_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
     clock: _builtins.str
     kind: _builtins.str
     cycle: _builtins.int
@@ -100,6 +101,8 @@ class Clock(_message.Message):
     """Rises with each change of the clock."""
     manager_id: _builtins.str
     team: _builtins.str
+    round: _builtins.int
+    """Which one of its name in the cycle: a status that was updated is to be updated again."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -140,10 +143,11 @@ class Clock(_message.Message):
         paused_until: _timestamp_pb2.Timestamp | None = ...,
         manager_id: _builtins.str = ...,
         team: _builtins.str = ...,
+        round: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["breached_at", b"breached_at", "due_at", b"due_at", "met_at", b"met_at", "paused_until", b"paused_until", "started_at", b"started_at", "warn_at", b"warn_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["breached_at", b"breached_at", "calendar", b"calendar", "clock", b"clock", "cycle", b"cycle", "due_at", b"due_at", "kind", b"kind", "manager_id", b"manager_id", "met_at", b"met_at", "paused_until", b"paused_until", "policy", b"policy", "rep_id", b"rep_id", "retracted", b"retracted", "started_at", b"started_at", "state", b"state", "team", b"team", "touches_done", b"touches_done", "touches_needed", b"touches_needed", "version", b"version", "warn_at", b"warn_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["breached_at", b"breached_at", "calendar", b"calendar", "clock", b"clock", "cycle", b"cycle", "due_at", b"due_at", "kind", b"kind", "manager_id", b"manager_id", "met_at", b"met_at", "paused_until", b"paused_until", "policy", b"policy", "rep_id", b"rep_id", "retracted", b"retracted", "round", b"round", "started_at", b"started_at", "state", b"state", "team", b"team", "touches_done", b"touches_done", "touches_needed", b"touches_needed", "version", b"version", "warn_at", b"warn_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -235,7 +239,7 @@ Global___ClockCancelled: _TypeAlias = ClockCancelled  # noqa: Y015
 
 @_typing.final
 class Alert(_message.Message):
-    """What fired, once per (lead, clock, cycle, level, step)."""
+    """What fired, once per (lead, clock, cycle, round, level, step)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -249,7 +253,7 @@ class Alert(_message.Message):
     ASSIGNMENT_CYCLE_FIELD_NUMBER: _builtins.int
     MANAGER_IDS_FIELD_NUMBER: _builtins.int
     alert_id: _builtins.str
-    """UUIDv5 of (lead, clock, cycle, level, step)."""
+    """UUIDv5 of (lead, clock, cycle with the round after the first, level, step)."""
     level: _builtins.str
     """warning, breach or escalation."""
     step: _builtins.int
