@@ -10,7 +10,18 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from handoff.events.v1 import intake_pb2
-from sla_monitor import clocks, events, judging, promising, reports, starting, store, store_clocks, store_marks
+from sla_monitor import (
+    clocks,
+    events,
+    judging,
+    promising,
+    reports,
+    starting,
+    store,
+    store_clocks,
+    store_links,
+    store_marks,
+)
 from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Level, State, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.promising import Promised
@@ -113,6 +124,10 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
     reps: Reps = {}
     if batch.reps:
         reps = await store.note_reps(conn, [rep for rep in batch.reps if rep.rep_id], batch.teams)
+    if batch.linked:
+        await store_links.link(conn, batch.linked)
+    if batch.unlinked:
+        await store_links.unlink(conn, batch.unlinked)
     if batch.touches:
         await store.add_touches(conn, batch.touches)
     if batch.marks:

@@ -7,16 +7,34 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from backbone.calendars import DAYS
+from sla_monitor.store_links import HOLDS
 
-ARRIVED: Final = """cohort AS (
-    SELECT lead_id, created_at, source FROM lead
-    WHERE NOT closed AND created_at >= $1 AND created_at < $2 AND known_at <= $3
+_LINKED: Final = HOLDS.replace("UPTO", "$3")
+# What a lead was then: until a merge or a correction, it was of another age or source.
+THEN: Final = """outdated AS (
+    SELECT DISTINCT ON (lead_id) lead_id, created_at, source FROM lead_before WHERE until > $3 ORDER BY lead_id, until
+), known AS NOT MATERIALIZED (
+    SELECT l.lead_id, l.created_at, l.source, l.known_at FROM lead l
+    WHERE l.lead_id NOT IN (SELECT lead_id FROM outdated)
+    UNION ALL SELECT o.lead_id, o.created_at, o.source, l.known_at FROM outdated o JOIN lead l USING (lead_id)
 )"""
-MEMBERS: Final = """member (lead_id, member_id) AS (
+APART: Final = f"NOT EXISTS (SELECT FROM link k WHERE k.member_id = n.lead_id AND {_LINKED})"
+"""Of a row `n` of `known`: it was a lead of its own."""
+ARRIVED: Final = f"""cohort AS (
+    SELECT n.lead_id, n.created_at, n.source FROM known n
+    WHERE n.created_at >= $1 AND n.created_at < $2 AND n.known_at <= $3 AND {APART}
+)"""  # noqa: S608
+HELD: Final = f"""a.assigned_at <= $3 AND (NOT a.moved OR EXISTS (
+    SELECT FROM link k WHERE k.survivor_id = a.lead_id AND {_LINKED}
+))"""
+"""Of an assignment `a`: it was known, also if a merge moved it to the survivor with the instant that it had."""
+UP: Final = f"SELECT k.survivor_id FROM up JOIN link k ON k.member_id = up.lead_id WHERE {_LINKED}"  # noqa: S608
+"""From leads in `up` to those that they were merged into."""
+MEMBERS: Final = f"""member (lead_id, member_id) AS (
     SELECT lead_id, lead_id FROM cohort
-    UNION SELECT m.lead_id, s.subject_id FROM member m JOIN subject s ON s.merged_into = m.member_id
-)"""
-_KEYED: Final = """touched AS (
+    UNION SELECT m.lead_id, k.member_id FROM member m JOIN link k ON k.survivor_id = m.member_id AND {_LINKED}
+)"""  # noqa: S608
+_KEYED: Final = f"""touched AS (
     SELECT m.lead_id, t.touch_id, t.rep_id, t.outcome, t.at FROM member m JOIN touch t ON t.lead_id = m.member_id
     WHERE NOT t.automated AND t.recorded_at <= $3
 ), first_touch AS (
@@ -24,7 +42,7 @@ _KEYED: Final = """touched AS (
 ), first_assignment AS (
     SELECT DISTINCT ON (c.lead_id) c.lead_id, a.rep_id, a.team, a.assigned_at,
            CASE WHEN a.released_at <= $3 THEN a.released_at END AS over_at
-    FROM cohort c JOIN assignment a ON a.lead_id = c.lead_id WHERE a.assigned_at <= $3 ORDER BY c.lead_id, a.cycle
+    FROM cohort c JOIN assignment a ON a.lead_id = c.lead_id WHERE {HELD} ORDER BY c.lead_id, a.cycle
 ), keyed AS (
     SELECT KEY AS key, c.lead_id, c.created_at, f.at AS touched_at, a.assigned_at,
            -- By CASE: `greatest` passes over NULL, and would give who was never touched zero seconds.
@@ -32,7 +50,7 @@ _KEYED: Final = """touched AS (
                AS from_arrival
     FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN first_assignment a USING (lead_id)
     LEFT JOIN rep toucher ON toucher.rep_id = f.rep_id
-)"""
+)"""  # noqa: S608
 _LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
 # PostgreSQL's weeks begin on Monday, so those of others are moved there.
 _MOVED: Final = "(SELECT CASE week_starts WHEN 'sun' THEN 1 ELSE 0 END FROM setting) * interval '1 day'"
@@ -58,7 +76,7 @@ def query(by: str, *parts: str) -> str:
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     rep, team = "coalesce(a.rep_id, f.rep_id, '')", "coalesce(a.team, toucher.team, '')"
     keyed = _KEYED.replace("KEY", key(by, "c.created_at", rep=rep, team=team, source="c.source"))
-    return statement(ARRIVED, MEMBERS, keyed, *parts)
+    return statement(THEN, ARRIVED, MEMBERS, keyed, *parts)
 
 
 def statement(*parts: str) -> str:

@@ -6,9 +6,11 @@ from enum import StrEnum
 from typing import Final
 
 from backbone.database import Connection
-from sla_monitor import keeping, store_marks, verdicts
-from sla_monitor.domain import LAST_TOUCH, Facts, State, Terms
+from sla_monitor import keeping, store_links, store_marks, verdicts
+from sla_monitor.domain import LAST_TOUCH, OF_ASSIGNMENTS, Facts, State, Terms
+from sla_monitor.judging import COVERED, MERGED
 from sla_monitor.keeping import After
+from sla_monitor.starting import MARKED
 from sla_monitor.store_clocks import Clock, Key
 
 AT_ONCE: Final = 100
@@ -43,9 +45,18 @@ def decide_moving(terms: Terms, about: Facts, cycle: int, as_of: datetime, after
     return Decided.MET if kept.is_over else Decided.RUNNING
 
 
-async def ended_otherwise(conn: Connection, clocks: Sequence[Clock]) -> set[Key]:
-    """Return the cancelled clocks that no fact ended, but a merge or an erasure: of these there is no verdict."""
+def had_begun(clock: Clock, about: Facts) -> bool:
+    """Say whether what began a clock was the lead's own by what was known then: a merge brings others' along."""
+    if clock.terms.source in MARKED.values():
+        return any(mark.at == clock.terms.started_at for mark in about.marks)
+    return clock.terms.source not in OF_ASSIGNMENTS or clock.cycle in about.assignments
+
+
+async def ended_otherwise(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> set[Key]:
+    """Return the cancelled clocks that no fact ended, but an erasure, or a merge by then: of these is no verdict."""
     cancelled = [clock for clock in clocks if clock.state is State.CANCELLED]
+    later = await store_links.later(conn, {clock.lead_id for clock in cancelled}, as_of)
+    cancelled = [clock for clock in cancelled if clock.reason not in (MERGED, COVERED) or clock.lead_id not in later]
     if not cancelled:
         return set()
     by_now = await store_marks.facts(conn, {clock.lead_id for clock in cancelled})

@@ -17,6 +17,7 @@ from sla_monitor.keeping import After
 from sla_monitor.known import Decided
 from sla_monitor.reports import share
 from sla_monitor.store_clocks import Clock, Key
+from sla_monitor.store_links import HOLDS
 
 # A clock that moves with each touch is counted where it began first: else every touch would take it to another span.
 _BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, c.started_at) ELSE c.started_at END"
@@ -28,8 +29,13 @@ _WHOSE: Final = """CASE WHEN c.rep_id <> '' THEN c.FIELD ELSE coalesce((
     SELECT h.FIELD FROM assignment h WHERE h.lead_id = c.lead_id AND h.assigned_at <= UPTO
     ORDER BY h.cycle DESC LIMIT 1
 ), '') END"""
-# What a merge moved to the survivor is counted there.
-_STAYED: Final = "NOT (l.closed AND coalesce(a.outcome, '') = 'merged')"
+# What a merge moved to the survivor is counted there, as soon as it was known.
+_STAYED: Final = f"""NOT (coalesce(a.outcome, '') = 'merged' AND a.released_at <= UPTO AND EXISTS (
+    SELECT FROM link k WHERE k.member_id = c.lead_id AND {HOLDS}
+))"""
+_SOURCE: Final = """coalesce((
+    SELECT b.source FROM lead_before b WHERE b.lead_id = c.lead_id AND b.until > UPTO ORDER BY b.until LIMIT 1
+), l.source)"""
 _STORED: Final = """
 SELECT KEYS AS keys, c.kind,
        count(*) FILTER (WHERE c.state = 'met') AS met,
@@ -77,9 +83,9 @@ class Asked:
     def of(self, text: str, upto: str) -> str:
         """Return a query that counts under these keys, with what had begun by an instant."""
         rep, team = (_WHOSE.replace("FIELD", field) for field in ("rep_id", "team"))
-        keys = [cohort.key(by, _BEGAN, rep=rep, team=team, source="l.source") for by in self.by]
-        text = text.replace("KEYS", f"ARRAY[{', '.join(keys)}]").replace("UPTO", upto)
-        return text.replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN).replace("STAYED", _STAYED)
+        keys = [cohort.key(by, _BEGAN, rep=rep, team=team, source=_SOURCE) for by in self.by]
+        text = text.replace("KEYS", f"ARRAY[{', '.join(keys)}]").replace("STAYED", _STAYED).replace("UPTO", upto)
+        return text.replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN)
 
 
 Counted = Mapping[tuple[tuple[str, ...], str], Counter[Decided]]
@@ -117,12 +123,14 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
     async for some in _started(conn, asked, as_of):
         clocks = [clock for _, clock, _ in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
-        without = await known.ended_otherwise(conn, clocks)
+        without = await known.ended_otherwise(conn, clocks, as_of)
         reps = await _reps(conn, clocks)
         for keys, clock, due_then in some:
             if clock.key in without:
                 continue
             terms, of_lead = replace(clock.terms, due_at=due_then), about[clock.lead_id]
+            if not known.had_begun(clock, of_lead):
+                continue
             if terms.source == LAST_TOUCH:
                 said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, reps, named))
             else:

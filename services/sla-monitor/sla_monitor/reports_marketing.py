@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import marketing, reports_attainment
+from sla_monitor import cohort, marketing, reports_attainment
 from sla_monitor.domain import FIRST_RESPONSE, Marked
 from sla_monitor.known import Decided
 from sla_monitor.marketing import ALL, Event, Held, Promise, Promises, Qualified, Zone
@@ -28,17 +28,16 @@ _READ: Final = (
 )
 # Up from whoever was marked to the lead that is there now, and down to all that were merged into it. A lead that was
 # history is delivered when it qualifies anew after it came to life, not when its past was scored.
-_QUALIFIED: Final = """
-WITH RECURSIVE up (lead_id) AS (
+_QUALIFIED: Final = f"""
+WITH RECURSIVE {cohort.THEN}, up (lead_id) AS (
     SELECT lead_id FROM mark WHERE kind = 'qualified' AND at >= $1 AND at < $2 AND recorded_at <= $3
-    UNION SELECT s.merged_into FROM up JOIN subject s ON s.subject_id = up.lead_id WHERE s.merged_into IS NOT NULL
-), member (lead_id, member_id) AS (
-    SELECT l.lead_id, l.lead_id FROM up JOIN lead l USING (lead_id) WHERE NOT l.closed
-    UNION SELECT m.lead_id, s.subject_id FROM member m JOIN subject s ON s.merged_into = m.member_id
-), whole AS (
-    SELECT m.lead_id, array_agg(m.member_id) AS members, bool_or(l.live) AS live, min(l.created_at) AS created_at,
+    UNION {cohort.UP}
+), cohort AS (
+    SELECT n.lead_id FROM up JOIN known n USING (lead_id) WHERE {cohort.APART}
+), {cohort.MEMBERS}, whole AS (
+    SELECT m.lead_id, array_agg(m.member_id) AS members, bool_or(l.live) AS live, min(n.created_at) AS created_at,
            min(l.arrived_at) AS arrived_at
-    FROM member m JOIN lead l ON l.lead_id = m.member_id GROUP BY m.lead_id
+    FROM member m JOIN known n ON n.lead_id = m.member_id JOIN lead l ON l.lead_id = m.member_id GROUP BY m.lead_id
 ), first AS (
     -- With all that is told of it: joined again by the lead, it would be compared with each other one.
     SELECT DISTINCT ON (w.lead_id) w.*, k.at, k.word, k.ref
@@ -47,20 +46,21 @@ WITH RECURSIVE up (lead_id) AS (
     WHERE NOT w.live OR w.arrived_at IS NULL OR k.at >= w.arrived_at - interval '10 seconds'
     ORDER BY w.lead_id, k.at, k.mark_id
 )
-SELECT f.lead_id, l.source, f.live, f.members, coalesce(f.created_at, f.at) AS since, f.at, f.word, f.ref
-FROM first f JOIN lead l USING (lead_id) WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at, f.lead_id
-"""
+SELECT f.lead_id, n.source, f.live, f.members, coalesce(f.created_at, f.at) AS since, f.at, f.word, f.ref
+FROM first f JOIN known n USING (lead_id) WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at, f.lead_id
+"""  # noqa: S608
 _EVENTS: Final = """
 SELECT one.lead_id, k.kind, k.at, k.word, k.ref
 FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN mark k ON k.lead_id = one.member_id
 WHERE k.kind = ANY($3::text[]) AND k.recorded_at <= $4 ORDER BY k.at, k.mark_id
 """
-_HELD: Final = """
-SELECT one.lead_id, a.assigned_at, coalesce(a.outcome, '') AS outcome, a.reason,
+_HELD: Final = f"""
+SELECT one.lead_id, a.assigned_at, coalesce(a.outcome, '') AS outcome,
+       CASE WHEN a.reason = '' AND a.without_outcome THEN 'closed_without_outcome' ELSE a.reason END AS reason,
        CASE WHEN a.released_at <= $3 THEN a.released_at END AS released_at
 FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN assignment a ON a.lead_id = one.member_id
-WHERE a.assigned_at <= $3 ORDER BY a.assigned_at, a.cycle
-"""
+WHERE {cohort.HELD} ORDER BY a.assigned_at, a.cycle
+"""  # noqa: S608
 _PROMISES: Final = "SELECT definition, at, supply FROM promise WHERE at <= $1 ORDER BY definition, at, version"
 
 

@@ -49,7 +49,7 @@ MEETINGS: Final = """told AS (
     LEFT JOIN last_booking b USING (lead_id)
 )"""
 # Whoever has a meeting in the span, by any fact that may put one there; merged leads' meetings are their survivors'.
-_WHO: Final = """concerned AS (
+_WHO: Final = f"""concerned AS (
     SELECT lead_id FROM mark
     WHERE kind IN ('meeting_booked', 'meeting_cancelled', 'meeting_missed') AND recorded_at <= $3
       AND ((at >= $1 AND at < $2) OR (until >= $1 AND until < $2))
@@ -57,10 +57,10 @@ _WHO: Final = """concerned AS (
     WHERE kind = 'meeting' AND outcome = 'connected' AND NOT automated AND recorded_at <= $3 AND at >= $1 AND at < $2
 ), up (lead_id) AS (
     SELECT lead_id FROM concerned
-    UNION SELECT s.merged_into FROM up JOIN subject s ON s.subject_id = up.lead_id WHERE s.merged_into IS NOT NULL
+    UNION {cohort.UP}
 ), cohort AS (
-    SELECT l.lead_id, l.source FROM up JOIN lead l USING (lead_id) WHERE NOT l.closed
-)"""
+    SELECT n.lead_id, n.source FROM up JOIN known n USING (lead_id) WHERE {cohort.APART}
+)"""  # noqa: S608
 _SAT: Final = """unbooked AS (
     SELECT m.lead_id, t.at, t.rep_id FROM member m JOIN touch t ON t.lead_id = m.member_id
     WHERE t.kind = 'meeting' AND t.outcome = 'connected' AND NOT t.automated AND t.recorded_at <= $3
@@ -73,7 +73,7 @@ _SAT: Final = """unbooked AS (
     UNION ALL SELECT lead_id, at, at, rep_id, false, false, false, false, 'unknown', true FROM unbooked
 )"""
 # A meeting is of whom its booking names, else of who had the lead when it began.
-_COUNTED: Final = """
+_COUNTED: Final = f"""
 SELECT KEY AS key, count(*) FILTER (WHERE s.booked) AS booked, count(*) FILTER (WHERE s.held) AS held,
        count(*) FILTER (WHERE s.cancelled) AS cancelled, count(*) FILTER (WHERE s.missed) AS missed,
        count(*) FILTER (WHERE s.rebooked) AS rebooked,
@@ -84,12 +84,12 @@ SELECT KEY AS key, count(*) FILTER (WHERE s.booked) AS booked, count(*) FILTER (
 FROM sat s JOIN cohort c USING (lead_id)
 LEFT JOIN LATERAL (
     SELECT a.rep_id, a.team FROM assignment a
-    WHERE a.lead_id = s.lead_id AND a.assigned_at <= coalesce(s.starts_at, s.at) AND a.assigned_at <= $3
+    WHERE a.lead_id = s.lead_id AND a.assigned_at <= coalesce(s.starts_at, s.at) AND {cohort.HELD}
     ORDER BY a.assigned_at DESC LIMIT 1
 ) a ON s.rep_id IS NULL
 LEFT JOIN rep r ON r.rep_id = s.rep_id
 WHERE s.at >= $1 AND s.at < $2 GROUP BY 1
-"""
+"""  # noqa: S608
 
 
 async def meetings(
@@ -103,7 +103,7 @@ async def meetings(
     key = cohort.key(
         by, "s.at", rep="coalesce(s.rep_id, a.rep_id, '')", team="coalesce(r.team, a.team, '')", source="c.source"
     )
-    query = cohort.statement(_WHO, cohort.MEMBERS, MEETINGS, _SAT, _COUNTED.replace("KEY", key))
+    query = cohort.statement(cohort.THEN, _WHO, cohort.MEMBERS, MEETINGS, _SAT, _COUNTED.replace("KEY", key))
     rows = [dict(row) for row in await conn.fetch(query, start, end, as_of)]
     if not rows and by == "none":
         rows = [{"key": "all", **dict.fromkeys((*COUNTS, *REASONS), 0)}]

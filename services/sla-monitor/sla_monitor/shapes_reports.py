@@ -129,7 +129,7 @@ class Conversion(BaseModel):
 class Leak(BaseModel):
     """Where leads are lost; 1,000 are named at most."""
 
-    kind: Literal["slow", "capped", "neglected", "no_show", "declined_in_a_circle"]
+    kind: Literal["slow", "capped", "neglected", "no_show", "declined_in_a_circle", "closed_without_outcome"]
     leads: int
     lead_ids: list[UUID]
 

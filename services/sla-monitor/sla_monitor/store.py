@@ -1,7 +1,7 @@
 """Facts about leads: when they arrived, who had them, who touched them, and reps with their hours."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -9,7 +9,11 @@ from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
+from sla_monitor import store_links
 from sla_monitor.domain import Assignment, Touch
+
+Release = tuple[UUID, int, datetime, str, str, bool]
+"""(Lead, cycle, when it was over, outcome, reason, nobody gave an outcome)."""
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class Row:
     """When the lead was first recorded, for reports as of an instant."""
     changed: bool = False
     """Something was learned of it that is to be written."""
+    before: list[tuple[datetime, datetime, str]] = field(default_factory=list)
+    """What it was, until a merge or a correction was recorded: (until, created at, source)."""
 
     def lead_fields(self) -> common_pb2.LeadFields:
         """Return what may be read of it."""
@@ -69,6 +75,9 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.arrival for row in rows],
         [row.known_at for row in rows],
     )
+    before = [(row.lead_id, *said) for row in rows for said in row.before]
+    if before:
+        await store_links.note_before(conn, before)
 
 
 async def add_touches(conn: Connection, touches: Sequence[tuple[UUID, Touch, datetime]]) -> None:
@@ -90,25 +99,22 @@ async def add_touches(conn: Connection, touches: Sequence[tuple[UUID, Touch, dat
 
 
 async def touches(
-    conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None
+    conn: Connection, members: Mapping[UUID, Sequence[UUID]], *, as_of: datetime | None = None
 ) -> dict[UUID, list[Touch]]:
-    """Return the touches of each lead and of every lead merged into it; with `as_of` those recorded by then."""
-    wanted = list(lead_ids)
-    # Lead by lead, by OFFSET 0: the planner takes a hundred times the leads that there are, and would read every touch.
+    """Return the touches of all that are one lead, by its survivor; with `as_of` those recorded by then."""
+    # Lead by lead, by OFFSET 0: the planner takes more leads than there are, and would read every touch.
     rows = await conn.fetch(
-        "WITH RECURSIVE one (survivor, lead_id) AS (SELECT v, v FROM unnest($1::uuid[]) AS v UNION"
-        " SELECT one.survivor, s.subject_id FROM one"
-        " CROSS JOIN LATERAL (SELECT subject_id FROM subject WHERE merged_into = one.lead_id OFFSET 0) s)"
-        " SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"
+        "SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"
         # The team of then; of before anything is known of the rep, the first that is.
         " coalesce((SELECT team FROM rep_team r WHERE r.rep_id = t.rep_id"
         " ORDER BY r.since > t.at, abs(extract(epoch FROM t.at - r.since)) LIMIT 1), '') AS team"
-        " FROM one CROSS JOIN LATERAL (SELECT * FROM touch WHERE lead_id = one.lead_id OFFSET 0) t"
-        " WHERE $2::timestamptz IS NULL OR t.recorded_at <= $2",
-        wanted,
+        " FROM unnest($1::uuid[], $2::uuid[]) AS one (survivor, lead_id)"
+        " CROSS JOIN LATERAL (SELECT * FROM touch WHERE lead_id = one.lead_id OFFSET 0) t"
+        " WHERE $3::timestamptz IS NULL OR t.recorded_at <= $3",
+        *store_links.columns(members),
         as_of,
     )
-    found: dict[UUID, list[Touch]] = {lead_id: [] for lead_id in wanted}
+    found: dict[UUID, list[Touch]] = {lead_id: [] for lead_id in members}
     for row in rows:
         values = dict(row)
         found[values.pop("survivor")].append(Touch(**values))
@@ -165,18 +171,20 @@ async def note_accepted(conn: Connection, said: Sequence[tuple[UUID, int, dateti
     )
 
 
-async def note_released(conn: Connection, said: Sequence[tuple[UUID, int, datetime, str, str]]) -> None:
+async def note_released(conn: Connection, said: Sequence[Release]) -> None:
     """Note when assignments were over, how, and for which reason."""
     await conn.execute(
-        "UPDATE assignment a SET released_at = v.at, outcome = v.outcome, reason = v.reason"
-        " FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[], $5::text[])"
-        " AS v(lead_id, cycle, at, outcome, reason)"
+        "UPDATE assignment a SET released_at = v.at, outcome = v.outcome, reason = v.reason,"
+        " without_outcome = v.without_outcome"
+        " FROM unnest($1::uuid[], $2::int[], $3::timestamptz[], $4::text[], $5::text[], $6::boolean[])"
+        " AS v(lead_id, cycle, at, outcome, reason, without_outcome)"
         " WHERE a.lead_id = v.lead_id AND a.cycle = v.cycle",
         [one[0] for one in said],
         [one[1] for one in said],
         [one[2] for one in said],
         [one[3] for one in said],
         [one[4] for one in said],
+        [one[5] for one in said],
     )
 
 

@@ -61,13 +61,13 @@ async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[
 async def of_merged(conn: Connection, survivors: Iterable[UUID]) -> dict[UUID, list[Clock]]:
     """Return the clocks that leads merged into these had of their own, by survivor."""
     rows = await conn.fetch(
-        "SELECT s.merged_into, c.* FROM subject s JOIN clock c ON c.lead_id = s.subject_id"
-        " WHERE s.merged_into = ANY($1::uuid[])",
+        "SELECT k.survivor_id, c.* FROM link k JOIN clock c ON c.lead_id = k.member_id"
+        " WHERE k.survivor_id = ANY($1::uuid[]) AND k.until IS NULL",
         list(survivors),
     )
     found: dict[UUID, list[Clock]] = {}
     for row in rows:
-        found.setdefault(row["merged_into"], []).append(clock_of(row))
+        found.setdefault(row["survivor_id"], []).append(clock_of(row))
     return found
 
 

@@ -1,6 +1,6 @@
 """Marks: what happened to a lead beside touches and assignments, as the topics told it, and what marketing promises."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -8,20 +8,16 @@ from uuid import UUID
 from backbone import times
 from backbone.database import Connection
 from handoff.events.v1 import qualification_pb2
-from sla_monitor import store
+from sla_monitor import store, store_links
 from sla_monitor.domain import OF_ONE_LEAD, Facts, Mark
 
-# Lead by lead, by OFFSET 0: the planner takes a hundred times the leads that there are, and would read every mark.
+# Lead by lead, by OFFSET 0: the planner takes more leads than there are, and would read every mark.
 _OF_LEADS: Final = """
-WITH RECURSIVE one (survivor, lead_id) AS (
-    SELECT v, v FROM unnest($1::uuid[]) AS v
-    UNION SELECT one.survivor, s.subject_id FROM one
-    CROSS JOIN LATERAL (SELECT subject_id FROM subject WHERE merged_into = one.lead_id OFFSET 0) s
-)
 SELECT one.survivor, m.mark_id, m.kind, m.at, m.rep_id, m.word, m.ref, m.until, m.policy
-FROM one CROSS JOIN LATERAL (SELECT * FROM mark WHERE lead_id = one.lead_id OFFSET 0) m
-WHERE ($2::timestamptz IS NULL OR m.recorded_at <= $2)
-  AND (m.lead_id = one.survivor OR m.kind <> ALL ($3::text[]))
+FROM unnest($1::uuid[], $2::uuid[]) AS one (survivor, lead_id)
+CROSS JOIN LATERAL (SELECT * FROM mark WHERE lead_id = one.lead_id OFFSET 0) m
+WHERE ($3::timestamptz IS NULL OR m.recorded_at <= $3)
+  AND (m.lead_id = one.survivor OR m.kind <> ALL ($4::text[]))
 ORDER BY m.at, m.mark_id
 """
 
@@ -50,11 +46,12 @@ async def annotate(conn: Connection, mark_id: UUID, note: str) -> None:
     await conn.execute("UPDATE mark SET note = $2 WHERE mark_id = $1", mark_id, note)
 
 
-async def marks(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None) -> dict[UUID, list[Mark]]:
-    """Return the marks of each lead and of every lead merged into it, oldest first; with `as_of` those known then."""
-    wanted = list(lead_ids)
-    found: dict[UUID, list[Mark]] = {lead_id: [] for lead_id in wanted}
-    for row in await conn.fetch(_OF_LEADS, wanted, as_of, list(OF_ONE_LEAD)):
+async def marks(
+    conn: Connection, members: Mapping[UUID, Sequence[UUID]], *, as_of: datetime | None = None
+) -> dict[UUID, list[Mark]]:
+    """Return the marks of all that are one lead, oldest first, by its survivor; with `as_of` those known then."""
+    found: dict[UUID, list[Mark]] = {lead_id: [] for lead_id in members}
+    for row in await conn.fetch(_OF_LEADS, *store_links.columns(members), as_of, list(OF_ONE_LEAD)):
         values = dict(row)
         found[values.pop("survivor")].append(Mark(**values))
     return found
@@ -65,17 +62,20 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
     wanted = list(lead_ids)
     if not wanted:
         return {}
-    touches = await store.touches(conn, wanted, as_of=as_of)
+    members = await store_links.members(conn, wanted, as_of=as_of)
+    touches = await store.touches(conn, members, as_of=as_of)
     assignments = await store.assignments(conn, wanted, as_of=as_of)
-    marked = await marks(conn, wanted, as_of=as_of)
-    rows = await conn.fetch("SELECT DISTINCT merged_into FROM subject WHERE merged_into = ANY($1::uuid[])", wanted)
-    survivors = {row[0] for row in rows}
+    if as_of is not None:
+        for one, by_cycle in assignments.items():
+            if len(members[one]) == 1:  # What a merge moved here was another's then.
+                assignments[one] = {cycle: had for cycle, had in by_cycle.items() if not had.moved}
+    marked = await marks(conn, members, as_of=as_of)
     return {
         one: Facts(
             touches=touches[one],
             marks=marked[one],
             assignments=assignments.get(one, {}),
-            is_survivor=one in survivors,
+            is_survivor=len(members[one]) > 1,
         )
         for one in wanted
     }

@@ -12,7 +12,8 @@ from backbone import ids, times
 from backbone.consumer import Incoming
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 from sla_monitor.domain import Mark, Marked, Touch
-from sla_monitor.store import Row
+from sla_monitor.store import Release, Row
+from sla_monitor.store_links import Link
 
 
 @dataclass(slots=True)
@@ -28,10 +29,12 @@ class Batch:
     """How leads stood when marks started clocks, by mark."""
     routed: list[tuple[UUID, routing_pb2.LeadRouted]] = field(default_factory=list)
     accepted: list[tuple[UUID, int, datetime]] = field(default_factory=list)
-    released: list[tuple[UUID, int, datetime, str, str]] = field(default_factory=list)
-    merged: list[tuple[UUID, UUID]] = field(default_factory=list)
-    """(Survivor, merged)."""
+    released: list[Release] = field(default_factory=list)
+    linked: list[Link] = field(default_factory=list)
+    unlinked: list[tuple[UUID, datetime]] = field(default_factory=list)
+    """(Who is a lead of its own again, when that was recorded)."""
     unmerged: list[UUID] = field(default_factory=list)
+    """Those of them that this says of for the first time."""
     reps: list[common_pb2.Rep] = field(default_factory=list)
     teams: list[tuple[str, datetime, str]] = field(default_factory=list)
     """(Rep, since when, team)."""
@@ -81,25 +84,27 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
     elif isinstance(message, intake_pb2.LeadMerged):
         batch.news.setdefault(event.subject, [])
         survivor, merged = rows.get(UUID(message.survivor_id)), rows.get(UUID(message.merged_id))
+        batch.linked.append((UUID(message.merged_id), UUID(message.survivor_id), times.at(message.stamp.recorded_at)))
         if survivor is not None:
             _learn(survivor, message.stamp, message.lead)
         if merged is not None:
             merged.closed = merged.changed = True
-            batch.merged.append((UUID(message.survivor_id), merged.lead_id))
     elif isinstance(message, (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated, intake_pb2.LeadUnmerged)):
         _learn(row, message.stamp, message.lead)
         if isinstance(message, intake_pb2.LeadUnmerged):
             batch.news.setdefault(event.subject, [])
-        if isinstance(message, intake_pb2.LeadUnmerged) and row.closed:
-            row.closed = False
-            batch.unmerged.append(row.lead_id)
+            batch.unlinked.append((UUID(message.unmerged_id), times.at(message.stamp.recorded_at)))
+            if row.closed:
+                row.closed = False
+                batch.unmerged.append(row.lead_id)
 
 
 def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
     if fields is not None:
-        row.created_at = times.at(fields.created_at)
-        row.source = fields.first_touch.source or fields.source
-        row.fields = fields.SerializeToString()
+        created_at, source = times.at(fields.created_at), fields.first_touch.source or fields.source
+        if row.created_at is not None and (row.created_at, row.source) != (created_at, source):
+            row.before.append((times.at(stamp.recorded_at), row.created_at, row.source))
+        row.created_at, row.source, row.fields = created_at, source, fields.SerializeToString()
     row.changed = True
     row.recorded_at = times.at(stamp.recorded_at)
     row.known_at = min(row.known_at or row.recorded_at, row.recorded_at)
@@ -227,12 +232,12 @@ def _note_routing(batch: Batch, row: Row, message: Message) -> None:
     elif isinstance(message, routing_pb2.AssignmentAccepted):
         batch.accepted.append((lead_id, message.cycle, times.at(message.accepted_at)))
     elif isinstance(message, routing_pb2.AssignmentReleased):
-        over_at = times.at(message.released_at)
-        batch.released.append((lead_id, message.cycle, over_at, message.outcome, message.reason))
+        said = (times.at(message.released_at), message.outcome, message.reason, message.without_outcome)
+        batch.released.append((lead_id, message.cycle, *said))
     elif isinstance(message, routing_pb2.AssignmentUpdated):
         until = times.at(message.next_at) if message.HasField("next_at") else None
-        said: dict[str, Any] = {"word": message.status, "rep_id": message.rep_id, "until": until}
-        _keep_routing_mark(batch, lead_id, Marked.STATUS, times.at(message.updated_at), said)
+        marked: dict[str, Any] = {"word": message.status, "rep_id": message.rep_id, "until": until}
+        _keep_routing_mark(batch, lead_id, Marked.STATUS, times.at(message.updated_at), marked)
     elif isinstance(message, routing_pb2.LeadWaiting):
         since = times.at(message.stamp.occurred_at)
         _keep_routing_mark(batch, lead_id, Marked.WAITING, since, {"word": message.reason_code})

@@ -10,7 +10,7 @@ import pytest
 from backbone import ids
 from backbone.database import Connection, Database
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, store, store_clocks, store_marks
+from sla_monitor import clocks, store, store_clocks, store_links, store_marks
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Assignment, Counts, Mark, Policy, Spec, Touch
 from sla_monitor.store import Row
@@ -36,13 +36,9 @@ class Told:
         await store.save(self.conn, [row])
         return row.lead_id
 
-    async def merged(self, lost: UUID, kept: UUID) -> None:
+    async def merged(self, lost: UUID, kept: UUID, seconds: float = 0) -> None:
         await self.conn.execute("UPDATE lead SET closed = true WHERE lead_id = $1", lost)
-        await self.conn.executemany(
-            "INSERT INTO subject (subject_id, merged_into) VALUES ($1, $2) ON CONFLICT (subject_id)"
-            " DO UPDATE SET merged_into = excluded.merged_into",
-            [(kept, None), (lost, kept)],
-        )
+        await store_links.link(self.conn, [(lost, kept, self.at(seconds))])
 
     async def touch(self, of: UUID, seconds: float, *, recorded: float | None = None, **fields: Any) -> None:
         said: dict[str, Any] = {"rep_id": "ana", "kind": "call", "outcome": "attempted", "automated": False, **fields}
@@ -66,11 +62,13 @@ class Told:
     async def given(
         self, of: UUID, seconds: float, rep_id: str = "ana", *, cycle: int = 1, team: str = "north", **over: float
     ) -> None:
-        """Give it to a rep; `converted=60` says how that was over, and after how many seconds."""
+        """Give it to a rep; `converted=60` says how that was over, and when; `nothing=60` that nobody did."""
         made = Assignment(cycle=cycle, rep_id=rep_id, assigned_at=self.at(seconds))
         await store.add_assignments(self.conn, [(of, made, team)])
         for outcome, end in over.items():
-            await store.note_released(self.conn, [(of, cycle, self.at(end), outcome, "")])
+            without = outcome == "nothing"
+            said = ("recycled" if without else outcome, "", without)
+            await store.note_released(self.conn, [(of, cycle, self.at(end), *said)])
 
     def plan(
         self, kind: str = "first_response_5m", *, within: float = 300, source: str = "assignment", **fields: Any

@@ -11,7 +11,16 @@ from backbone import ids, times
 from backbone.database import Connection, Database
 from backbone.testing.stage import Stage
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2
-from sla_monitor import marketing, reports, reports_attainment, reports_marketing, store, store_clocks, store_marks
+from sla_monitor import (
+    marketing,
+    reports,
+    reports_attainment,
+    reports_marketing,
+    store,
+    store_clocks,
+    store_links,
+    store_marks,
+)
 from sla_monitor.domain import Assignment, Counts, Mark, Marked, State, Terms, Touch
 from sla_monitor.marketing import Event, Held, Promise, Qualified, Zone
 from sla_monitor.store import Row
@@ -54,9 +63,7 @@ async def given(conn: Connection, of: UUID, at: datetime, cycle: int = 1) -> Non
 
 async def merged(conn: Connection, lost: UUID, kept: UUID) -> None:
     await conn.execute("UPDATE lead SET closed = true WHERE lead_id = $1", lost)
-    for one in (kept, lost):
-        await conn.execute("INSERT INTO subject (subject_id) VALUES ($1) ON CONFLICT DO NOTHING", one)
-    await conn.execute("UPDATE subject SET merged_into = $2 WHERE subject_id = $1", lost, kept)
+    await store_links.link(conn, [(lost, kept, START)])
 
 
 async def promise(conn: Connection, version: int = 3, name: str = "saas", at: datetime = START, **supply: Any) -> None:
@@ -225,14 +232,14 @@ async def test_what_sales_gave_back_is_counted_once_with_its_reasons(db: Databas
         await given(conn, back, START + 5 * MINUTE, cycle=2)
         released = [(back, 1, 4, "declined", ""), (back, 2, 9, "recycled", "timing"), (out, 1, 3, "reassigned", "away")]
         for lead, cycle, minutes, outcome, reason in released:
-            await store.note_released(conn, [(lead, cycle, START + minutes * MINUTE, outcome, reason)])
+            await store.note_released(conn, [(lead, cycle, START + minutes * MINUTE, outcome, reason, False)])
         await mark(conn, back, Marked.OUT, START + 10 * MINUTE, ref="recycled", word="timing")
         await mark(conn, out, Marked.OUT, START + 10 * MINUTE, ref="demoted", word="missing_fields")
         await mark(conn, judged, Marked.OUT, START + 10 * MINUTE, ref="disqualified", word="student")
         # Whom sales took and lost is not marketing's fault.
         await mark(conn, lost, Marked.HANDED_BACK, START + MINUTE, word="no_budget")
         await mark(conn, lost, Marked.SALES_QUALIFIED, START + 2 * MINUTE)
-        await store.note_released(conn, [(lost, 1, START + DAY, "recycled", "competitor")])
+        await store.note_released(conn, [(lost, 1, START + DAY, "recycled", "competitor", False)])
         assert (await total(conn))["rejected"] == {
             "leads": 3,
             "share": 0.6,

@@ -106,7 +106,7 @@ async def test_a_merged_leads_touches_are_the_survivors(told: Any) -> None:
     (group,) = (await speed(told)).values()
     assert (group["from_arrival"]["leads"], group["from_arrival"]["p50_seconds"]) == (1, 50.0)
     assert group["touches_per_lead"] == 2
-    assert len((await store.touches(told.conn, [kept]))[kept]) == 2
+    assert len((await store_marks.facts(told.conn, [kept]))[kept].touches) == 2
 
 
 # Attainment
@@ -144,6 +144,7 @@ async def test_a_clock_of_the_lead_itself_stands_for_whoever_has_the_lead(told: 
     await told.given(had, 300, "ben", cycle=2, team="south")
     own = [told.plan("first_response_1d", source="arrival"), told.plan("handoff", source="qualification")]
     for lead in (had, never):
+        await told.mark(lead, "qualified", 0)
         for by in own:
             one = told.made(lead, by, cycle=0, team="")
             one.terms = replace(one.terms, rep_id="", team="")

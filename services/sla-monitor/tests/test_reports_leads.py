@@ -179,6 +179,16 @@ async def test_declined_in_a_circle_is_who_was_given_back_twice_by_whomever(told
     assert await leaks(told, as_of=150) == {"declined_in_a_circle": sorted([twice, once])}
 
 
+async def test_closed_without_outcome_is_of_whom_its_rep_did_not_say_what_came_of_it(told: Any) -> None:
+    silent, told_so = await told.lead(), await told.lead()
+    for lead in (silent, told_so):
+        await told.touch(lead, 10)
+    await told.given(silent, 20, nothing=50)
+    await told.given(told_so, 20, recycled=50)
+    assert await leaks(told, as_of=49) == {}
+    assert await leaks(told, as_of=50) == {"closed_without_outcome": [silent]}
+
+
 async def test_a_leak_names_a_thousand_leads_at_most_and_counts_them_all(told: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(reports_leaks, "MOST_IDS", 2)
     leads = [await told.lead() for _ in range(3)]

@@ -17,14 +17,25 @@ CREATE TABLE link (
     member_id uuid NOT NULL,
     survivor_id uuid NOT NULL,
     since timestamptz NOT NULL,
-    until timestamptz NOT NULL DEFAULT 'infinity',
+    until timestamptz,
     PRIMARY KEY (member_id, since)
 );
 
 CREATE INDEX link_survivor ON link (survivor_id);
+DROP INDEX subject_merged;
 
 INSERT INTO link (member_id, survivor_id, since)
-SELECT subject_id, merged_into, '-infinity' FROM subject WHERE merged_into IS NOT NULL
+SELECT subject_id, merged_into, '-infinity' FROM subject WHERE merged_into IS NOT NULL;
+
+CREATE TABLE lead_before (
+    lead_id uuid NOT NULL,
+    until timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    source text NOT NULL,
+    PRIMARY KEY (lead_id, until)
+);
+
+ALTER TABLE assignment ADD COLUMN without_outcome boolean NOT NULL DEFAULT false
 """
 
 
@@ -34,7 +45,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE link")
+    op.execute("ALTER TABLE assignment DROP COLUMN without_outcome")
+    op.execute("DROP TABLE lead_before, link")
+    op.execute("CREATE INDEX subject_merged ON subject (merged_into) WHERE merged_into IS NOT NULL")
     op.execute("DELETE FROM clock WHERE round > 0")
     op.execute("ALTER TABLE clock DROP CONSTRAINT clock_pkey")
     op.execute("ALTER TABLE clock DROP COLUMN round, ADD PRIMARY KEY (lead_id, clock, cycle)")

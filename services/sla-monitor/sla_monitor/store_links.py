@@ -1,0 +1,77 @@
+"""Who was merged into whom, and what leads were before: what reports say of the past does not change with a merge."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from backbone.database import Connection
+
+Link = tuple[UUID, UUID, datetime]
+"""(Merged, survivor, when it was recorded)."""
+Before = tuple[UUID, datetime, datetime, str]
+"""(Lead, until when it was known so, when it had been created, its source)."""
+HOLDS: Final = "k.since <= UPTO AND (k.until IS NULL OR k.until > UPTO)"
+"""Of a row `k` of `link`: they were one lead, by what was known at UPTO."""
+
+
+async def link(conn: Connection, given: Sequence[Link]) -> None:
+    """Keep that leads are one, told under either key."""
+    await conn.executemany(
+        "INSERT INTO link (member_id, survivor_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", given
+    )
+
+
+async def unlink(conn: Connection, given: Iterable[tuple[UUID, datetime]]) -> None:
+    """Keep since when leads are two again: (the one that had been merged, when that was recorded)."""
+    await conn.executemany(
+        "UPDATE link SET until = $2 WHERE member_id = $1 AND until IS NULL AND since <= $2", list(given)
+    )
+
+
+async def note_before(conn: Connection, given: Sequence[Before]) -> None:
+    """Keep what leads were until a merge, or a correction, made them another's age or source."""
+    await conn.executemany("INSERT INTO lead_before VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", given)
+
+
+async def members(
+    conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None
+) -> dict[UUID, list[UUID]]:
+    """Return of each lead itself and all that are, or with `as_of` were, one with it."""
+    wanted = list(lead_ids)
+    rows = await conn.fetch(_MEMBERS, wanted, as_of)
+    found: dict[UUID, list[UUID]] = {lead_id: [lead_id] for lead_id in wanted}
+    for row in rows:
+        found[row["survivor"]].append(row["member_id"])
+    return found
+
+
+async def later(conn: Connection, lead_ids: Collection[UUID], as_of: datetime) -> set[UUID]:
+    """Return which of these leads were merged, with or into another, after an instant."""
+    if not lead_ids:
+        return set()
+    rows = await conn.fetch(
+        "SELECT member_id FROM link WHERE member_id = ANY($1::uuid[]) AND since > $2"
+        " UNION SELECT survivor_id FROM link WHERE survivor_id = ANY($1::uuid[]) AND since > $2",
+        list(lead_ids),
+        as_of,
+    )
+    return {row[0] for row in rows}
+
+
+def columns(members: Mapping[UUID, Sequence[UUID]]) -> tuple[list[UUID], list[UUID]]:
+    """Return survivors, each beside one of those that it is one with."""
+    pairs = [(survivor, member) for survivor, some in members.items() for member in some]
+    return [survivor for survivor, _ in pairs], [member for _, member in pairs]
+
+
+_UPTO: Final = "coalesce($2::timestamptz, 'infinity')"
+_MEMBERS: Final = f"""
+WITH RECURSIVE one (survivor, member_id) AS (
+    SELECT k.survivor_id, k.member_id FROM link k
+    WHERE k.survivor_id = ANY($1::uuid[]) AND {HOLDS.replace("UPTO", _UPTO)}
+    UNION SELECT one.survivor, k.member_id FROM one JOIN link k ON k.survivor_id = one.member_id
+    WHERE {HOLDS.replace("UPTO", _UPTO)}
+)
+SELECT survivor, member_id FROM one
+"""  # noqa: S608
