@@ -155,7 +155,8 @@ class _Reader:
         value = self._scalars.construct_object(node)
         if isinstance(value, float) and not math.isfinite(value):
             raise yaml.MarkedYAMLError(problem="has to be a number with an end", problem_mark=node.start_mark)
-        return value
+        # To JSON Schema 3.0 is an integer, to what counts with it later (a cast, an event's field) it is none.
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
     def _block(self, line: int) -> tuple[int, int]:
         """Return where the text of a block begins whose head stands in the line before index `line`."""
@@ -204,3 +205,5 @@ def duration(text: str) -> float:
 
 DURATION: Final = {"type": "string", "pattern": _DURATION.pattern}
 """The schema of a duration."""
+ORDER: Final = {"type": "integer", "minimum": -1_000_000, "maximum": 1_000_000}
+"""The schema of a document's place among those that could apply; far within what a database holds."""

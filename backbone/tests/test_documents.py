@@ -49,6 +49,11 @@ def test_a_wrong_document_is_refused_with_its_place(text: str, pointer: str, lin
     assert (fault.pointer, fault.line, fault.column) == (pointer, line, column)
 
 
+def test_a_whole_number_with_a_fraction_of_nothing_is_a_whole_number() -> None:
+    document = documents.parse(b"order: 2.0\nrules: [1.0, 1.5]", SCHEMA, what="document")
+    assert repr(document.data) == "{'order': 2, 'rules': [1, 1.5]}"
+
+
 @pytest.mark.parametrize(
     ("written", "line", "column"),
     [

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from backbone import conditions, documents
 from backbone.conditions import Language
-from backbone.documents import Document
+from backbone.documents import ORDER, Document
 from backbone.problem import Pointer
 from qualification import doubts
 from qualification.rules import Action, Definition, Exclusion, Group, Holds, Rule
@@ -61,7 +61,7 @@ SCHEMA: Final = {
     "title": "A qualified-lead definition",
     **_object(
         ["bands", "matrix"],
-        order={"type": "integer"},
+        order=ORDER,
         applies=_CONDITION,
         required=_list({"enum": list(REQUIRABLE)}),
         exclude=_list(

@@ -271,6 +271,7 @@ def test_a_condition_that_holds_for_want_of_a_field_is_doubted(condition: str, f
         (("A1: pass", "D1: pass"), "/matrix/D1", "pass, A2"),
         (("points: 40", "points: forty"), "/fit/0/points", "forty"),
         (("order: 1", "colour: red"), "/colour", "red"),
+        (("order: 1", "order: 99999999999"), "/order", "99999999999"),
         (("half_life: 14d", "half_life: 0d"), "/interest/half_life", "0d"),
         (("half_life: 14d", "half_life: 9999999d"), "/interest/half_life", "9999999d"),
         (("group: deeds", "group: fit"), "/interest/groups/1/group", "fit\n      rules"),

@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from backbone import conditions, documents
 from backbone.calendars import minutes
 from backbone.conditions import LEAD, Language
-from backbone.documents import DURATION, Document
+from backbone.documents import DURATION, ORDER, Document
 from backbone.problem import Pointer
 from sla_monitor.domain import (
     AS_PROMISED,
@@ -54,7 +54,7 @@ SCHEMA: Final = {
     "title": "An SLA policy",
     **_object(
         ["clocks"],
-        order={"type": "integer"},
+        order=ORDER,
         applies={"type": ["string", "boolean"]},
         clocks={
             "type": "array",
@@ -183,7 +183,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
                 kind=one["kind"],
                 after_seconds=documents.duration(one["after"]),
                 to=one["to"],
-                times=one.get("times", 1),
+                times=int(one.get("times", 1)),
                 clock=one.get("clock", ""),
             )
             for one in data.get("escalations", [])
@@ -214,7 +214,8 @@ def _spec(data: Mapping[str, Any]) -> Spec:
         source=data["from"],
         hours=data.get("hours", "wall"),
         warn_seconds=[_warn(text, within) for text in data.get("warn", [])],
-        needs=data.get("touches", {}),
+        # Some that were stored long ago say 3.0.
+        needs={touch_kind: int(needed) for touch_kind, needed in data.get("touches", {}).items()},
         spread_seconds=documents.duration(data["spread"]) if "spread" in data else 0.0,
         ends_when=data.get("ends_when", ()),
     )

@@ -56,7 +56,7 @@ class Policies:
 async def in_force(conn: Connection) -> list[Any]:
     """Return name and version of each policy in force, in the order in which they are asked."""
     rows: list[Any] = await conn.fetch(
-        "SELECT * FROM (SELECT DISTINCT ON (name) name, version, coalesce((document ->> 'order')::int, 1) AS place"
+        "SELECT * FROM (SELECT DISTINCT ON (name) name, version, coalesce((document ->> 'order')::numeric, 1) AS place"
         " FROM policy ORDER BY name, version DESC) AS newest ORDER BY place, name"
     )
     return rows

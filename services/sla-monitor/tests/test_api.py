@@ -153,6 +153,7 @@ async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> N
         (QUICK + "applies: lead.email == ''", "/applies"),
         (QUICK.replace("from: assignment,", "from: assignment, hours: nobody,"), "/clocks/0/hours"),
         (QUICK + "colour: red", "/colour"),
+        (QUICK + "order: 99999999999", "/order"),
         (QUICK.replace("from: assignment,", "from: arrival, hours: rep,"), "/clocks/0/hours"),
         (QUICK.replace("from: assignment,", "from: last_touch,"), "/clocks/0/from"),
         (QUICK.replace("warn: [50%]", "ends_when: [bored]"), "/clocks/0/ends_when/0"),
