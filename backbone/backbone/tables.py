@@ -1,9 +1,35 @@
-"""Reports as CSV."""
+"""Reports as they are answered: JSON, or CSV with what it cannot say in its rows as headers."""
 
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+Said = Mapping[str, str | bool | Sequence[str] | None]
+"""What a report says of itself: as of when, how far facts are known, who has not signed."""
+_PREFIX: Final = "Handoff"
+
+
+def answer(request: Request, body: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], said: Said) -> Response:
+    """Answer with a report, or with its rows for who accepts CSV; what it says of itself is in both."""
+    if "text/csv" not in request.headers.get("accept", ""):
+        return JSONResponse({**body, **said})
+    headers = {header(name): _line(value) for name, value in said.items() if value is not None and value != []}
+    return Response(as_csv(rows), media_type="text/csv", headers=headers)
+
+
+def header(name: str) -> str:
+    """Return the header that says of a table what this key says of the report: Handoff-As-Of for as_of."""
+    return "-".join([_PREFIX, *(word.capitalize() for word in name.split("_"))])
+
+
+def _line(value: str | bool | Sequence[str]) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, str) else ", ".join(value)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from backbone import database, security, tables, times
 from backbone.problem import Pointer, Problem
@@ -85,14 +85,10 @@ async def _report(
     as_of: datetime,
 ) -> Response:
     """Answer with the report, or its rows as CSV; an `as_of` after `complete_until` is provisional."""
-    if "text/csv" in request.headers.get("accept", ""):
-        return Response(tables.as_csv(rows), media_type="text/csv")
     complete = await store_leads.complete_until(conn)
-    return JSONResponse(
-        {
-            **body,
-            "as_of": times.text(as_of),
-            "complete_until": times.text(complete) if complete is not None else None,
-            "provisional": complete is None or as_of > complete,
-        }
-    )
+    said: tables.Said = {
+        "as_of": times.text(as_of),
+        "complete_until": times.text(complete) if complete is not None else None,
+        "provisional": complete is None or as_of > complete,
+    }
+    return tables.answer(request, body, rows, said)

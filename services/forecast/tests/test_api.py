@@ -137,6 +137,7 @@ async def test_the_forecast_is_of_each_node_and_all_beneath_it(company: Any) -> 
     assert missing.status_code == 404
     table = await company.http.get("/v1/forecast", params=params, headers={"Accept": "text/csv"})
     assert f"n-{cem},Cem,,closed,40.00" in table.text
+    assert table.headers["handoff-provisional"] in ("true", "false")
     for wrong, pointer in (
         ([*tree, tree[0]], "/3/node_id"),
         ([*tree, {**tree[0], "node_id": "x"}], "/3/rep_id"),

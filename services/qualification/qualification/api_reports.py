@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ConfigDict, Field
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from backbone import database, fields, idempotency, security, subjects, tables, times
 from backbone.problem import Pointer, Problem
@@ -94,9 +94,7 @@ def router(db: database.Database, compiled: Compiled) -> APIRouter:
 
 
 def _report(request: Request, name: str, rows: list[dict[str, Any]], as_of: str) -> Response:
-    if "text/csv" in request.headers.get("accept", ""):
-        return Response(tables.as_csv(rows), media_type="text/csv")
-    return JSONResponse({name: rows, "as_of": as_of, "complete_until": as_of})
+    return tables.answer(request, {name: rows}, rows, {"as_of": as_of, "complete_until": as_of})
 
 
 def _passed(row: Any) -> Passed:

@@ -206,6 +206,7 @@ async def test_reps_rate_leads_and_marketing_reads_it(company: Any, engagement: 
     assert group["reasons"] == {"student": 1}
     csv = await marketing.get("/v1/reports/feedback", params=span, headers={"Accept": "text/csv"})
     assert csv.text.startswith("key,passed")
+    assert csv.headers["handoff-as-of"] == csv.headers["handoff-complete-until"]
     supply = (await marketing.get("/v1/reports/supply", params=span)).json()["weeks"]
     assert sum(week["mqls"] for week in supply) >= 1
 

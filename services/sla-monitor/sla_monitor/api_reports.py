@@ -1,7 +1,6 @@
 """Reports: how fast and how doggedly leads were followed up, which promises were kept, and where leads are lost."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -176,12 +175,9 @@ async def _complete_until(conn: database.Connection, consumer: Consumer) -> date
 async def _report(
     conn: database.Connection, request: Request, found: _Found, as_of: datetime, complete_until: datetime | None
 ) -> Response:
-    if "text/csv" in request.headers.get("accept", ""):
-        return Response(tables.as_csv(found.rows), media_type="text/csv")
-    body = {
-        **found.body,
+    said: tables.Said = {
         "as_of": times.text(as_of),
         "complete_until": times.text(complete_until) if complete_until is not None else None,
         "unsigned_by": await store_policies.unsigned_by(conn),
     }
-    return Response(json.dumps(body), media_type="application/json")
+    return tables.answer(request, found.body, found.rows, said)

@@ -1,11 +1,12 @@
 """What reports look like, for /openapi.json. Shares from 0 to 1, null of nothing; times in seconds."""
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
+from backbone import tables
 from sla_monitor.shapes import Party
 
 
@@ -268,4 +269,17 @@ class MarketingReport(Report):
 
 def described(report: type[Report]) -> dict[int | str, dict[str, Any]]:
     """Return how OpenAPI describes a report: as JSON, and as a table for who accepts text/csv."""
-    return {200: {"model": report, "content": {"text/csv": {"schema": {"type": "string"}}}}}
+    content = {"text/csv": {"schema": {"type": "string"}}}
+    return {200: {"model": report, "content": content, "headers": _HEADERS}}
+
+
+def _header(text: str) -> dict[str, Any]:
+    return {"description": f"Of a table: {text}", "schema": {"type": "string"}}
+
+
+_HEADERS: Final = {
+    tables.header("as_of"): _header("as of when it holds."),
+    tables.header("complete_until"): _header("until when every fact is known; left out where nothing is known yet."),
+    tables.header("unsigned_by"): _header("which parties have not signed, by commas; left out where both have."),
+}
+"""What JSON says in keys of the same names."""

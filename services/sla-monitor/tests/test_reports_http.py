@@ -9,7 +9,7 @@ from backbone import process
 from backbone.database import Database
 from backbone.settings import ServiceSettings
 from backbone.testing.stage import Actor, Stage
-from sla_monitor import api_reports
+from sla_monitor import api_reports, store_policies
 from sla_monitor.domain import State
 
 SPAN = {"from": "2024-11-12T12:00:00Z", "to": "2024-11-13T12:00:00Z"}
@@ -41,6 +41,29 @@ async def test_every_report_says_as_of_when_how_far_facts_are_known_and_who_has_
         ahead = (await served.http.get(path, params={**SPAN, "as_of": "2199-01-01T00:00:00Z"})).json()["as_of"]
         assert body["as_of"] <= ahead < "2199-"
         assert ("note" in body) == (name == "conversion")
+
+
+async def test_a_table_says_in_its_headers_what_its_rows_cannot(served: Actor, db: Database, telling: Any) -> None:
+    async with db.transaction() as conn:
+        await telling(conn).lead()
+
+    async def unsigned_by(name: str) -> str | None:
+        path, table = f"/v1/reports/{name}", {"Accept": "text/csv"}
+        said = (await served.http.get(path, params={**SPAN, "as_of": THEN}, headers=table)).headers
+        assert (said["handoff-as-of"], "handoff-complete-until" in said) == (THEN, True)
+        return said.get("handoff-unsigned-by")
+
+    for name in (*NAMES, "marketing"):
+        assert await unsigned_by(name) == "marketing, sales"
+    async with db.transaction() as conn:
+        version = await store_policies.add(conn, "standard", "", {"clocks": []}, "mia")
+    for party, others in (("sales", "marketing"), ("marketing", None)):
+        async with db.transaction() as conn:
+            await store_policies.sign(conn, "standard", version, party, party, "sign", None)
+        assert await unsigned_by("speed") == others
+    operation = (await served.http.get("/openapi.json")).json()["paths"]["/v1/reports/speed"]["get"]
+    described = operation["responses"]["200"]["headers"]
+    assert set(described) == {"Handoff-As-Of", "Handoff-Complete-Until", "Handoff-Unsigned-By"}
 
 
 async def test_every_report_is_for_marketing_and_managers_and_refuses_what_is_no_span(served: Actor) -> None:
