@@ -3,8 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
+
+import structlog
+from prometheus_client import Counter
 
 from backbone import calendars, ids, times
 from backbone.calendars import Calendar
@@ -17,7 +21,12 @@ from sla_monitor.store_clocks import Clock
 REASSIGN: Final = "reassign"
 PAUSE: Final = "pause"
 _ORDER: Final = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
+UNSTARTED: Final = Counter("handoff_clocks_without_hours_total", "Clocks that did not start: their hours never come")
+REMEMBERED: Final = 10_000
+"""Clocks that did not start, so that each is told of once, though each later fact of its lead tries it again."""
 Steps = Sequence[Mapping[str, Any]]
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +89,10 @@ def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> P
 
 
 def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock | None:
-    """Return a clock with its steps; None when its hours never come."""
+    """Return a clock with its steps; None when its hours never come, which is told."""
     due_at = by.due(started_at)
     if due_at is None:
+        _tell_unstarted(lead_id, by.spec.clock, cycle, by.policy.reference, by.calendar)
         return None
     policy, spec = by.policy, by.spec
     terms = Terms(
@@ -114,6 +124,13 @@ def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: com
         steps=steps,
         next_at=times.parse(steps[0]["at"]),
     )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _tell_unstarted(lead_id: UUID, clock: str, cycle: int, policy: str, calendar: str) -> None:
+    UNSTARTED.inc()
+    words = "a clock did not start: its hours never come"
+    log.warning(words, lead_id=str(lead_id), clock=clock, cycle=cycle, policy=policy, calendar=calendar)
 
 
 def recompute(clock: Clock, by: Plan, version: int, now: datetime) -> bool:

@@ -249,6 +249,8 @@ async def test_policies_and_calendars_are_shown_by_name_version_and_order(sla: A
     assert (await sla.http.put("/v1/policies/schema", content=QUICK)).status_code == 422
     schema = (await sla.as_nobody().get("/v1/policies/schema")).json()
     assert schema["title"] == "An SLA policy"
+    never = await sla.http.put("/v1/calendars/never", json={"time_zone": "UTC", "working_hours": []})
+    assert (never.status_code, never.json()["errors"][0]["pointer"]) == (422, "/working_hours")
     days = {"days": ["mon", "tue"], "start": "09:00", "end": "24:00"}
     body = {"time_zone": "Europe/Berlin", "working_hours": [days], "closed": ["2026-12-24"]}
     await sla.http.put("/v1/calendars/firm", json=body)

@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
-from backbone import times
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
+
+from backbone import ids, times
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, policies
 from sla_monitor.hours import Calendars
@@ -41,3 +44,22 @@ escalations:
         "status_update": [],
         "next_step": [],
     }
+
+
+def unstarted() -> float:
+    return REGISTRY.get_sample_value("handoff_clocks_without_hours_total") or 0
+
+
+def test_a_clock_that_does_not_start_for_want_of_hours_is_told_of_once() -> None:
+    text = b"clocks: [{kind: first_response_5m, within: 5m, from: assignment, hours: rep}]"
+    policy = policies.build("standard", 1, policies.parse(text, []).data)
+    idle = common_pb2.Rep(rep_id="ana", time_zone="UTC", version=2)
+    plan = clocks.plan(policy, policy.clocks[0], idle, Calendars({}, 2026))
+    assert plan is not None
+    before, lead = unstarted(), ids.new()
+    with capture_logs() as said:
+        # Each fact that comes of the lead tries again.
+        for cycle in (1, 1, 2):
+            assert clocks.start(lead, plan, cycle=cycle, started_at=START, rep=idle) is None
+    assert unstarted() - before == len(said) == 2
+    assert {(one["log_level"], one["lead_id"], one["calendar"]) for one in said} == {("warning", str(lead), "ana@2")}
