@@ -3,21 +3,18 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
-from zoneinfo import available_timezones
 
 from backbone import conditions, documents
 from backbone.calendars import minutes
 from backbone.conditions import LEAD, Language
 from backbone.documents import DURATION, ORDER, Document
 from backbone.problem import Pointer
+from sla_monitor import senseless
 from sla_monitor.domain import (
     AS_PROMISED,
     ENDINGS,
     KINDS,
-    LAST_TOUCH,
-    MOVING,
     NEXT_STEP,
-    REPLESS,
     SOURCES,
     Counts,
     Escalation,
@@ -42,7 +39,6 @@ _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 128}
 _COUNT: Final = {"type": "integer", "minimum": 1, "maximum": 1000}
 """Far beyond what anybody does to one lead, and within what an event carries."""
 _TIME: Final = {"type": "string", "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}
-_TOUCH_KINDS: Final = ["call", "email", "meeting", "message"]
 
 
 def _object(needed: Sequence[str] = (), /, **properties: Any) -> dict[str, Any]:
@@ -73,8 +69,8 @@ SCHEMA: Final = {
             ),
         },
         counts=_object(
-            outcome={"type": "array", "items": {"enum": ["attempted", "connected"]}},
-            kinds={"type": "array", "items": {"enum": _TOUCH_KINDS}},
+            outcome={"type": "array", "items": {"enum": ["attempted", "connected"]}, "minItems": 1},
+            kinds={"type": "array", "items": {"enum": list(senseless.TOUCH_KINDS)}, "minItems": 1},
             automated={"type": "boolean"},
             by={"enum": ["assignee", "team", "anyone"]},
             before_start=DURATION,
@@ -106,56 +102,10 @@ def parse(raw: bytes, calendars: Sequence[str]) -> Document:
             _LEADS.compile(applies)
         except conditions.Wrong as wrong:
             faults.append(document.fault(("applies",), wrong.detail, line=wrong.line, column=wrong.column))
-    names: dict[str, str] = {}
-    for number, clock in enumerate(document.data["clocks"]):
-        faults += _faults(document, number, clock, calendars)
-        name = clock.get("clock", clock["kind"])
-        if name in names:
-            faults.append(document.fault(("clocks", number), "another clock has this name; give it one by `clock`"))
-        names[name] = clock["kind"]
-    for number, one in enumerate(document.data.get("escalations", [])):
-        if "clock" in one and names.get(one["clock"]) != one["kind"]:
-            faults.append(document.fault(("escalations", number, "clock"), "no clock of this kind has this name"))
-    faults += _quiet_faults(document)
+    faults += senseless.faults(document, calendars)
     if faults:
         raise documents.refuse("SLA policy", faults)
     return document
-
-
-def _faults(document: Document, number: int, clock: Mapping[str, Any], calendars: Sequence[str]) -> list[Pointer]:
-    """Return what is wrong with one clock."""
-    faults = []
-    hours, source, kind = clock.get("hours", "wall"), clock["from"], clock["kind"]
-    if hours not in ("wall", "rep", *calendars):
-        faults.append(document.fault(("clocks", number, "hours"), "wall, rep, or the name of a calendar that exists"))
-    if hours == "rep" and source in REPLESS:
-        why = "nobody has the lead yet, so there are no hours of a rep; take wall, or the name of a calendar"
-        faults.append(document.fault(("clocks", number, "hours"), why))
-    if source == LAST_TOUCH and kind not in MOVING:
-        why = f"only {' and '.join(MOVING)} run from the last touch, beginning anew with each"
-        faults.append(document.fault(("clocks", number, "from"), why))
-    if kind == "minimum_touches" and "touches" not in clock:
-        faults.append(document.fault(("clocks", number), "says with `touches` how many are needed"))
-    within = documents.duration(clock["within"])
-    for place, text in enumerate(clock.get("warn", [])):
-        if not 0 < _warn(text, within) < within:
-            faults.append(document.fault(("clocks", number, "warn", place), "has to lie within the window"))
-    for touch_kind in clock.get("touches", {}):
-        if touch_kind not in _TOUCH_KINDS:
-            faults.append(document.fault(("clocks", number, "touches", touch_kind), "no such kind of touch"))
-    return faults
-
-
-def _quiet_faults(document: Document) -> list[Pointer]:
-    said = document.data.get("quiet_hours")
-    if said is None:
-        return []
-    faults = []
-    if said.get("zone") is not None and said["zone"] not in available_timezones():
-        faults.append(document.fault(("quiet_hours", "zone"), "the name of a time zone, such as Europe/Berlin"))
-    if minutes(said["start"]) == minutes(said["end"]):
-        faults.append(document.fault(("quiet_hours",), "ends when it starts; leave it out where there are none"))
-    return faults
 
 
 def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
@@ -165,10 +115,10 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
     said = data.get("counts", {})
     counts = Counts(
         outcome=said.get("outcome", ("attempted", "connected")),
-        kinds=said.get("kinds", _TOUCH_KINDS),
+        kinds=said.get("kinds", senseless.TOUCH_KINDS),
         automated=said.get("automated", False),
         by=said.get("by", "assignee"),
-        before_start=timedelta(seconds=documents.duration(said.get("before_start", "10s"))),
+        before_start=timedelta(seconds=documents.duration(said.get("before_start", senseless.BEFORE_START))),
     )
     return Policy(
         for_all=applies is True,
@@ -213,19 +163,12 @@ def _spec(data: Mapping[str, Any]) -> Spec:
         within_seconds=within,
         source=data["from"],
         hours=data.get("hours", "wall"),
-        warn_seconds=[_warn(text, within) for text in data.get("warn", [])],
+        warn_seconds=[senseless.warned_after(text, within) for text in data.get("warn", [])],
         # Some that were stored long ago say 3.0.
         needs={touch_kind: int(needed) for touch_kind, needed in data.get("touches", {}).items()},
         spread_seconds=documents.duration(data["spread"]) if "spread" in data else 0.0,
         ends_when=data.get("ends_when", ()),
     )
-
-
-def _warn(text: str, within: float) -> float:
-    """Return after how many seconds of the clock a warning is due: a share of it, or so long before its end."""
-    if text.endswith("%"):
-        return within * int(text[:-1]) / 100
-    return max(0.0, within - documents.duration(text))
 
 
 def built_in() -> Policy:

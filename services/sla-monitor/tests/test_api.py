@@ -196,7 +196,7 @@ clocks:
   - {kind: no_show_rebook, within: 1d, from: meeting_missed}
   - {kind: stale, within: 60d, from: last_touch}
   - {kind: next_step, within: 1d, from: last_touch}
-counts: {outcome: [connected], kinds: [call], automated: false, by: team, before_start: 10s}
+counts: {outcome: [connected], kinds: [call, email], automated: false, by: team, before_start: 10s}
 booking_counts: true
 quiet_hours: {start: "20:00", end: "07:00"}
 escalations:

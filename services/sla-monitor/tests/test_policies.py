@@ -2,12 +2,14 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from backbone import ids, times
+from backbone.problem import Problem
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, policies
+from sla_monitor import clocks, domain, policies
 from sla_monitor.hours import Calendars
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -63,3 +65,107 @@ def test_a_clock_that_does_not_start_for_want_of_hours_is_told_of_once() -> None
             assert clocks.start(lead, plan, cycle=cycle, started_at=START, rep=idle) is None
     assert unstarted() - before == len(said) == 2
     assert {(one["log_level"], one["lead_id"], one["calendar"]) for one in said} == {("warning", str(lead), "ana@2")}
+
+
+def places(text: str) -> list[str]:
+    """Return where a policy is wrong."""
+    try:
+        policies.parse(text.encode(), [])
+    except Problem as refused:
+        return [one.pointer for one in refused.errors]
+    return []
+
+
+ANYWHERE = frozenset(domain.SOURCES) - {domain.LAST_TOUCH}
+KEPT_AND_BROKEN = {
+    **dict.fromkeys((*domain.FIRST_RESPONSE, "minimum_touches", "review", "status_update"), ANYWHERE),
+    **dict.fromkeys(domain.MOVING, frozenset(domain.SOURCES)),
+    "handoff": {"arrival", "qualification", "queued", "meeting_missed"},
+    "acceptance": {"assignment"},
+    "no_show_rebook": {"meeting_missed"},
+}
+"""From which instants a clock of a kind can be in time, and can be late."""
+
+
+@pytest.mark.parametrize("kind", domain.KINDS)
+def test_a_kind_runs_from_where_it_can_be_kept_and_broken_alone(kind: str) -> None:
+    touches = ", touches: {call: 2}" if kind == "minimum_touches" else ""
+    refused = {
+        source
+        for source in domain.SOURCES
+        if places(f"clocks: [{{kind: {kind}, within: 1d, from: {source}{touches}}}]") == ["/clocks/0/from"]
+    }
+    assert {*domain.SOURCES} - refused == KEPT_AND_BROKEN[kind]
+
+
+def line(*, kind: str = "minimum_touches", more: str = "", rest: str = "") -> str:
+    return f"clocks: [{{kind: {kind}, within: 1d, from: assignment{more}}}]\n{rest}"
+
+
+FIVE = "first_response_5m"
+CALLS = ", touches: {call: 3}"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (line(kind=FIVE, more=CALLS), "/clocks/0/touches"),
+        (line(kind=FIVE, more=", spread: 1h"), "/clocks/0/spread"),
+        (line(more=f"{CALLS}, spread: 13h"), "/clocks/0/spread"),
+        (line(more=CALLS, rest="counts: {kinds: [email]}"), "/clocks/0/touches/call"),
+        (line(kind=FIVE, rest="counts: {kinds: []}"), "/counts/kinds"),
+        (line(kind=FIVE, rest="counts: {outcome: []}"), "/counts/outcome"),
+        (line(kind=FIVE, rest="quiet_hours: {start: '00:00', end: '24:00'}"), "/quiet_hours"),
+        (line(kind=FIVE, rest="quiet_hours: {start: '24:00', end: '00:00'}"), "/quiet_hours"),
+        (line(kind=FIVE, rest="escalations: [{kind: stale, after: 0s, to: rep}]"), "/escalations/0/kind"),
+        (
+            line(kind=FIVE, rest=f"escalations: [{{kind: {FIVE}, after: 0s, to: rep, times: 2}}]"),
+            "/escalations/0/times",
+        ),
+    ],
+)
+def test_what_has_no_effect_or_cannot_be_kept_is_refused_with_its_place(text: str, place: str) -> None:
+    assert places(text) == [place]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        line(more=f"{CALLS}, spread: 12h"),
+        line(more=f"{CALLS}, spread: 13h, hours: rep"),
+        line(more=CALLS, rest="counts: {kinds: [call]}"),
+        line(kind=FIVE, rest="quiet_hours: {start: '00:00', end: '07:00'}"),
+        line(kind=FIVE, rest="escalations: [{kind: next_step, after: 0s, to: rep}]"),
+    ],
+    ids=["it fits", "hours of work last longer", "what is needed counts", "from midnight on", "starts without a line"],
+)
+def test_what_may_be_meant_is_taken(text: str) -> None:
+    assert places(text) == []
+
+
+def test_the_published_example_is_taken() -> None:
+    assert places(PUBLISHED) == []
+
+
+PUBLISHED = """
+order: 1
+applies: "true"
+clocks:                                          # hours: wall (default), rep, or the name of a calendar
+  - {kind: first_response_5m,  within: 5m,  from: assignment, hours: wall, warn: [50%]}
+  - {kind: first_response_30m, within: 30m, from: assignment, hours: rep}
+  - {kind: first_response_1d,  within: 1d,  from: arrival}
+  - {clock: first week, kind: minimum_touches, within: 7d, from: assignment, touches: {call: 4}, spread: 1d}
+  - {clock: two weeks, kind: minimum_touches, within: 14d, from: assignment, touches: {call: 3, email: 3},
+     ends_when: [connected, meeting_booked, closed]}
+  - {kind: review, within: 4h, from: queued}
+  - {kind: status_update, within: 7d, from: assignment}
+  - {kind: no_show_rebook, within: 1d, from: meeting_missed}
+  - {kind: stale, within: 60d, from: last_touch}
+counts: {outcome: [attempted, connected], kinds: [call, email, meeting, message], automated: false, by: assignee,
+         before_start: 10s}
+booking_counts: true
+escalations:
+  - {kind: first_response_5m,  after: 0s,  to: rep}
+  - {kind: first_response_30m, after: 0s,  to: manager}
+  - {kind: first_response_30m, after: 30m, to: reassign, times: 1}
+"""
