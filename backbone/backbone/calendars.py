@@ -1,7 +1,8 @@
 """Working time: who is at work when, how much of it lies between two instants, and which instant ends so much of it.
 
-Pure. Windows are given in local time of an IANA zone and become intervals of UTC day by day, so a day with a change of
-the clocks has the hours that people there work: a window's ends keep their wall-clock times.
+Pure. Windows are given in local time of an IANA zone and become intervals of UTC day by day: an instant is open when
+the clock on the wall there stands within a window. So what a change of the clocks leaves out is nobody's working time,
+and what it brings twice is worked twice.
 """
 
 import heapq
@@ -65,24 +66,61 @@ def _zone(name: str) -> ZoneInfo:
 
 @lru_cache(maxsize=65_536)
 def _day(zone: str, of: tuple[Window, ...], day: date) -> tuple[Interval, ...]:
-    """Return the open intervals that begin on a local day, in UTC."""
+    """Return the open intervals of the windows that begin on a local day, in UTC."""
     tz = _zone(zone)
-    made = []
+    made: list[Interval] = []
     for window in of:
-        if window.weekday != day.weekday():
-            continue
-        end_day = day if window.end > window.start else day + _DAY
-        start = _instant(tz, day, window.start)
-        end = _instant(tz, end_day, window.end)
-        if end > start:
-            made.append((start, end))
+        if window.weekday == day.weekday():
+            end_day = day if window.end > window.start else day + _DAY
+            made += _instants(tz, _local(day, window.start), _local(end_day, window.end))
     return tuple(sorted(made))
 
 
-def _instant(tz: ZoneInfo, day: date, minute: int) -> datetime:
-    if minute == 1440:
-        day, minute = day + _DAY, 0
-    return datetime.combine(day, time(minute // 60, minute % 60), tz).astimezone(UTC)
+def _local(day: date, minute: int) -> datetime:
+    return datetime.combine(day, time()) + timedelta(minutes=minute)
+
+
+def _instants(tz: ZoneInfo, start: datetime, end: datetime) -> list[Interval]:
+    """Return when the clock on the wall stands between two of its times: not at all, once, or twice."""
+    ends = [at.replace(tzinfo=tz, fold=fold) for at in (start, end) for fold in (0, 1)]
+    offsets = {_offset(at) for at in ends}
+    start, end = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
+    if len(offsets) == 1:
+        (offset,) = offsets
+        return [(start - offset, end - offset)]
+    since, until = start - max(offsets), end - min(offsets)
+    before, after = (_offset(at.astimezone(tz)) for at in (since, until))
+    change = _change(tz, since, until)
+    pieces = [(start - before, min(end - before, change)), (max(start - after, change), end - after)]
+    return [(begins, ends) for begins, ends in pieces if begins < ends]
+
+
+def _offset(at: datetime) -> timedelta:
+    return at.utcoffset() or timedelta()
+
+
+def _change(tz: ZoneInfo, since: datetime, until: datetime) -> datetime:
+    """Return when the clocks change between two instants, to the second."""
+    before = _offset(since.astimezone(tz))
+    seconds = range(int((until - since).total_seconds()))
+    passed = bisect_left(seconds, True, key=lambda n: _offset((since + timedelta(seconds=n)).astimezone(tz)) != before)
+    return since + timedelta(seconds=passed)
+
+
+def _days(calendar: Calendar, first: date) -> Iterator[Interval]:
+    """Yield the intervals of the windows that begin from a local day on, in order, day by day as far as is asked.
+
+    Where the clocks go back, a night's last hour may begin after the next day's first: so each day waits for the next.
+    """
+    held: tuple[Interval, ...] = ()
+    for number in range(HORIZON_DAYS):
+        today = first + number * _DAY
+        found = () if today in calendar.closed else _day(calendar.zone, calendar.windows, today)
+        if held and found and held[-1] > found[0]:
+            held, found = (), tuple(sorted((*held, *found)))
+        yield from held
+        held = found
+    yield from held
 
 
 def openings(calendar: Calendar, since: datetime) -> Iterator[Interval]:
@@ -90,17 +128,12 @@ def openings(calendar: Calendar, since: datetime) -> Iterator[Interval]:
 
     Lazily, day by day: who looks for half an hour does not go through the year.
     """
-    day = since.astimezone(_zone(calendar.zone)).date() - _DAY
     until: datetime | None = None
-    for number in range(HORIZON_DAYS):
-        today = day + number * _DAY
-        if today in calendar.closed:
-            continue
-        for start, end in _day(calendar.zone, calendar.windows, today):
-            begins = start if until is None else max(start, until)
-            if begins < end:
-                until = end
-                yield from _without((begins, end), calendar.off, since)
+    for start, end in _days(calendar, since.astimezone(_zone(calendar.zone)).date() - _DAY):
+        begins = start if until is None else max(start, until)
+        if begins < end:
+            until = end
+            yield from _without((begins, end), calendar.off, since)
 
 
 def _without(interval: Interval, off: Sequence[Interval], since: datetime) -> Iterator[Interval]:

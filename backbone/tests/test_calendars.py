@@ -78,52 +78,106 @@ def test_holidays_by_country_and_part() -> None:
         calendars.holidays("XX", 2026)
 
 
-minutes = st.integers(0, 95).map(lambda quarter: quarter * 15)
-window = st.builds(Window, st.integers(0, 6), minutes, minutes)
-instant = st.integers(0, 364 * 96).map(
-    lambda quarter: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=15 * quarter)
+@pytest.mark.parametrize(
+    ("start", "end", "spring", "autumn"),
+    [("02:15", "02:45", 0, 60), ("02:30", "03:00", 0, 60), ("01:00", "02:30", 60, 120), ("01:00", "04:00", 120, 240)],
 )
+def test_what_a_change_of_the_clocks_leaves_out_or_brings_twice(start: str, end: str, spring: int, autumn: int) -> None:
+    daily = Calendar(zone="Europe/Berlin", windows=calendars.windows([(calendars.DAYS, start, end)]))
+    for day, minutes in ("2026-03-29", spring), ("2026-10-25", autumn):
+        midnight = berlin(day).astimezone(UTC)
+        assert calendars.elapsed(daily, midnight, midnight + timedelta(hours=20)) == 60 * minutes
+
+
+def test_an_hour_that_comes_twice_over_midnight_is_worked_twice() -> None:
+    # In Lebanon 2026-10-25 begins at 23:00 of the day before, which comes a second time.
+    late = Calendar(zone="Asia/Beirut", windows=calendars.windows([(("sat",), "23:30", "00:15")]))
+    evening = datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert calendars.elapsed(late, evening, evening + timedelta(days=1)) == 75 * 60
+
+
+ZONES = [
+    *("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "America/St_Johns"),
+    *("Asia/Beirut", "America/Santiago", "Africa/Casablanca"),
+]
+"""Some change at midnight, one by half an hour, one back before Ramadan and forward after it."""
+FIRST = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def changes(zone: str) -> list[datetime]:
+    """Return the days of the year on which the clocks change."""
+    offsets = [(FIRST + timedelta(days=day)).astimezone(ZoneInfo(zone)).utcoffset() for day in range(365)]
+    return [FIRST + timedelta(days=day) for day in range(364) if offsets[day] != offsets[day + 1]]
+
+
+CHANGES = {zone: changes(zone) for zone in ZONES}
+minutes = st.integers(0, 95).map(lambda quarter: quarter * 15)
+small_hours = st.integers(0, 16).map(lambda quarter: quarter * 15)
+window = st.one_of(
+    st.builds(Window, st.integers(0, 6), minutes, minutes), st.builds(Window, st.just(6), small_hours, small_hours)
+)
+"""Many of a Sunday's first hours, in which clocks change."""
+instant = st.integers(0, 364 * 96).map(lambda quarter: FIRST + timedelta(minutes=15 * quarter))
 leave = st.tuples(instant, st.integers(1, 20 * 96)).map(lambda one: (one[0], one[0] + timedelta(minutes=15 * one[1])))
 calendar = st.builds(
     lambda zone, windows, off: Calendar(zone=zone, windows=tuple(windows), off=tuple(off)),
-    st.sampled_from(["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"]),
-    st.lists(window, min_size=1, max_size=4),
+    st.sampled_from(ZONES),
+    st.lists(window, min_size=1, max_size=8),
     st.lists(leave, max_size=3),
 )
 
 
+@st.composite
+def calendar_and_instant(draw: st.DrawFn) -> tuple[Calendar, datetime]:
+    """Draw a calendar, and an instant on one of the days on which its clocks change, or on any."""
+    of = draw(calendar)
+    days = CHANGES[of.zone]
+    if not days or draw(st.booleans()):
+        return of, draw(instant)
+    return of, draw(st.sampled_from(days)) + timedelta(minutes=15 * draw(st.integers(-48, 96)))
+
+
 def is_open(of: Calendar, at: datetime) -> bool:
-    """Decide from the wall clock alone, as a person would."""
+    """Decide from the clock on the wall alone, as a person would."""
     if any(start <= at < end for start, end in of.off):
         return False
-    local = at.astimezone(ZoneInfo(of.zone))
-    for day in (local.date(), local.date() - timedelta(days=1)):
+    wall = at.astimezone(ZoneInfo(of.zone)).replace(tzinfo=None)
+    for days_ago in (0, 1):
+        midnight = datetime.combine(wall.date(), datetime.min.time()) - timedelta(days=days_ago)
         for one in of.windows:
-            if one.weekday != day.weekday():
-                continue
-            start = datetime.combine(day, datetime.min.time(), ZoneInfo(of.zone)).replace(
-                hour=one.start // 60, minute=one.start % 60
-            )
-            end_day = day if one.end > one.start else day + timedelta(days=1)
-            end = datetime.combine(end_day, datetime.min.time(), ZoneInfo(of.zone)).replace(
-                hour=one.end // 60, minute=one.end % 60
-            )
-            if start.astimezone(UTC) <= at < end.astimezone(UTC):
+            end = one.end if one.end > one.start else one.end + 24 * 60
+            since_midnight = (wall - midnight) / timedelta(minutes=1)
+            if one.weekday == midnight.weekday() and one.start <= since_midnight < end:
                 return True
     return False
 
 
-@settings(max_examples=150, deadline=None)
-@given(calendar, instant, st.integers(1, 3 * 96))
-def test_elapsed_equals_counting_quarters_of_an_hour(of: Calendar, start: datetime, quarters: int) -> None:
+@settings(max_examples=300, deadline=None)
+@given(calendar_and_instant(), st.integers(1, 3 * 96))
+def test_elapsed_equals_counting_quarters_of_an_hour(drawn: tuple[Calendar, datetime], quarters: int) -> None:
+    of, start = drawn
     end = start + timedelta(minutes=15 * quarters)
     counted = sum(is_open(of, start + timedelta(minutes=15 * n)) for n in range(quarters)) * 900
     assert calendars.elapsed(of, start, end) == counted
 
 
 @settings(max_examples=150, deadline=None)
-@given(calendar, instant, st.integers(1, 200_000))
-def test_adding_time_and_measuring_it_agree(of: Calendar, start: datetime, seconds: int) -> None:
+@given(calendar_and_instant())
+def test_the_next_opening_is_the_first_open_quarter_and_the_present_one_ends_with_the_last(
+    drawn: tuple[Calendar, datetime],
+) -> None:
+    of, at = drawn
+    later = [at + timedelta(minutes=15 * n) for n in range(70 * 96)]
+    assert calendars.next_opening(of, at) == next(one for one in later if is_open(of, one))
+    closed = next((one for one in later if not is_open(of, one)), None)
+    if closed is not None:
+        assert calendars.open_until(of, at) == (closed if closed > at else None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(calendar_and_instant(), st.integers(1, 200_000))
+def test_adding_time_and_measuring_it_agree(drawn: tuple[Calendar, datetime], seconds: int) -> None:
+    of, start = drawn
     end = calendars.add(of, start, seconds)
     if end is not None:
         assert calendars.elapsed(of, start, end) == seconds
