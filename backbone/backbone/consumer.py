@@ -9,6 +9,7 @@ record that fails is alone; it is parked, and what follows of its subject waits 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import structlog
@@ -106,13 +107,21 @@ class Consumer:
         """How old the last record was when it was applied; 0 where no more was waiting behind it."""
         return self._progress.lag_seconds
 
-    async def ends(self) -> Mapping[kafka.Partition, int]:
-        """Return where every partition of the topics ends now, whoever reads it. KafkaError while Kafka is away."""
+    async def ends(self, before: datetime | None = None) -> Mapping[kafka.Partition, int]:
+        """Return where each partition of the topics ends now, or with what was sent before then, whoever reads it.
+
+        KafkaError while Kafka is away.
+        """
         client = self._client
         if client is None:
             raise kafka.KafkaError("not connected")
         numbers = range(self._settings.partitions)
-        return dict(await client.end_offsets([kafka.Partition(topic, n) for topic in self.topics for n in numbers]))
+        partitions = [kafka.Partition(topic, n) for topic in self.topics for n in numbers]
+        if before is None:
+            return dict(await client.end_offsets(partitions))
+        since = dict.fromkeys(partitions, int(before.timestamp() * 1000))
+        ends, found = await asyncio.gather(client.end_offsets(partitions), client.offsets_for_times(since))
+        return {one: found[one].offset if found[one] is not None else ends[one] for one in partitions}
 
     async def have_read(self, conn: Connection, ends: Mapping[kafka.Partition, int]) -> bool:
         """Say whether this service, be it by another member, has applied everything before these offsets."""

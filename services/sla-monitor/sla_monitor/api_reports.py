@@ -29,6 +29,8 @@ Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manage
 By = Literal["none", "rep", "team", "source", "hour", "weekday", "week"]
 
 ENDS_TIMEOUT_S: Final = 1.0
+AGES_S: Final = tuple(2**power for power in range(21))
+"""How long ago all that was sent by then may have been read: from a second to twelve days, when topics forget."""
 LONGEST: Final = timedelta(days=3_660)
 
 
@@ -161,15 +163,28 @@ def _groups(groups: list[dict[str, Any]]) -> _Found:
 
 
 async def _complete_until(conn: database.Connection, consumer: Consumer) -> datetime | None:
-    """Return until when every fact is known: now, when all topics are read to their ends; else what was read last."""
+    """Return until when every fact is known, whichever partition is furthest behind: now, or an age before it.
+
+    By when facts were sent, which is right after they were recorded. None while Kafka does not say.
+    """
     now = await times.now(conn)
+    for ends in await _told(consumer.ends()):
+        if await consumer.have_read(conn, ends):
+            return now
+    earlier = [now - timedelta(seconds=age) for age in AGES_S]
+    for until, ends in zip(earlier, await _told(*map(consumer.ends, earlier)), strict=False):
+        if await consumer.have_read(conn, ends):
+            return until
+    return None
+
+
+async def _told(*asking: Awaitable[Mapping[kafka.Partition, int]]) -> Sequence[Mapping[kafka.Partition, int]]:
+    """Return what Kafka says, nothing when it is away; asked at once, since each question waits behind a fetch."""
     try:
-        ends = await asyncio.wait_for(consumer.ends(), ENDS_TIMEOUT_S)
+        async with asyncio.timeout(ENDS_TIMEOUT_S):
+            return await asyncio.gather(*asking)
     except (kafka.KafkaError, TimeoutError, OSError):
-        ends = None
-    if ends is not None and await consumer.have_read(conn, ends):
-        return now
-    return await reports.last_recorded(conn)
+        return ()
 
 
 async def _report(

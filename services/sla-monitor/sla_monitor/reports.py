@@ -1,4 +1,4 @@
-"""Speed to lead, and what every report needs: the zone that it counts in, how far facts are known, rows for a table."""
+"""Speed to lead, and what every report needs: the zone that it counts in, rows for a table."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -76,12 +76,6 @@ _COUNTS: Final = (
     "within_1800_seconds",
     "within_86400_seconds",
 )
-
-
-async def last_recorded(conn: Connection) -> datetime | None:
-    """Return when the last fact that we read was recorded."""
-    at: datetime | None = await conn.fetchval("SELECT max(recorded_at) FROM lead")
-    return at
 
 
 def share(part: int, whole: int) -> float | None:

@@ -279,7 +279,7 @@ def _header(text: str) -> dict[str, Any]:
 
 _HEADERS: Final = {
     tables.header("as_of"): _header("as of when it holds."),
-    tables.header("complete_until"): _header("until when every fact is known; left out where nothing is known yet."),
+    tables.header("complete_until"): _header("until when every fact is known; left out while that cannot be told."),
     tables.header("unsigned_by"): _header("which parties have not signed, by commas; left out where both have."),
 }
 """What JSON says in keys of the same names."""
