@@ -136,6 +136,26 @@ async def test_a_lead_travels_the_whole_house(start: Stage) -> None:
     await eventually(told)
 
 
+async def test_a_lead_that_booked_a_meeting_comes_to_its_host(start: Stage) -> None:
+    intake, qualification, routing = await start("intake"), await start("qualification"), await start("routing")
+    for rep_id in ("ana", "dee"):
+        await put_rep(routing, rep_id, "sdr")
+    rules = POLICY.replace("rules:", "rules:\n  - {rule: booked, to: host}")
+    assert (await routing.http.put("/v1/policy", content=rules)).status_code == 200
+    await agree(qualification)
+    person = {"email": "amara@fintrove.example", "company": "Fintrove", "employees": 800}
+    lead = (await intake.http.post("/v1/leads", json=person)).json()["lead_id"]
+    meeting = {"lead_id": lead, "kind": "meeting_booked", "properties": {"host_email": "Dee@Kestrel.example"}}
+    assert (await intake.http.post("/v1/engagements", json=meeting)).status_code == 202
+    # Routing knows of the meeting before there is anything to decide.
+    await intake.settled()
+    await routing.settled()
+    await intake.http.post("/v1/engagements", json={"lead_id": lead, "kind": "demo_requested"})
+    await answered(routing, f"/v1/leads/{lead}/assignment", rep_id="dee")
+    decisions = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
+    assert [(one["rule"], one["pool"]) for one in decisions] == [("booked", "host")]
+
+
 async def test_erasure_reaches_every_service(start: Stage) -> None:
     intake = await start("intake")
     for name in ("qualification", "routing", "sla", "forecast", "notifications"):

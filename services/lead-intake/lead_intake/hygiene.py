@@ -106,6 +106,11 @@ def has_address(value: Any) -> bool:
     return isinstance(value, list) and any(map(has_address, value))
 
 
+def is_address(value: Any) -> bool:
+    """Say whether a JSON value is an e-mail address, and nothing beside it."""
+    return isinstance(value, str) and email(value) is not None
+
+
 def is_personal(name: str, value: Any) -> bool:
     """Say whether a name, or any name within the value, is one of personal data."""
     if is_personal_name(name):

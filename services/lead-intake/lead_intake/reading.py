@@ -17,6 +17,8 @@ from lead_intake.vaulting import Vault
 
 DIRECT: Final = "direct"
 DEFAULT_SEALED: Final = ("message", "comments", "notes")
+_MEETING: Final = "meeting_"
+_HOST: Final = "host_email"
 _COPIED: Final = ("company", "website", "job_title", "industry", "source", "medium", "campaign")
 
 
@@ -32,11 +34,15 @@ class Reader:
     lenient: bool = False
     """From a sender that will not correct itself: what has no normal form is kept as it came, sealed."""
 
-    def _hidden(self, said: Mapping[str, Any]) -> frozenset[str]:
+    def _hidden(self, said: Mapping[str, Any], kind: str = "") -> frozenset[str]:
         """Return which attributes or properties are personal data: those that are named, and what has an address."""
         configured = self.settings.get("sealed_attributes")
         names = frozenset(DEFAULT_SEALED if configured is None else configured)
-        found = {name for name, value in said.items() if name in names or hygiene.has_address(value)}
+        # A host is one of us: routing finds the rep by it, as reps' work addresses travel in the clear.
+        clear = _HOST if kind.startswith(_MEETING) and hygiene.is_address(said.get(_HOST)) else None
+        found = {
+            name for name, value in said.items() if name in names or (name != clear and hygiene.has_address(value))
+        }
         if self.lenient:
             found |= {name for name, value in said.items() if hygiene.is_personal(name, value)}
         return frozenset(found)
@@ -99,7 +105,7 @@ class Reader:
         payloads.check(post)
         if not post.kind:
             raise payloads.invalid(Pointer("/kind", "required"))
-        hidden = self._hidden(post.properties)
+        hidden = self._hidden(post.properties, post.kind)
         details = {
             "kind": post.kind,
             "properties": {name: value for name, value in post.properties.items() if name not in hidden},

@@ -93,6 +93,23 @@ async def test_engagements_and_touches_wait_for_their_lead(intake: Actor) -> Non
     assert (again["outcome"], again["event_id"]) == ("duplicate", held["event_id"])
 
 
+async def test_who_hosts_a_meeting_is_told_in_the_clear_and_every_other_address_is_sealed(intake: Actor) -> None:
+    lead_id = (await intake.http.post("/v1/leads", json={"external_id": "guest"})).json()["lead_id"]
+    said = {"host_email": "Ana@Kestrel.example", "meeting_id": "m-1", "guest": "amara@fintrove.example"}
+    named = {"lead_id": lead_id, "properties": said}
+    wordy = {**named, "properties": {"host_email": "write to amara@fintrove.example"}}
+    for kind, one in (("meeting_booked", named), ("form_submitted", named), ("meeting_booked", wordy)):
+        assert (await intake.http.post("/v1/engagements", json={**one, "kind": kind})).status_code == 202
+    _, *told = await intake.published(lambda events: len(events) == 4)
+    seen = [(event.message.kind, dict(event.message.properties)) for event in told]
+    assert seen == [
+        ("meeting_booked", {"host_email": "Ana@Kestrel.example", "meeting_id": "m-1"}),
+        ("form_submitted", {"meeting_id": "m-1"}),
+        ("meeting_booked", {}),
+    ]
+    assert all(event.message.sealed for event in told)
+
+
 async def test_history_is_not_live_until_it_does_something_today(intake: Actor) -> None:
     old = {"external_id": "old", "occurred_at": ago(days=30)}
     lead_id = (await intake.http.post("/v1/leads", json=old)).json()["lead_id"]
