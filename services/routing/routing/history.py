@@ -85,17 +85,23 @@ class Past:
         self.group: Group | None = None
 
     async def decisions(self, since: datetime, until: datetime) -> AsyncIterator[Any]:
-        """Yield the computed decisions of [since, until) in order, each with `group` as it found it."""
+        """Yield the decisions of [since, until) in order, each with `group` as it found it.
+
+        Those that were not computed, such as a person's, or whose lead was erased, come along where nothing else tells
+        the caller of the load that they made.
+        """
         last: tuple[int, int, UUID] = (0, -1, UUID(int=0))
         began = time.monotonic()
         while True:
             rows = await self._conn.fetch(
-                "SELECT * FROM decision WHERE at >= $1 AND at < $2 AND inputs IS NOT NULL"
+                "SELECT * FROM decision WHERE at >= $1 AND at < $2"
+                " AND (inputs IS NOT NULL OR ($7 AND outcome <> 'waiting'))"
                 " AND (sequence, ordinal, decision_id) > ($3, $4, $5) ORDER BY sequence, ordinal, decision_id LIMIT $6",
                 since,
                 until,
                 *last,
                 PAGE,
+                self._fixed is not None,
             )
             for row in rows:
                 await self._go_to(row)
@@ -110,7 +116,7 @@ class Past:
     async def _go_to(self, row: Any) -> None:
         place = (row["sequence"], row["ordinal"])
         if not self._rows:
-            await self._begin(place)
+            await self._begin(row["sequence"])
         changed = self._take_versions(row["sequence"])
         if self._fixed is not None:
             if changed:
@@ -134,13 +140,14 @@ class Past:
             self._policies[self._version] = await policy_of(self._conn, self._version)
         return self._policies[self._version]
 
-    async def _begin(self, place: tuple[int, int]) -> None:
-        self._rows = {row["rep_id"]: dict(row) for row in await self._conn.fetch(AS_IT_WAS, *place)}
+    async def _begin(self, sequence: int) -> None:
+        """Begin with the group as the transaction of this sequence found it."""
+        self._rows = {row["rep_id"]: dict(row) for row in await self._conn.fetch(AS_IT_WAS, sequence, 0)}
         self._versions = await self._conn.fetch(
-            "SELECT * FROM rep_version WHERE sequence >= $1 ORDER BY sequence, rep_id", place[0]
+            "SELECT * FROM rep_version WHERE sequence >= $1 ORDER BY sequence, rep_id", sequence
         )
         self._versions.reverse()
-        self._read_to = (place[0], place[1] - 1)
+        self._read_to = (sequence, -1)
 
     def _take_versions(self, before: int) -> bool:
         changed = False

@@ -1,7 +1,8 @@
 """What a policy would have done with the leads of the past: reps, caps and hours as they were, loads as they would be.
 
-A lead is held by whom it would have been given for as long as it really was. When leads were touched is not known to
-routing, so caps of untouched leads are not looked at.
+A lead is held by whom it would have been given for as long as it really was. What a person gave, or an import, no
+policy would have given otherwise: the rep has it, over the cap if need be, until it really ended. When leads were
+touched is not known to routing, so caps of untouched leads are not looked at.
 """
 
 from bisect import insort
@@ -25,14 +26,16 @@ REFUSED_IN_A_ROW: Final = 16
 
 Case = tuple[UUID, int]
 """A lead in one cycle."""
+End = tuple[datetime, str, str]
+"""When a rep's assignment from a pool ends."""
 
 
 @dataclass(slots=True)
 class _Run:
     past: Past
     held_for: Mapping[Case, timedelta]
-    ends: list[tuple[datetime, str, str]]
-    """A heap of when a rep's assignment from a pool ends."""
+    ends: list[End]
+    """A heap."""
     waiting: dict[Case, Lead] = field(default_factory=dict)
     queue: list[tuple[int, datetime, Case]] = field(default_factory=list)
     """Those who wait, best, then oldest."""
@@ -43,6 +46,11 @@ class _Run:
     waited: int = 0
     peaks: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """By day (UTC), then rep: the most open at once."""
+
+    def begin(self, at: datetime) -> None:
+        """Forget what ended before the first decision: that one found it gone."""
+        while self.ends and self.ends[0][0] < at:
+            heappop(self.ends)
 
     def go_to(self, at: datetime) -> None:
         """End what ended by then; whoever waits gets the room."""
@@ -66,11 +74,32 @@ class _Run:
             return False
         self.waiting.pop(case, None)
         self.simulated[case] = (decision.rep_id, decision.rule)
-        if case in self.held_for:
-            heappush(self.ends, (at + self.held_for[case], decision.rep_id, decision.pool))
-        day = self.peaks[f"{at:%Y-%m-%d}"]
-        day[decision.rep_id] = max(day[decision.rep_id], group.index.reps[decision.rep_id].open)
+        self._hold(case, decision.rep_id, decision.pool, at)
         return True
+
+    def force(self, row: Any) -> None:
+        """Give a lead as it really was given, whatever the policy says."""
+        case, group, rep_id = (row["lead_id"], row["cycle"]), self.past.group, row["rep_id"]
+        assert group is not None
+        if case in self.simulated:
+            return  # The policy would have spared the person that.
+        if case in self.arrived:
+            self.simulated[case] = (rep_id, row["rule"])
+        if self.waiting.pop(case, None) is not None:
+            self.queue = [place for place in self.queue if place[2] != case]
+        pool = assigning.pool_of(group.policy, row["pool"]) if group.policy is not None and row["strategy"] else None
+        took_turn = pool is not None and rep_id in pool.members
+        group.index.give(rep_id, pool if took_turn else None, row["at"], touched=True, counted_in=row["pool"])
+        self._hold(case, rep_id, row["pool"], row["at"])
+
+    def _hold(self, case: Case, rep_id: str, pool: str, at: datetime) -> None:
+        """Note until when a rep has a lead, and how many they have by now."""
+        group = self.past.group
+        assert group is not None
+        if case in self.held_for:
+            heappush(self.ends, (at + self.held_for[case], rep_id, pool))
+        day = self.peaks[f"{at:%Y-%m-%d}"]
+        day[rep_id] = max(day[rep_id], group.index.reps[rep_id].open)
 
     def _drain(self, at: datetime) -> None:
         """Let in who waits, best, then oldest, until so many in a row find no room."""
@@ -91,38 +120,47 @@ async def run(
 ) -> dict[str, Any]:
     """Go through the leads that were decided over in [since, until) under another policy. Nothing is written."""
     past = Past(conn, policy=(version, document))
-    simulation = _Run(past, await _held_for(conn, since, until), await _open_then(conn, since))
+    simulation: _Run | None = None
     async for row in past.decisions(since, until):
-        case = (row["lead_id"], row["cycle"])
-        if row["outcome"] == str(Outcome.ASSIGNED):
-            simulation.actual[case] = row["rep_id"]
-        lead = lead_of(row)
-        if case in simulation.arrived or lead.only_pool is not None:
-            continue
-        simulation.arrived[case] = row["at"]
-        simulation.go_to(row["at"])
-        if not simulation.decide(case, replace(lead, waiting_since=None, touched=True), row["at"]):
-            simulation.waited += 1
-    return _told(simulation)
+        if simulation is None:
+            simulation = _Run(past, *await _endings(conn, since))
+            simulation.begin(row["at"])
+        _go_through(simulation, row)
+    return _told(simulation or _Run(past, {}, []))
 
 
-async def _held_for(conn: Connection, since: datetime, until: datetime) -> dict[Case, timedelta]:
+def _go_through(run: _Run, row: Any) -> None:
+    """Take in one decision of the past."""
+    case, was_given = (row["lead_id"], row["cycle"]), row["outcome"] != str(Outcome.WAITING)
+    if was_given:
+        run.actual[case] = row["rep_id"]
+    lead = lead_of(row) if row["inputs"] is not None else None
+    if lead is None or lead.only_pool is not None:
+        run.go_to(row["at"])
+        if was_given:
+            run.force(row)
+    elif case not in run.arrived:
+        run.arrived[case] = row["at"]
+        run.go_to(row["at"])
+        if not run.decide(case, replace(lead, waiting_since=None, touched=True), row["at"]):
+            run.waited += 1
+
+
+async def _endings(conn: Connection, since: datetime) -> tuple[dict[Case, timedelta], list[End]]:
+    """Return how long what was given since then was held, and as a heap when what was given before ended.
+
+    An import says itself since when its rep has it, so that only the decision tells when it came.
+    """
     rows = await conn.fetch(
-        "SELECT lead_id, cycle, ended_at - assigned_at AS held FROM ended_assignment"
-        " WHERE assigned_at >= $1 AND assigned_at < $2",
+        "SELECT e.lead_id, e.cycle, e.ended_at, e.rep_id, e.pool, d.at FROM ended_assignment e"
+        " JOIN decision d ON d.lead_id = e.lead_id AND d.cycle = e.cycle AND d.outcome <> 'waiting'"
+        " WHERE e.ended_at >= $1",
         since,
-        until,
     )
-    return {(row["lead_id"], row["cycle"]): row["held"] for row in rows}
-
-
-async def _open_then(conn: Connection, since: datetime) -> list[tuple[datetime, str, str]]:
-    rows = await conn.fetch(
-        "SELECT ended_at, rep_id, pool FROM ended_assignment WHERE assigned_at < $1 AND ended_at >= $1", since
-    )
-    found = [(row["ended_at"], row["rep_id"], row["pool"]) for row in rows]
-    heapify(found)
-    return found
+    held = {(row["lead_id"], row["cycle"]): row["ended_at"] - row["at"] for row in rows if row["at"] >= since}
+    before = [(row["ended_at"], row["rep_id"], row["pool"]) for row in rows if row["at"] < since]
+    heapify(before)
+    return held, before
 
 
 def _told(run: _Run) -> dict[str, Any]:

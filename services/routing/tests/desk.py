@@ -60,6 +60,11 @@ def qualified(
     return lead, shape(stamp=stamp(lead, live=live), qualification=seen, lead=told, **more)
 
 
+def taken_over(lead: UUID, owner_id: str) -> tuple[UUID, Any]:
+    standing = common_pb2.Standing(owner_id=owner_id, stage="mql", assigned_at=times.stamp(NOW))
+    return lead, intake_pb2.LeadCaptured(stamp=stamp(lead), lead=FIELDS, standing=standing)
+
+
 def recycled(lead: UUID, stage: str = "nurture") -> tuple[UUID, Any]:
     seen = common_pb2.Qualification(stage=stage, reason="timing", cycle=1)
     return lead, qualification_pb2.LeadRecycled(stamp=stamp(lead), qualification=seen)

@@ -1,13 +1,14 @@
 """Fairness and what-if: over decisions that were really made, from the events alone."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from backbone import ids
+from backbone import ids, times
 from backbone.testing.stage import Actor, Stage
-from services.routing.tests.desk import decision, holder, learn, put_policy, put_rep, qualified
+from services.routing.tests.desk import decision, holder, learn, put_policy, put_rep, qualified, taken_over
 
 POLICY = """
 pools: [{pool: sdr, reps: rep.role == "sdr"}]
@@ -34,8 +35,8 @@ async def report(routing: Actor) -> dict[str, Any]:
     return {one["rep_id"]: one for one in answer.json()["reps"]}
 
 
-async def what_if(routing: Actor, policy: str) -> dict[str, Any]:
-    answer = await routing.http.post("/v1/policy/simulate", json={"policy": policy, "from": "2026-01-01T00:00:00Z"})
+async def what_if(routing: Actor, policy: str, since: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    answer = await routing.http.post("/v1/policy/simulate", json={"policy": policy, "from": since})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -93,6 +94,47 @@ async def test_a_simulated_lead_is_held_as_long_as_it_really_was(routing: Actor)
     found = await what_if(routing, small)
     assert (found["waited"], found["still_waiting"]) == (0, 0)
     assert found["reps"][-1] == {"rep_id": "ben", "actual": 2, "simulated": 4, "most_open": 1}
+
+
+async def reassign(routing: Actor, lead: UUID, rep_id: str) -> None:
+    said = {"rep_id": rep_id, "reason": "territory"}
+    assert (await routing.http.post(f"/v1/assignments/{lead}/reassign", json=said)).status_code == 200
+
+
+async def close(routing: Actor, *leads: UUID) -> None:
+    for lead in leads:
+        done = await routing.http.post(f"/v1/assignments/{lead}/close", json={"outcome": "recycled"})
+        assert done.status_code == 200
+
+
+async def test_what_people_and_imports_gave_is_load_under_every_policy(routing: Actor) -> None:
+    by_load = POLICY.replace("}]\nrules", ", strategy: least_loaded}]\nrules")
+    await put_policy(routing, by_load)
+    for rep_id in ("ana", "ben"):
+        await put_rep(routing, rep_id, cap=5)
+    imported = [ids.new() for _ in range(3)]
+    await learn(routing, "intake", *(taken_over(lead, "ana") for lead in imported))
+    first = await come(routing, 3)  # three each
+    assert {await holder(routing, lead) for lead in first} == {"ben"}
+    since = times.text(datetime.now(UTC))
+    await close(routing, first[2])  # before the first decision of the second span
+    await reassign(routing, first[0], "ana")
+    assert [await holder(routing, lead) for lead in await come(routing, 1)] == ["ben"]
+    move = {"from": "ana", "to": "ben", "what": ["assignments"], "reason": "leaves"}
+    assert (await routing.http.post("/v1/hand-over", json=move)).json()["moved"]["assignments"] == 4
+    *rest, last = await come(routing, 6)  # ben has 6, so ana has 5, and the last waits
+    assert {await holder(routing, lead) for lead in rest} == {"ana"}
+    assert await holder(routing, last) is None
+    await reassign(routing, last, "ben")
+    await close(routing, *imported, last, *rest[:3])
+    await come(routing, 2)
+    to_sdrs = {**move, "from": "ben", "to": "sdr"}
+    assert (await routing.http.post("/v1/hand-over", json=to_sdrs)).json()["moved"]["assignments"] == 2
+    await come(routing, 1)
+    for span in ("2026-01-01T00:00:00Z", since):
+        found = await what_if(routing, by_load, span)
+        assert (found["other"], found["others"], found["still_waiting"]) == (0, [], 0)
+        assert max(day["most_open"]["ben"] for day in found["load"]) == 7
 
 
 async def test_a_decision_is_made_again_with_the_holidays_of_its_year(routing: Actor) -> None:
