@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from backbone import database, fields, idempotency, outbox, pages, security
+from backbone import database, fields, idempotency, normal_forms, outbox, pages, security
 from backbone.problem import Problem
 from lead_intake import connections, erasing, hygiene, joining, payloads, showing, store, store_identity
 from lead_intake.doors import json_response, read_body
@@ -146,7 +146,7 @@ async def _asked_identifiers(
 ) -> list[Identifier] | None:
     """Return what to look for, None when nothing was named; an external id without its connection means any."""
     if email is not None:
-        return [Identifier(Kind.EMAIL, vault.digest(Kind.EMAIL, hygiene.email(email) or email))]
+        return [Identifier(Kind.EMAIL, vault.digest(Kind.EMAIL, normal_forms.email(email) or email))]
     if phone is not None:
         # A plus sign that nobody escaped arrives as a space.
         text = f"+{phone.strip()}" if phone.startswith(" ") else phone

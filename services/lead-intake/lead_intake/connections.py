@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from backbone import database
+from backbone import database, normal_forms
 from backbone.problem import Pointer, Problem
-from lead_intake import hygiene, providers
+from lead_intake import providers
 from lead_intake.providers.shapes import OWN_FIELDS
 from lead_intake.vaulting import Vault
 
@@ -87,7 +87,7 @@ def _is_source(value: Any) -> bool:
 
 
 def _is_region(value: Any) -> bool:
-    return isinstance(value, str) and hygiene.country(value) == value
+    return isinstance(value, str) and normal_forms.country(value) == value
 
 
 _RULES: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {

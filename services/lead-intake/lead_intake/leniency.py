@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from backbone import normal_forms
 from lead_intake import hygiene, payloads
 from lead_intake.payloads import LeadPost
 
@@ -15,9 +16,9 @@ _SHORTENED: Final = ("first_name", "last_name", "company", "website", "job_title
 def relax(post: LeadPost, default_region: str | None) -> tuple[LeadPost, dict[str, Any]]:
     """Return the post without what has no normal form, and that as attributes named `…_as_sent`."""
     wrong: dict[str, Any] = {}
-    if post.email and hygiene.email(post.email) is None:
+    if post.email and normal_forms.email(post.email) is None:
         wrong["email"] = post.email
-    code = hygiene.country(post.country) if post.country else None
+    code = normal_forms.country(post.country) if post.country else None
     if post.country and code is None:
         wrong["country"] = post.country
     if post.phone and hygiene.phone(post.phone, code or default_region) is None:

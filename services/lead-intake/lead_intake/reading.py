@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from backbone import ids, times
+from backbone import ids, normal_forms, times
 from backbone.problem import Pointer
 from lead_intake import domain, hygiene, leniency, payloads
 from lead_intake.asks import Ask, Fact
@@ -172,7 +172,7 @@ class Reader:
     def _email(self, text: str | None) -> str | None:
         if not text:
             return None
-        normal = hygiene.email(text)
+        normal = normal_forms.email(text)
         if normal is None:
             raise payloads.invalid(Pointer("/email", "an address of at most 254 characters, such as name@example.com"))
         return normal
@@ -180,7 +180,7 @@ class Reader:
     def _phone(self, text: str | None, country: str | None) -> str | None:
         if not text:
             return None
-        region = hygiene.country(country) if country else self.settings.get("default_region")
+        region = normal_forms.country(country) if country else self.settings.get("default_region")
         normal = hygiene.phone(text, region)
         if normal is None:
             raise payloads.invalid(Pointer("/phone", "a number with its country code, such as +49 30 901820"))
@@ -215,16 +215,16 @@ class Reader:
             if getattr(post, name) is not None:
                 known[name] = getattr(post, name)
         if post.country:
-            code = hygiene.country(post.country)
+            code = normal_forms.country(post.country)
             if code is None:
                 raise payloads.invalid(Pointer("/country", "ISO 3166-1 alpha-2, such as DE"))
             known["country"] = code
         domain_part = email.rpartition("@")[2] if email else ""
         if domain_part:
             known["email_domain"] = domain_part
-            known["email_is_free"] = hygiene.is_free(domain_part)
-            known["email_is_disposable"] = hygiene.is_disposable(domain_part)
-        if account := hygiene.account_domain(domain_part, post.website or ""):
+            known["email_is_free"] = normal_forms.is_free(domain_part)
+            known["email_is_disposable"] = normal_forms.is_disposable(domain_part)
+        if account := normal_forms.account_domain(domain_part, post.website or ""):
             known["account_domain"] = account
         return known
 

@@ -1,82 +1,31 @@
 """The policy: put in force, shown, and asked what it would do with a lead."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from backbone import conditions, database, fields, ids, outbox, security, times
+from backbone import database, fields, outbox, security, times
 from backbone.database import Connection
-from backbone.fields import Id
 from backbone.problem import Pointer, Problem
-from handoff.events.v1 import common_pb2
-from routing import assigning, deciding, policies, simulating, store, store_accounts, store_group
+from routing import assigning, deciding, imagining, policies, simulating, store, store_group
 from routing.changing import Changing
 from routing.desk import Desk
-from routing.domain import GRADES, WORST_RANK, Lead, role_at
+from routing.domain import Lead
 from routing.spans import Span
 from routing.store_group import Cache, Group
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
-Text = Annotated[str, Field(max_length=2000), BeforeValidator(lambda said: "" if said is None else said)]
-
-
-class Imagined(fields.Body):
-    """A lead as POST /v1/leads takes it, and how qualification would see it; or the id of one that there is.
-
-    What decides nothing (`cost` to `keep`) is taken and not looked at.
-    """
-
-    lead_id: UUID | None = None
-    email: Text = ""
-    phone: Text = ""
-    first_name: Text = ""
-    last_name: Text = ""
-    external_id: Text = ""
-    company: Text = ""
-    website: Text = ""
-    job_title: Text = ""
-    industry: Text = ""
-    country: Text = ""
-    source: Text = ""
-    medium: Text = ""
-    campaign: Text = ""
-    employees: Annotated[int, Field(ge=0, le=10**12)] | None = None
-    revenue: Annotated[float, Field(ge=0, le=1e15)] | None = None
-    attributes: dict[str, Any] = Field(default_factory=dict)
-    email_is_free: bool = False
-    account_domain: Text = ""
-    stage: Literal["new", "nurture", "mql", "srl", "sql", "customer", "disqualified"] | None = None
-    grade: Text = ""
-    persona: Text = ""
-    fit: float = 0
-    interest: float = 0
-    cycle: Annotated[int, Field(ge=1, le=10_000)] = 1
-    sdr_id: Id | None = None
-    host_email: Text = ""
-    previous_rep: Id | None = None
-    occurred_at: fields.Instant | None = None
-    cost: Any = None
-    currency: Any = None
-    consent: Any = None
-    owner_id: Any = None
-    assigned_at: Any = None
-    status: Any = None
-    disqualified_reason: Any = None
-    connection_id: Any = None
-    live: Any = None
-    keep: Any = None
 
 
 class Question(fields.Body):
     """What about this lead."""
 
-    lead: Imagined
+    lead: imagining.Imagined
 
 
 class WhatIf(Span):
@@ -151,7 +100,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             # The choice counts itself in what this process knows of the group, which nobody is to see.
             cache.forget()
             lead = await known(conn, group, now, body.lead.lead_id) if body.lead.lead_id else None
-            lead = lead or await _imagined(conn, body.lead, group, now)
+            lead = lead or await imagining.lead_of(conn, body.lead, group, now)
             decision = assigning.decide(lead, group.index, group.policy, now, most=None)
         return {
             "outcome": str(decision.outcome),
@@ -188,50 +137,3 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         return deciding.lead_of(desk, row)
 
     return api
-
-
-async def _imagined(conn: Connection, said: Imagined, group: Group, now: datetime) -> Lead:
-    texts = ("company", "website", "job_title", "industry", "country", "source", "medium", "campaign")
-    domain = said.email.rpartition("@")[2].lower()
-    # What sales confirmed is sales' work under the rules of what is ready for them.
-    stage = "srl" if said.stage == "sql" else said.stage or "mql"
-    made = common_pb2.LeadFields(
-        **{name: getattr(said, name) for name in texts},
-        has_email=bool(said.email),
-        has_phone=bool(said.phone),
-        has_first_name=bool(said.first_name),
-        has_last_name=bool(said.last_name),
-        email_domain=domain,
-        email_is_free=said.email_is_free,
-        employees=said.employees,
-        revenue=said.revenue,
-        account_domain=_company_domain(said) or ("" if said.email_is_free else domain),
-    )
-    seen = common_pb2.Qualification(
-        stage=stage, grade=said.grade, persona=said.persona, fit=said.fit, interest=said.interest, cycle=said.cycle
-    )
-    lead_id, company = ids.derived("lead", "explained"), (made.account_domain, made.company)
-    companies = await store_accounts.companies(conn, [company], group.policy, has_accounts=group.has_accounts)
-    values = conditions.lead_values(made, seen)
-    values |= companies.values(*company, group.roles, but=lead_id, role=role_at(stage))
-    values["lead.attributes"] = said.attributes
-    return Lead(
-        lead_id=lead_id,
-        values=values,
-        rank=GRADES.get(said.grade, WORST_RANK),
-        created_at=said.occurred_at or now,
-        owner_rep=values["account.rep_id"] or None,
-        account_rep=values["account.active_rep"] or None,
-        host_rep=group.by_email.get(said.host_email.lower()),
-        previous_rep=said.previous_rep,
-        sdr_id=said.sdr_id,
-    )
-
-
-def _company_domain(said: Imagined) -> str:
-    """Return the company's domain as it was said, or of its website."""
-    try:
-        host = urlsplit(said.website if "//" in said.website else f"//{said.website}").hostname
-    except ValueError:  # Brackets that hold no address: such a website is nobody's.
-        host = None
-    return said.account_domain.lower() or host or ""

@@ -282,3 +282,39 @@ async def test_a_performance_weighted_pool_gives_more_to_whose_leads_end_well(ro
     await learn(routing, "qualification", *(qualified(ids.new()) for _ in range(60)))
     given_to = Counter(await loads(routing))
     assert given_to["ana"] > 1.5 * given_to["ben"] > 0
+
+
+async def test_the_dry_run_reads_a_lead_as_intake_would_have_told_of_it(routing: Actor) -> None:
+    for rep_id in ("ana", "ben", "fay"):
+        await put_rep(routing, rep_id)
+    await put_rep(routing, "sam", role="sales")
+    account = {"status": "customer", "rep_id": "fay"}
+    await routing.http.put("/v1/accounts/fintrove.co.uk", json=account)
+    own = "{pool: ana, reps: 'rep.rep_id == \"ana\"'}, {pool: ben, reps: 'rep.rep_id == \"ben\"'}"
+    rules = """
+  - {rule: named, to: owner}
+  - {rule: back, when: lead.cycle > 1, to: previous, within: 30d}
+  - {rule: free, when: lead.email_is_free, to: ana}
+  - {rule: german, when: lead.country == "DE", to: ben}
+"""
+    await put_policy(routing, f"pools: [{own}]\nrules:{rules}")
+
+    async def explained(**said: Any) -> tuple[str, str | None]:
+        answer = await routing.http.post("/v1/policy/explain", json={"lead": said})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["rule"], answer.json()["rep_id"]
+
+    assert await explained(email="jo@Mail.Fintrove.co.uk") == ("named", "fay")
+    assert await explained(website="https://www.fintrove.co.uk/en") == ("named", "fay")
+    assert await explained(email="jo@x.example", account_domain="fintrove.co.uk") == ("named", "fay")
+    assert await explained(email="jo@gmail.com", country="de") == ("free", "ana")
+    assert await explained(email="jo@gmail.com", country="Germany", email_is_free=False) == ("german", "ben")
+    assert await explained(country="de") == ("german", "ben")
+    # Who had it last counts for as long as the rule says, and for their own work.
+    back = {"cycle": 2, "country": "DE", "previous_rep": "ana"}
+    assert await explained(**back) == ("back", "ana")
+    assert await explained(**back, previous_at="2026-01-01T00:00:00Z") == ("german", "ben")
+    assert await explained(**{**back, "previous_rep": "sam"}) == ("german", "ben")
+    for field, value in (("country", "Atlantis"), ("email", "nobody")):
+        answer = await routing.http.post("/v1/policy/explain", json={"lead": {field: value}})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/lead/{field}")
