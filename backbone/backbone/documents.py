@@ -21,6 +21,7 @@ _BRACKET: Final = re.compile(r"[\[\]{}]")
 _NO_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 """NUL, and half a character as an escape writes it: neither can be stored as text."""
 _DURATION: Final = re.compile(r"^(?:[0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d|[0-9]{1,3}w)$")
+_TIMES: Final = ["90s", "5m", "1h", "14d"]
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 Path = tuple[str | int, ...]
@@ -178,7 +179,8 @@ def _fault(document: Document, error: Any) -> Pointer:
     if error.validator in ("enum", "const"):
         return document.fault(path, f"has to be one of: {', '.join(map(str, error.validator_value))}")
     if error.validator == "pattern":
-        return document.fault(path, "is not written as it should be, such as 90s, 5m, 1h, 14d for a time")
+        such = ", ".join(error.schema.get("examples", _TIMES))
+        return document.fault(path, f"is not written as it should be, such as {such}")
     return document.fault(path, _WORDS.get(error.validator, "is not what belongs here") + _bound(error))
 
 
@@ -203,7 +205,7 @@ def duration(text: str) -> float:
     return int(text[:-1]) * _SECONDS[text[-1]]
 
 
-DURATION: Final = {"type": "string", "pattern": _DURATION.pattern}
+DURATION: Final[dict[str, Any]] = {"type": "string", "pattern": _DURATION.pattern, "examples": _TIMES}
 """The schema of a duration."""
 ORDER: Final = {"type": "integer", "minimum": -1_000_000, "maximum": 1_000_000}
 """The schema of a document's place among those that could apply; far within what a database holds."""

@@ -10,7 +10,7 @@ from pydantic import Field
 from backbone import database, fields, outbox, security, times
 from backbone.database import Connection
 from backbone.problem import Pointer, Problem
-from routing import assigning, deciding, imagining, policies, simulating, store, store_group
+from routing import assigning, checking, deciding, imagining, policies, simulating, store, store_group
 from routing.changing import Changing
 from routing.desk import Desk
 from routing.domain import Lead
@@ -50,11 +50,11 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             async with db.transaction() as conn:
                 group, _ = await cache.lock(conn)
                 reps = {rep_id: rep.values for rep_id, rep in group.index.reps.items()}
-            return {"valid": True, "warnings": policies.warnings(policies.parse(raw, reps), 0, reps)}
+            return {"valid": True, "warnings": checking.warnings(checking.parse(raw, reps), 0, reps)}
 
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
             reps = {rep_id: rep.values for rep_id, rep in desk.group.index.reps.items()}
-            document = policies.parse(raw, reps)
+            document = checking.parse(raw, reps)
             version = await conn.fetchval("SELECT coalesce(max(version), 0) + 1 FROM policy")
             await conn.execute(
                 "INSERT INTO policy (version, text, document, made_by) VALUES ($1, $2, $3, $4)",
@@ -63,7 +63,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 document.data,
                 caller.sub,
             )
-            return {"version": version, "warnings": policies.warnings(document, version, reps)}
+            return {"version": version, "warnings": checking.warnings(document, version, reps)}
 
         return await changing.make(change, concerns_all=True)
 
@@ -122,7 +122,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         async with db.reading() as conn:
             now = await times.now(conn)
             reps = {rep.rep_id: rep.values for rep, _known in await store_group.loads(conn, now)}
-            document = policies.parse(body.policy.encode(errors="replace"), reps)
+            document = checking.parse(body.policy.encode(errors="replace"), reps)
             since, until = body.bounds(now)
             found = await simulating.run(conn, 0, document.data, since, until)
         return {**found, "from": times.text(since), "to": times.text(until)}

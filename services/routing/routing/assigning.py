@@ -26,6 +26,9 @@ from routing.index import Index
 
 HANDED_OVER: Final = "handed over"
 """The rule of a decision in which a person named the pool."""
+PAIRED: Final = "paired"
+PAIR: Final = f"{PAIRED}:"
+"""Before an SDR's name: the pool of their partners in sales."""
 
 
 class _Try(NamedTuple):
@@ -118,8 +121,8 @@ def _own_tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterato
             yield _Try(named(rule.to, rep_id), Target(rule.rule, rule.to, rep_id), rule.narrows)
         return
     first: str | None = rule.to
-    if rule.to == "paired":
-        pair = pool_of(policy, f"paired:{lead.sdr_id or ''}")
+    if rule.to == PAIRED:
+        pair = pool_of(policy, f"{PAIR}{lead.sdr_id or ''}")
         if pair is not None:
             yield _Try(pair, Target(rule.rule, pair.pool), rule.narrows)
         first = rule.otherwise
@@ -159,8 +162,8 @@ def named(to: str, rep_id: str) -> Pool:
 
 def pool_of(policy: Policy, name: str) -> Pool | None:
     """Return the pool of this name, or the pair `paired:<sdr>` as one."""
-    if name.startswith("paired:"):
-        partners = policy.pairs.get(name.removeprefix("paired:"), ())
+    if name.startswith(PAIR):
+        partners = policy.pairs.get(name.removeprefix(PAIR), ())
         return Pool(pool=name, strategy=Strategy.WEIGHTED_ROUND_ROBIN, members=partners) if partners else None
     return policy.pools.get(name)
 

@@ -12,6 +12,7 @@ from backbone.problem import Pointer, Problem
 from backbone.subjects import Subject
 from routing import (
     assigning,
+    checking,
     deciding,
     handing_along,
     parting,
@@ -28,7 +29,6 @@ from routing.store_group import Cache
 
 KINDS: Final = ("assignments", "named_accounts", "opportunities")
 PATIENCE_MS: Final = 60_000
-BY_POLICY: Final = "policy"
 _ANYTHING: Final = Language.of({**LEAD, **policies.ACCOUNT, **policies.REP, "lead.touched": FLAG})
 
 
@@ -131,7 +131,7 @@ def _check(work: Work) -> None:
     if order.from_rep is not None and order.from_rep not in reps:
         raise Problem(422, "No such rep", "GET /v1/reps lists them.", errors=[Pointer("/from", "no such rep")])
     is_active = work.to_rep is not None and reps[work.to_rep].away is not WhyNot.INACTIVE
-    if not (is_active or work.to_pool is not None or order.to == BY_POLICY):
+    if not (is_active or work.to_pool is not None or order.to == checking.BY_POLICY):
         fault = Pointer("/to", "neither an active rep, nor a pool of the policy, nor the word policy")
         raise Problem(422, "Nobody to hand over to", "Name an active rep, a pool, or policy.", errors=[fault])
 

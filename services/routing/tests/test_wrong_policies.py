@@ -28,15 +28,24 @@ async def routing(start: Stage) -> Actor:
         (POLICY.replace('"srl"', "3"), "/rules/1/when"),
         (POLICY.replace('rep.role == "sdr"', "rep.role"), "/pools/0/reps"),
         (POLICY.replace("weighted_round_robin", "weighted_round_robin, fallback: sdr"), "/pools/0/fallback"),
-        (POLICY + "pairs: [{sdr: who, sales: []}]", "/pairs/0/sdr"),
+        (POLICY + "pairs: [{sdr: who, sales: [ana]}]", "/pairs/0/sdr"),
+        (POLICY + "pairs: [{sdr: ana, sales: []}]", "/pairs/0/sales"),
+        (POLICY + "pairs: [{sdr: ana, sales: [ben]}, {sdr: ana, sales: [ben]}]", "/pairs/1/sdr"),
+        (POLICY.replace("rule: everyone", "rule: sales ready"), "/rules/2/rule"),
+        (POLICY.replace("rule: everyone", "rule: handed over"), "/rules/2/rule"),
+        (POLICY.replace("pool: sales", "pool: 'paired:ana'").replace("else: sales", "else: sdr"), "/pools/1/pool"),
+        (POLICY.replace("pool: sales", "pool: policy").replace("else: sales", "else: policy"), "/pools/1/pool"),
+        (POLICY.replace("pool: sales", "pool: paired").replace("else: sales", "else: sdr"), "/pools/1/pool"),
         (POLICY + "pairs: [{sdr: ana, sales: [odd]}]", "/pairs/0/sales/0"),
         (POLICY + "ramp: {weeks: 4, start: 0%}", "/ramp/start"),
         (POLICY + "accept_within: soon", "/accept_within"),
+        (POLICY + "accept_within: 0s", "/accept_within"),
     ],
 )
 async def test_a_bad_policy_is_refused_with_its_place(routing: Actor, text: str, pointer: str) -> None:
     await put_rep(routing, "ana")
-    await put_rep(routing, "odd", role="sales")
+    for rep_id in ("ben", "odd"):
+        await put_rep(routing, rep_id, role="sales")
     text = text.replace('rep.role == "sales"', 'rep.role == "sales" && rep.rep_id != "odd"')
     answer = await routing.http.put("/v1/policy", content=text)
     assert answer.status_code == 422
@@ -68,3 +77,20 @@ async def test_a_key_that_does_nothing_is_warned_of(routing: Actor) -> None:
     assert {one["pointer"] for one in warned} == {
         f"/rules/0/{key}" for key in ("after", "hours", "else", "within", "wait")
     }
+
+
+async def test_a_share_that_is_none_is_told_how_shares_are_written(routing: Actor) -> None:
+    answer = await routing.http.put("/v1/policy", content=POLICY + "ramp: {weeks: 4, start: 0%}")
+    assert answer.json()["errors"][0]["detail"].endswith("such as 25%")
+    answer = await routing.http.put("/v1/policy", content=POLICY + "accept_within: soon")
+    assert answer.json()["errors"][0]["detail"].endswith("such as 90s, 5m, 1h, 14d")
+
+
+async def test_a_rule_that_no_lead_reaches_is_warned_of(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben", role="sales")
+    assert (await routing.http.put("/v1/policy", content=POLICY)).json()["warnings"] == []
+    late = POLICY + "  - {rule: too late, to: sales}\n  - {rule: as late, to: owner}\n"
+    for text in (late, late.replace("everyone,", 'everyone, when: "true",')):
+        warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+        assert [one["pointer"] for one in warned] == ["/rules/3/rule", "/rules/4/rule"]

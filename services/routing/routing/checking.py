@@ -1,0 +1,194 @@
+"""What is wrong with a routing policy, each with its place; and what it permits but hardly means."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from backbone import conditions, documents
+from backbone.conditions import Language
+from backbone.documents import Document
+from backbone.problem import Pointer
+from routing import assigning, policies
+from routing.domain import NAMED, Policy
+
+NAMED_TARGETS: Final = (*NAMED, assigning.PAIRED)
+BY_POLICY: Final = "policy"
+"""Where a hand-over goes to by the rules."""
+MOST_NAMED: Final = 20
+"""Reps in no pool that a warning names."""
+
+
+def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
+    """Read a policy for the reps there are. Problem 422 with line and column of what is wrong.
+
+    That is: names that mean something else, unknown pools and reps, reps of pairs in no pool, loops of fallbacks, and
+    wrong conditions.
+    """
+    document = documents.parse(raw, policies.SCHEMA, what="routing policy")
+    faults = [*_wrong_conditions(document), *_wrong_names(document), *_unknown(document, set(reps)), *_loops(document)]
+    if "accept_within" in document.data and not documents.duration(document.data["accept_within"]):
+        faults.append(document.fault(("accept_within",), "nobody accepts in no time; leave it out to wait for nobody"))
+    faults = faults or _paired_in_no_pool(document, reps)
+    if faults:
+        raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
+    return document
+
+
+def _wrong_conditions(document: Document) -> list[Pointer]:
+    texts: list[tuple[documents.Path, str, Language]] = []
+    for number, pool in enumerate(document.data["pools"]):
+        texts.append((("pools", number, "reps"), pool["reps"], policies.REPS))
+    for number, rule in enumerate(document.data["rules"]):
+        if "when" in rule:
+            texts.append((("rules", number, "when"), rule["when"], policies.LEADS))
+        if "reps" in rule:
+            texts.append((("rules", number, "reps"), rule["reps"], policies.REPS))
+    faults = []
+    for path, text, language in texts:
+        try:
+            language.compile(text)
+        except conditions.Wrong as wrong:
+            faults.append(document.fault(path, wrong.detail, line=wrong.line, column=wrong.column))
+    return faults
+
+
+def _wrong_names(document: Document) -> list[Pointer]:
+    """Return which names stand twice, or are read as something else where they are used."""
+    data = document.data
+    pools = [pool["pool"] for pool in data["pools"]]
+    rules = [rule["rule"] for rule in data["rules"]]
+    sdrs = [pair["sdr"] for pair in data.get("pairs", [])]
+    taken = "this name is taken: it means something else in a rule or a hand-over"
+    return [
+        *_twice(document, "pools", "pool", pools, "another pool has this name"),
+        *_twice(document, "rules", "rule", rules, "another rule has this name, and decisions name the rule"),
+        *_twice(document, "pairs", "sdr", sdrs, "another pair is of this rep: name all partners in one"),
+        *(
+            document.fault(("pools", number, "pool"), taken)
+            for number, name in enumerate(pools)
+            if name in (*NAMED_TARGETS, BY_POLICY) or name.startswith(assigning.PAIR)
+        ),
+        *(
+            document.fault(("rules", number, "rule"), "this name says of a decision that a person named the pool")
+            for number, name in enumerate(rules)
+            if name == assigning.HANDED_OVER
+        ),
+    ]
+
+
+def _twice(document: Document, part: str, key: str, names: list[str], why: str) -> list[Pointer]:
+    return [document.fault((part, number, key), why) for number, name in enumerate(names) if name in names[:number]]
+
+
+def _unknown(document: Document, rep_ids: set[str]) -> list[Pointer]:
+    data = document.data
+    names = [pool["pool"] for pool in data["pools"]]
+    places: list[tuple[documents.Path, str | None]] = []
+    for number, pool in enumerate(data["pools"]):
+        places.append((("pools", number, "fallback"), pool.get("fallback")))
+    for number, rule in enumerate(data["rules"]):
+        if rule["to"] not in NAMED_TARGETS:
+            places.append((("rules", number, "to"), rule["to"]))
+        places.append((("rules", number, "fallback"), rule.get("fallback")))
+        places.append((("rules", number, "else"), rule.get("else")))
+    faults = [document.fault(path, "no such pool") for path, name in places if name is not None and name not in names]
+    for number, pair in enumerate(data.get("pairs", [])):
+        if pair["sdr"] not in rep_ids:
+            faults.append(document.fault(("pairs", number, "sdr"), "no such rep"))
+        faults += [
+            document.fault(("pairs", number, "sales", place), "no such rep")
+            for place, rep_id in enumerate(pair["sales"])
+            if rep_id not in rep_ids
+        ]
+    return faults
+
+
+def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return what a policy permits but hardly means.
+
+    That is: a pool without reps, a rep in no pool, a rule that no lead reaches, a key that does nothing.
+    """
+    policy = policies.build(version, document.data, reps)
+    found = [
+        document.fault(("pools", number, "reps"), "no rep of today is in this pool")
+        for number, pool in enumerate(document.data["pools"])
+        if not policy.pools[pool["pool"]].members
+    ]
+    found += _left_out(document, reps)
+    found += _unreached(document, policy)
+    for number, one in enumerate(document.data["rules"]):
+        found += [document.fault(("rules", number, key), why) for key, why in _idle(one) if key in one]
+    return [one.as_json() for one in found]
+
+
+def _unreached(document: Document, policy: Policy) -> list[Pointer]:
+    """Return the rules after one that takes every lead, or has it wait."""
+    for number, rule in enumerate(document.data["rules"]):
+        to_somebody = rule["to"] in policy.pools or "else" in rule
+        if to_somebody and rule.get("when", "true").strip() == "true":
+            why = f"no lead comes here: the rule {rule['rule']} takes all of them"
+            later = range(number + 1, len(document.data["rules"]))
+            return [document.fault(("rules", place, "rule"), why) for place in later]
+    return []
+
+
+def _idle(rule: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the keys that do nothing in this rule, and why."""
+    to = rule["to"]
+    keys = []
+    if to != "previous":
+        keys.append(("within", "only `to: previous` asks for how long ago it was"))
+    if to != "paired":
+        keys.append(("else", "only `to: paired` has an else"))
+    if to not in NAMED:
+        keys.append(("wait", "who is sent to a pool waits for it anyway"))
+    if "fallback" not in rule:
+        keys += [("after", "there is no fallback"), ("hours", "there is no fallback")]
+    elif to in NAMED and not rule.get("wait"):
+        keys.append(("after", "a named rep without room is passed by at once; `wait: true` waits for the fallback"))
+    return keys
+
+
+def _placed(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    return {rep_id for pool in policies.build(0, document.data, reps).pools.values() for rep_id in pool.members}
+
+
+def _paired(document: Document) -> list[tuple[documents.Path, str]]:
+    named: list[tuple[documents.Path, str]] = []
+    for number, pair in enumerate(document.data.get("pairs", [])):
+        named.append((("pairs", number, "sdr"), pair["sdr"]))
+        named += [(("pairs", number, "sales", place), rep_id) for place, rep_id in enumerate(pair["sales"])]
+    return named
+
+
+def _paired_in_no_pool(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
+    placed = _placed(document, reps)
+    return [document.fault(path, "this rep is in no pool") for path, one in _paired(document) if one not in placed]
+
+
+def _left_out(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
+    """Return the active reps to whom no rule brings a lead, but for those of pairs, of whom it was said."""
+    known = _placed(document, reps) | {rep_id for _, rep_id in _paired(document)}
+    to = {rule["to"] for rule in document.data["rules"]}
+    # A farmer lives on own accounts, and whoever hosts a meeting gets it: neither needs a pool.
+    alone = [
+        rep_id
+        for rep_id in sorted(reps.keys() - known)
+        if reps[rep_id].get("rep.active")
+        and "host" not in to
+        and not ("owner" in to and reps[rep_id].get("rep.kind") == "farmer")
+    ]
+    why = "is active and in no pool, so that no lead comes to them"
+    return [document.fault(("pools",), f"the rep {rep_id} {why}") for rep_id in alone[:MOST_NAMED]]
+
+
+def _loops(document: Document) -> list[Pointer]:
+    following = {pool["pool"]: pool.get("fallback") for pool in document.data["pools"]}
+    faults = []
+    for number, pool in enumerate(document.data["pools"]):
+        seen, name = {pool["pool"]}, pool.get("fallback")
+        while name is not None and name not in seen:
+            seen.add(name)
+            name = following.get(name)
+        if name == pool["pool"]:
+            faults.append(document.fault(("pools", number, "fallback"), "the fallbacks go in a circle"))
+    return faults
