@@ -1,7 +1,7 @@
 """Assignments: what reps and managers do with them, and why each came about."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from backbone import database, fields, idempotency, outbox, security, subjects, times
 from backbone.problem import Pointer, Problem
-from routing import deciding, events, store, transaction
+from routing import deciding, events, parting, store, transaction
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
@@ -59,6 +59,12 @@ class Update(fields.Body):
     next_at: fields.Instant | None = None
 
 
+_CONVERTING: Final = {
+    "mql": "POST /v1/leads/{id}/decisions with `accept` makes it ready for sales, and ends this assignment.",
+    "srl": "POST /v1/leads/{id}/sales-decision with `confirm` makes it an SQL; it stays with its rep until it is won.",
+    "sql": "POST /v1/opportunities/{id}/moves to the stage `won` makes it a customer, and ends this assignment.",
+}
+"""What moves a lead on from a stage: an assignment closed as converted would leave it there, with nobody."""
 Act = Callable[[Desk, Row, Assignment], None]
 
 
@@ -133,10 +139,17 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
     @api.post("/v1/assignments/{lead_id}/close")
     async def close(request: Request, caller: Rep, lead_id: UUID, body: Close | None = None) -> Response:
-        """End the assignment with an outcome; qualification moves the stage by it."""
+        """End the assignment with an outcome; qualification moves the stage by it.
+
+        What converts a lead is a decision over it, which ends the assignment by itself. An SDR's lead that waits for
+        sales is theirs: it waits on, with nobody meanwhile.
+        """
         said = body or Close()
 
         def act(desk: Desk, row: Row, _: Assignment) -> None:
+            is_for_sales = parting.CONVERTED in desk.reasons(row.lead_id)
+            if said.outcome == "converted" and row.stage in _CONVERTING and not is_for_sales:
+                raise Problem(409, "Decided elsewhere", _CONVERTING[row.stage])
             desk.release(
                 row,
                 outcome=said.outcome or "recycled",
@@ -145,8 +158,11 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 until=said.until,
                 without_outcome=said.outcome is None,
             )
-            # It may have waited for another rep, for want of a touch or an answer.
-            desk.stop_waiting(row)
+            if is_for_sales:
+                desk.to_route[row.lead_id] = None
+            else:
+                # It may have waited for another rep, for want of a touch or an answer.
+                desk.stop_waiting(row)
 
         return await change(request, caller, lead_id, act, body)
 

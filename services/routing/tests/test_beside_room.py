@@ -154,5 +154,5 @@ async def test_no_starvation_of_who_waits_however_many_come_after(routing: Actor
     for lead in leads:
         assert await holder(routing, lead) == "ana"
         await learn(routing, "qualification", *(qualified(ids.new()) for _ in range(3)))
-        answer = await routing.http.post(f"/v1/assignments/{lead}/close", json={"outcome": "converted"})
+        answer = await routing.http.post(f"/v1/assignments/{lead}/close", json={"outcome": "recycled"})
         assert answer.status_code == 200
