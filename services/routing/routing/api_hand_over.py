@@ -77,7 +77,10 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
     @api.post("/v1/hand-over")
     async def hand_over(request: Request, caller: Manager, body: Order) -> Response:
-        """Hand work over now, at an instant, or only say what would come of it."""
+        """Hand work over now, at an instant, or only say what would come of it.
+
+        `stays`: accounts and deals that no lead takes along to anybody, and that `to` names nobody for (500 of each).
+        """
         order = body.as_order()
         if body.dry_run:
             return JSONResponse({**await tried(order), "dry_run": True})
@@ -85,8 +88,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         async def once(conn: Connection) -> idempotency.Answer:
             if body.at is None or body.at <= await times.now(conn):
                 return idempotency.Answer(200, await handing_over.make(conn, order, out, cache))
-            if order.when is not None:
-                handing_over.compile_condition(order.when)
+            await handing_over.check(conn, order, cache)
             hand_over_id = ids.new()
             await store_hand_over.save(conn, hand_over_id, body.at, asdict(order), caller.sub)
             return idempotency.Answer(202, {"hand_over_id": str(hand_over_id), "at": times.text(body.at)})

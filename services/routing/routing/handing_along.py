@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from backbone import conditions
@@ -16,6 +16,9 @@ from routing.desk import Desk
 from routing.domain import WhyNot
 from routing.store import Row
 from routing.store_accounts import OpenDeal
+
+LISTED: Final = 500
+"""Accounts, and deals, that stay and are named."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,8 @@ class Work:
     over_cap: int = 0
     accounts: int = 0
     deals: int = 0
+    stays: dict[str, list[str]] = field(default_factory=lambda: {"named_accounts": [], "opportunities": []})
+    """What is meant and goes to nobody."""
     turn: int = 0
 
     @property
@@ -131,6 +136,11 @@ class Work:
         self.turn += 1
         return others[(self.turn - 1) % len(others)]
 
+    def stay(self, what: str, name: str) -> None:
+        """Note what is meant and goes to nobody."""
+        if len(self.stays[what]) < LISTED:
+            self.stays[what].append(name)
+
     def _rep(self, rep_id: str) -> Mapping[str, Any]:
         rep = self.desk.group.index.reps.get(rep_id)
         return rep.values if rep is not None else {}
@@ -143,13 +153,18 @@ def speaks_of_leads(condition: Condition) -> bool:
 
 async def accounts(conn: Connection, work: Work, owned: Mapping[str, Mapping[str, Any]]) -> None:
     """Give named accounts to whoever got most of their leads, else in turn."""
-    got = _got(work, owned)
+    led = _led(work, owned)
+    got = _got(work, led)
     for domain, document in owned.items():
         owner = document["rep_id"]
         if work.condition is not None and domain not in got and not work.holds_of_account(domain, document, owner):
+            if domain in led.values():
+                work.stay("named_accounts", domain)
             continue
         most = got.get(domain, Counter[str]()).most_common(1)
         to = work.to_rep or (most[0][0] if most else work.next_but(owner))
+        if to is None:
+            work.stay("named_accounts", domain)
         if to is None or to == owner:
             continue
         changed = {**document, "rep_id": to}
@@ -158,13 +173,18 @@ async def accounts(conn: Connection, work: Work, owned: Mapping[str, Mapping[str
         work.accounts += 1
 
 
-def _got(work: Work, owned: Mapping[str, Mapping[str, Any]]) -> dict[str, Counter[str]]:
+def _led(work: Work, owned: Mapping[str, Mapping[str, Any]]) -> dict[UUID, str]:
+    """Return the accounts of leads that are meant, as far as the account's owner had the lead."""
+    of = {lead_id: fields.account_domain for lead_id in work.before if (fields := work.desk.rows[lead_id].fields)}
+    return {lead_id: one for lead_id, one in of.items() if owned.get(one, {}).get("rep_id") == work.before[lead_id]}
+
+
+def _got(work: Work, led: Mapping[UUID, str]) -> dict[str, Counter[str]]:
     """Return which accounts' leads go from their owner, and who got how many of them; nobody where leads stay."""
     got: dict[str, Counter[str]] = {}
-    for lead_id in work.moved if work.moves_leads else work.before:
-        fields = work.desk.rows[lead_id].fields
-        if fields is not None and owned.get(fields.account_domain, {}).get("rep_id") == work.before[lead_id]:
-            of = got.setdefault(fields.account_domain, Counter())
+    for lead_id, domain in led.items():
+        if lead_id in work.moved or not work.moves_leads:
+            of = got.setdefault(domain, Counter())
             of.update([work.desk.assignments[lead_id].rep_id] if work.moves_leads else [])
     return got
 
@@ -191,6 +211,8 @@ def deals(work: Work, meant: Iterable[OpenDeal]) -> None:
     """Tell forecast who owns deals now."""
     for deal in meant:
         to = _new_owner(work, deal)
+        if to is None:
+            work.stay("opportunities", str(deal.opportunity_id))
         if to is None or to == deal.owner_id:
             continue
         work.desk.outgoing.append(

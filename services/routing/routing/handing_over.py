@@ -41,6 +41,12 @@ def compile_condition(text: str) -> Condition:
         raise Problem(422, "A wrong condition", "Mend the condition.", errors=[fault]) from None
 
 
+async def check(conn: Connection, order: HandOver, cache: Cache) -> None:
+    """Refuse an order that could not be carried out now. Problem 422."""
+    condition = compile_condition(order.when) if order.when is not None else None
+    _check(Work(order, await transaction.open_desk(conn, cache, []), condition))
+
+
 async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) -> dict[str, Any]:
     """Hand work over in the caller's transaction, and return what came of it."""
     condition = compile_condition(order.when) if order.when is not None else None
@@ -66,6 +72,7 @@ async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) 
     await transaction.finish(desk, conn, outbox, cache)
     return {
         "moved": {"assignments": len(work.moved), "named_accounts": work.accounts, "opportunities": work.deals},
+        "stays": work.stays,
         "waiting": waiting,
         "over_cap": work.over_cap,
         "per_rep": dict(sorted(work.given.items())),

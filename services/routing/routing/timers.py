@@ -89,5 +89,5 @@ async def _hand_over(conn: Connection, outbox: Outbox, cache: Cache) -> None:
     try:
         answer = await handing_over.make(conn, HandOver(**row["body"]), outbox, cache)
     except Problem as problem:
-        answer = {"refused": problem.detail}
+        answer = {"refused": problem.as_json()}
     await store_hand_over.answer(conn, row["hand_over_id"], answer)

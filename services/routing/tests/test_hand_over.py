@@ -64,6 +64,7 @@ async def test_a_leavers_leads_go_to_a_pool_and_what_finds_no_room_stays(routing
     order = {"from": "ana", "to": "south", "what": ["assignments"]}
     expected = {
         "moved": {"assignments": 3, "named_accounts": 0, "opportunities": 0},
+        "stays": {"named_accounts": [], "opportunities": []},
         "waiting": 2,
         "over_cap": 0,
         "per_rep": {"sid": 2, "sue": 1},
@@ -167,6 +168,26 @@ async def test_a_hand_over_is_made_at_its_instant_and_says_what_came_of_it(routi
     await eventually(made)
     assert (shown["from"], shown["answer"]["moved"]["assignments"]) == ("ana", 2)
     assert {await holder(routing, lead) for lead in leads} == {"ben"}
+
+
+async def test_a_hand_over_for_later_is_checked_now_and_what_refuses_it_then_is_kept(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben")
+    async with routing.database.reading() as conn:
+        at = times.text(await times.now(conn) + timedelta(seconds=2))
+    for whose, to, place in (("who", "ben", "/from"), ("ana", "who", "/to")):
+        refused = await ask(routing, 422, **{"from": whose}, to=to, at=at)
+        assert refused["errors"][0]["pointer"] == place
+    planned = await ask(routing, 202, **{"from": "ana"}, to="ben", at=at)
+    await put_rep(routing, "ben", active=False)
+
+    async def refused_then() -> None:
+        shown = (await routing.http.get(f"/v1/hand-over/{planned['hand_over_id']}")).json()
+        assert shown["done"]
+        why = shown["answer"]["refused"]
+        assert (why["title"], why["errors"][0]["pointer"]) == ("Nobody to hand over to", "/to")
+
+    await eventually(refused_then)
 
 
 async def test_an_order_that_cannot_be_is_refused_with_its_place(routing: Actor) -> None:

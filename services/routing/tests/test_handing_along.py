@@ -162,3 +162,24 @@ async def test_what_changes_while_a_hand_over_waits_for_its_locks_is_not_written
     assert await asked == {"assignments": 1, "named_accounts": 1, "opportunities": 0}
     found = (await routing.http.get("/v1/accounts/acme.example")).json()
     assert (found["status"], found["rep_id"]) == ("customer", "ben")
+
+
+async def test_what_nobody_gets_by_the_policy_is_named(routing: Actor) -> None:
+    await put_rep(routing, "ben")
+    for domain in ("acme.example", "bee.example", "cog.example"):
+        await put(routing, f"/v1/named-accounts/{domain}", json={"rep_id": "ana"})
+    await put_rep(routing, "ben", active=False)
+    await given(routing, told=fields(company="Acme", account_domain="acme.example"))
+    await put_rep(routing, "ben", cap=1)
+    deal = await opened(routing, None, "ana", account="bee.example")
+    leaver = {"from": "ana", "to": "policy", "reason": "left"}
+    for tried in (True, False):
+        answer = (await routing.http.post("/v1/hand-over", json={**leaver, "dry_run": tried})).json()
+        assert answer["moved"] == {"assignments": 1, "named_accounts": 1, "opportunities": 0}
+        assert answer["stays"] == {"named_accounts": ["bee.example", "cog.example"], "opportunities": [str(deal)]}
+    # By a condition over leads, an account whose lead finds no room stays with it.
+    await put_rep(routing, "ana", cap=0)
+    await routing.http.put("/v1/named-accounts/acme.example", json={"rep_id": "ben"})
+    order = {"when": 'lead.company == "Acme"', "to": "sdr", "what": ["assignments", "named_accounts"], "reason": "x"}
+    answer = (await routing.http.post("/v1/hand-over", json=order)).json()
+    assert (answer["waiting"], answer["stays"]["named_accounts"]) == (1, ["acme.example"])
