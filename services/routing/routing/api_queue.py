@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query
 
 from backbone import database, fields, pages, security, subjects, times
 from backbone.database import Connection
-from backbone.problem import Problem
-from routing import fairness, replaying, store, store_group, store_queue
+from backbone.problem import Pointer, Problem
+from routing import assigning, fairness, replaying, store, store_group, store_queue
 from routing.domain import Considered, Rep
 from routing.spans import Span
 
@@ -65,6 +65,9 @@ def router(db: database.Database) -> APIRouter:
         async with db.reading() as conn:
             since, until = asked.bounds(await times.now(conn))
             report = await fairness.report(conn, asked.pool, since, until)
+            if not report["decisions"] and not await _is_pool(conn, asked.pool):
+                fault = Pointer("query/pool", "no pool of the policy, nor of a decision of that time")
+                raise Problem(422, "No such pool", "GET /v1/policy shows the pools.", errors=[fault])
         return {**report, "from": times.text(since), "to": times.text(until)}
 
     @api.get("/v1/waiting")
@@ -143,3 +146,8 @@ def _load(rep: Rep) -> dict[str, Any]:
         "reason": str(rep.away) if rep.away is not None else None,
         "next_available_at": times.text(rep.back_at) if rep.back_at is not None else None,
     }
+
+
+async def _is_pool(conn: Connection, name: str) -> bool:
+    policy = await store_group.policy_in_force(conn, {})
+    return policy is not None and assigning.pool_of(policy, name) is not None

@@ -65,7 +65,7 @@ def decide(
             targets.append(one.target)
             if (back := standing.back_at(now)) is not None:
                 again.append(back)
-            why = _why(standing.reasons(lead.declined))
+            why = _why(standing.reasons(lead.declined), is_refused=bool(lead.declined))
             waits = waits or replace(_waits(why, rule.rule, one.pool.pool), strategy=str(one.pool.strategy))
         if waits is not None and not rule.is_passed_by:
             return replace(
@@ -186,9 +186,11 @@ def _assigned(rule: Rule, pool: Pool, rep_id: str, considered: Sequence[Consider
     )
 
 
-def _why(said: set[WhyNot]) -> Why:
+def _why(said: set[WhyNot], *, is_refused: bool) -> Why:
+    """Return why nobody of a pool takes the lead, of what keeps those from it who did not refuse it."""
     said = said - {WhyNot.NO_MATCH}
-    if not said:
+    # Whoever is left has gone: that nobody works would not be true of those who refused it.
+    if not said or (is_refused and said == {WhyNot.INACTIVE}):
         return Why.NO_MATCH
     if said & {WhyNot.AT_CAP, WhyNot.UNTOUCHED_CAP}:
         return Why.NO_CAPACITY

@@ -67,5 +67,6 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
             tally.reasons[str(why)] += 1
     at_work = [rep for rep_id in pool.members if (rep := group.index.reps.get(rep_id)) and rep.away is None]
     weights = {rep.rep_id: turns.weight(pool, rep) for rep in at_work}
+    total = sum(weights.values())
     for rep_id, weight in weights.items():
-        tallies[rep_id].expected += weight / sum(weights.values())
+        tallies[rep_id].expected += weight / total

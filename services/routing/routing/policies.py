@@ -16,9 +16,12 @@ ACCOUNT: Final = {
     "account.active_rep": TEXT,
     "account.open_opportunities": WHOLE,
 }
+REP_TEXTS: Final = ("name", "email", "team", "manager_id", "role", "kind", "time_zone", "holidays")
+REP_LISTS: Final = ("skills", "languages", "territories")
 REP: Final = {
-    **{f"rep.{name}": TEXT for name in ("rep_id", "name", "team", "manager_id", "role", "kind", "time_zone")},
-    **{f"rep.{name}": TEXTS for name in ("skills", "languages", "territories")},
+    "rep.rep_id": TEXT,
+    **{f"rep.{name}": TEXT for name in REP_TEXTS},
+    **{f"rep.{name}": TEXTS for name in REP_LISTS},
     "rep.cap": WHOLE,
     "rep.weight": NUMBER,
     "rep.active": FLAG,

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from backbone import calendars
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
+from routing import policies
 from routing.domain import Policy, Pool, Rep, Turn, WhyNot
 from routing.index import Index, Opens
 
@@ -67,9 +68,8 @@ def known_of(row: Any, off: Sequence[tuple[datetime, datetime]], year: int) -> K
 def rep_of(row: Any) -> Rep:
     """Return a rep of a row with their document, cap and counts."""
     document = row["document"]
-    texts = ("name", "team", "manager_id", "role", "kind", "time_zone")
-    values: dict[str, Any] = {f"rep.{name}": document.get(name) or "" for name in texts}
-    values |= {f"rep.{name}": document.get(name) or [] for name in ("skills", "languages", "territories")}
+    values: dict[str, Any] = {f"rep.{name}": document.get(name) or "" for name in policies.REP_TEXTS}
+    values |= {f"rep.{name}": document.get(name) or [] for name in policies.REP_LISTS}
     values |= {
         "rep.rep_id": row["rep_id"],
         "rep.cap": row["cap"],

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from backbone import fields
 
@@ -17,6 +17,13 @@ class Span(fields.Body):
 
     since: Annotated[fields.Instant | None, Field(alias="from")] = None
     to: fields.Instant | None = None
+
+    @model_validator(mode="after")
+    def is_in_order(self) -> "Span":
+        """Refuse a span that ends before it begins."""
+        if self.since is not None and self.to is not None and self.since > self.to:
+            raise ValueError("from lies after to")
+        return self
 
     def bounds(self, now: datetime) -> tuple[datetime, datetime]:
         """Return the span's two ends."""

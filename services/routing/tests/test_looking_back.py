@@ -146,3 +146,19 @@ async def test_a_decision_is_made_again_with_the_holidays_of_its_year(routing: A
         await conn.execute("UPDATE decision SET at = '2019-11-28T12:00:00Z'")
     thought = {one["rep_id"]: one["reason"] for one in (await decision(routing, lead))["considered"]}
     assert thought == {"ana": "off_hours", "ben": "chosen"}
+
+
+async def test_a_question_about_no_pool_or_no_span_is_refused(routing: Actor) -> None:
+    asked = ({"pool": "nobody"}, {"pool": "sdr", "from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"})
+    faults = ["query/pool", "query/"]
+    for params, pointer in zip(asked, faults, strict=True):
+        answer = await routing.http.get("/v1/fairness", params=params)
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert (await routing.http.get("/v1/fairness", params={"pool": "sdr"})).status_code == 200
+    # A pool of a policy that is no more in force is one of the time when it was.
+    await put_rep(routing, "ana")
+    await come(routing, 1)
+    await put_policy(routing, POLICY.replace("sdr}", "other}").replace("pool: sdr", "pool: other"))
+    assert (await report(routing))["ana"]["actual"] == 1
+    backwards = {"policy": POLICY, "from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"}
+    assert (await routing.http.post("/v1/policy/simulate", json=backwards)).status_code == 422

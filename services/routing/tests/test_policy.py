@@ -318,3 +318,24 @@ async def test_the_dry_run_reads_a_lead_as_intake_would_have_told_of_it(routing:
     for field, value in (("country", "Atlantis"), ("email", "nobody")):
         answer = await routing.http.post("/v1/policy/explain", json={"lead": {field: value}})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, f"/lead/{field}")
+
+
+async def test_conditions_see_a_reps_address_and_whose_holidays_they_keep(routing: Actor) -> None:
+    await put_rep(routing, "ana", email="ana@kestrel.example", holidays="US-CA")
+    await put_rep(routing, "ben", email="ben@partner.example", holidays="DE")
+    await put_rep(routing, "cem", email="cem@partner.example")
+    members = 'rep.email.endsWith("@partner.example") && rep.holidays == "DE"'
+    await put_policy(routing, f"pools: [{{pool: german, reps: '{members}'}}]\nrules: [{{rule: all, to: german}}]")
+    assert (await given(routing))[0] == "ben"
+
+
+async def test_who_all_declined_is_not_said_to_wait_for_somebody_to_work(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "gone", active=False)
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    await routing.http.post(f"/v1/assignments/{lead}/decline", json={"reason": "other"})
+    assert await waiting(routing) == {str(lead): "no_match"}
+    thought = {one["rep_id"]: one["reason"] for one in (await decision(routing, lead))["considered"]}
+    assert thought == {"ana": "declined_before", "gone": "inactive"}
