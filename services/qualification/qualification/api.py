@@ -201,9 +201,7 @@ def _note_bant(desk: Desk, row: Row, body: Bant, caller: security.Caller) -> Non
 def _decide(desk: Desk, row: Row, said: Reasons, body: Decision, caller: security.Caller) -> None:
     why = said.why(body.reason, by=caller.sub) if body.reason else desks.Why(by=caller.sub)
     if body.decision == "accept":
-        definition = desk.definition_of(row)
-        asks = definition.srl if definition is not None else {}
-        domain.check_accept(row.state, asks, in_review=row.review_since is not None)
+        desk.check_accept(row)
         moving.accept(desk, row, sdr_id=caller.rep or row.rep_id, why=why)
     elif body.decision == "disqualify":
         domain.check_end(row.state)

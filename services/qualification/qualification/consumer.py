@@ -1,6 +1,7 @@
 """What qualification learns from intake, routing and forecast."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -39,6 +40,8 @@ KINDS: Final = frozenset(
 )
 """The event types that this service reads."""
 GIVES_REASON: Final = frozenset({"AssignmentReleased", "OpportunityLost"})
+PEOPLE: Final = frozenset({"rep", "manager"})
+"""By whom an assignment is closed that no other service's event ends."""
 RECYCLING: Final = frozenset({"recycled", "unreachable"})
 OVER: Final = frozenset({Stage.NURTURE, Stage.DISQUALIFIED, Stage.CUSTOMER})
 
@@ -176,6 +179,22 @@ def _released(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased, sai
         moving.recycle(desk, row, why=why, until=until)
     elif message.outcome == "disqualified":
         moving.disqualify(desk, row, why=why)
+    elif message.outcome == "converted" and message.released_by in PEOPLE:
+        _converted(desk, row, message)
+
+
+def _converted(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased) -> None:
+    """Whoever closes a lead as converted says yes to it: an SDR as by `accept`, sales as by `confirm`.
+
+    What the definition asks before a yes is asked here too: until it is answered, the lead waits in the SDRs' queue.
+    """
+    why = desks.Why(by=message.released_by)
+    if row.state.stage is Stage.SRL:
+        moving.confirm(desk, row, why=why)
+    elif row.state.stage is Stage.MQL:
+        with suppress(domain.Refused):
+            desk.check_accept(row)
+            moving.accept(desk, row, sdr_id=message.rep_id, why=why)
 
 
 def _deal(desk: Desk, row: Row, message: Message, said: Reasons) -> None:

@@ -54,6 +54,12 @@ class Desk:
             return None
         return scoring.applicable(self.definitions, conditions.lead_values(row.fields, row.score))
 
+    def check_accept(self, row: Row) -> None:
+        """Refuse to make a lead an SRL that is none by its definition; `domain.Refused` says why."""
+        definition = self.definition_of(row)
+        asks = definition.srl if definition is not None else {}
+        domain.check_accept(row.state, asks, in_review=row.review_since is not None)
+
     def score_anew(self, lead_id: UUID, kind: str | None = None) -> None:
         """Note that a lead has to be scored, and what it did."""
         kinds = self.news.setdefault(lead_id, set())

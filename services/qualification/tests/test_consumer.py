@@ -217,3 +217,29 @@ async def test_what_the_rep_closes_and_what_the_deal_comes_to_moves_the_lead(
     state = await company.shown(lost)
     assert (state["stage"], state["reason"], state["cycle"]) == ("nurture", "other", 2)
     assert state["history"][-1]["words"] == "they went bankrupt"
+
+
+async def test_who_closes_a_lead_as_converted_says_yes_to_it_and_answers_what_the_definition_asks(
+    company: Any, engagement: Any, stamped: Any
+) -> None:
+    await company.activate()
+    lead, silent, won = ids.new(), ids.new(), ids.new()
+    answers = {question: {"answer": "yes"} for question in ("need", "timing")}
+    for one in (lead, silent, won):
+        await company.publish(company.captured(one), engagement(one, "demo_requested"))
+        await company.routed(one, "ana")
+        if one != silent:
+            assert (await company.actor.http.put(f"/v1/leads/{one}/bant", json=answers)).status_code == 200
+
+    async def closed(one: Any, by: str, cycle: int = 1, rep_id: str = "ana") -> str:
+        said = {"rep_id": rep_id, "cycle": cycle, "outcome": "converted", "released_by": by}
+        message = routing_pb2.AssignmentReleased(stamp=stamped(one), **said)
+        await company.publish((one, message), topic="routing")
+        return str((await company.shown(one))["stage"])
+
+    assert (await closed(silent, "rep"), await queued(company, silent)) == ("mql", "bant")
+    assert await closed(lead, "rep") == "srl"
+    await company.routed(lead, "sam", role="sales", cycle=2)
+    assert await closed(lead, "manager", cycle=2, rep_id="sam") == "sql"
+    # What the deal's end releases says nothing of the stage: the deal itself does.
+    assert await closed(won, "forecast") == "mql"

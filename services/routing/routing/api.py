@@ -1,7 +1,7 @@
 """Assignments: what reps and managers do with them, and why each came about."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
@@ -59,12 +59,6 @@ class Update(fields.Body):
     next_at: fields.Instant | None = None
 
 
-_CONVERTING: Final = {
-    "mql": "POST /v1/leads/{id}/decisions with `accept` makes it ready for sales, and ends this assignment.",
-    "srl": "POST /v1/leads/{id}/sales-decision with `confirm` makes it an SQL; it stays with its rep until it is won.",
-    "sql": "POST /v1/opportunities/{id}/moves to the stage `won` makes it a customer, and ends this assignment.",
-}
-"""What moves a lead on from a stage: an assignment closed as converted would leave it there, with nobody."""
 Act = Callable[[Desk, Row, Assignment], None]
 
 
@@ -141,15 +135,12 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     async def close(request: Request, caller: Rep, lead_id: UUID, body: Close | None = None) -> Response:
         """End the assignment with an outcome; qualification moves the stage by it.
 
-        What converts a lead is a decision over it, which ends the assignment by itself. An SDR's lead that waits for
-        sales is theirs: it waits on, with nobody meanwhile.
+        An SDR's lead that waits for sales is theirs: it waits on, with nobody meanwhile.
         """
         said = body or Close()
 
         def act(desk: Desk, row: Row, _: Assignment) -> None:
             is_for_sales = parting.CONVERTED in desk.reasons(row.lead_id)
-            if said.outcome == "converted" and row.stage in _CONVERTING and not is_for_sales:
-                raise Problem(409, "Decided elsewhere", _CONVERTING[row.stage])
             desk.release(
                 row,
                 outcome=said.outcome or "recycled",

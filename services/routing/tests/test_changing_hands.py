@@ -8,7 +8,6 @@ import pytest
 from backbone import ids
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from handoff.events.v1 import common_pb2, qualification_pb2
 from services.routing.tests.desk import (
     booked,
     escalated,
@@ -17,7 +16,6 @@ from services.routing.tests.desk import (
     put_policy,
     put_rep,
     qualified,
-    stamp,
     touched,
     waiting,
 )
@@ -187,28 +185,6 @@ async def test_from_whom_a_lead_was_taken_for_it_is_paused_whoever_has_it_now(ro
         await learn(routing, "sla", escalated(lead, cycle=1, to="pause", rep_id=rep_id))
     reps = {rep_id: (await routing.http.get(f"/v1/reps/{rep_id}")).json()["paused"] for rep_id in (first, second)}
     assert reps == {first: True, second: False}
-
-
-@pytest.mark.parametrize(
-    ("stage", "call"), [("mql", "/decisions"), ("srl", "/sales-decision"), ("sql", "/v1/opportunities/{id}/moves")]
-)
-async def test_no_lead_is_closed_as_converted_where_a_decision_converts_it(
-    routing: Actor, stage: str, call: str
-) -> None:
-    await put_rep(routing, "sam", role="sales")
-    lead = ids.new()
-    await learn(routing, "qualification", qualified(lead, stage="mql" if stage == "mql" else "srl"))
-    if stage == "sql":
-        seen = common_pb2.Qualification(stage="sql", cycle=1)
-        await learn(
-            routing,
-            "qualification",
-            (lead, qualification_pb2.LeadSalesQualified(stamp=stamp(lead), qualification=seen)),
-        )
-    before = await holder(routing, lead)
-    answer = await routing.http.post(f"/v1/assignments/{lead}/close", json={"outcome": "converted"})
-    assert (answer.status_code, await holder(routing, lead)) == (409, before)
-    assert call in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("outcome", ["converted", "recycled"])
