@@ -36,8 +36,6 @@ def router(db: database.Database, applying: Applying) -> APIRouter:
     async def clocks(caller: Reading, lead_id: UUID) -> list[ClockShown]:
         """Show every clock of a lead; whoever had the lead before sees those of that time."""
         async with db.reading() as conn:
-            if not await conn.fetchval("SELECT EXISTS (SELECT FROM subject WHERE subject_id = $1)", lead_id):
-                raise _unknown()
             return await _shown(conn, caller, await subjects.survivor(conn, lead_id))
 
     @api.post("/v1/leads/{lead_id}/no-show", responses={200: {"model": list[shapes.Clock]}})
@@ -48,7 +46,7 @@ def router(db: database.Database, applying: Applying) -> APIRouter:
             survivor = (await subjects.lock(conn, [lead_id]))[lead_id].subject_id
             rows = await store.load(conn, [survivor])
             if rows[survivor].known_at is None:
-                raise _unknown()
+                raise Problem(404, "No such lead", "Nobody told of a lead with this id yet.")
             if not caller.owns(await store.holder(conn, survivor)):
                 raise Problem(403, "Not your lead", "A rep says it of own leads only.")
             now = await times.now(conn)
@@ -61,10 +59,6 @@ def router(db: database.Database, applying: Applying) -> APIRouter:
         return await idempotency.answer(db, request, caller, once)
 
     return api
-
-
-def _unknown() -> Problem:
-    return Problem(404, "No such lead", "Nobody told of a lead with this id yet.")
 
 
 async def _shown(conn: database.Connection, caller: security.Caller, survivor: UUID) -> list[dict[str, Any]]:
