@@ -14,7 +14,8 @@ from backbone import calendars, ids, times
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
 from sla_monitor import keeping
-from sla_monitor.domain import Facts, Level, Policy, Spec, State, Terms
+from sla_monitor.agreement import Policy, Spec
+from sla_monitor.domain import Facts, Level, State, Terms
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 

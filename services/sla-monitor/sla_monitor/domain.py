@@ -1,10 +1,10 @@
 """Clocks and the facts that decide them. What facts say of a clock: `verdicts`, and `keeping` for those that move."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 FIRST_RESPONSE: Final = ("first_response_5m", "first_response_30m", "first_response_1d")
@@ -32,6 +32,7 @@ REPLESS: Final = (ARRIVAL, QUALIFICATION, QUEUED)
 OF_ASSIGNMENTS: Final = (ASSIGNMENT, ACCEPTANCE, LAST_TOUCH, NEXT_AT)
 """Where a clock is one rep's and its cycle the assignment's; the others are the lead's own, whoever has it."""
 
+TOUCH_KINDS: Final = ("call", "email", "meeting", "message")
 ANYONE: Final = "anyone"
 TEAM: Final = "team"
 
@@ -42,8 +43,6 @@ ENDINGS: Final = (CONNECTED, MEETING_BOOKED, CLOSED)
 """What `ends_when` may name."""
 NOT_CLOSED: Final = ("reassigned", "declined", "returned", "merged", "handed_back")
 """Outcomes of an assignment after which somebody else works the lead."""
-
-Holds = Callable[[Mapping[str, Any]], bool]
 
 
 class State(StrEnum):
@@ -131,92 +130,13 @@ class Counts:
     """Which touches stop a follow-up clock."""
 
     outcome: Sequence[str] = ("attempted", "connected")
-    kinds: Sequence[str] = ("call", "email", "meeting", "message")
+    kinds: Sequence[str] = TOUCH_KINDS
     automated: bool = False
     by: str = "assignee"
     before_start: timedelta = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spec:
-    """One line of a policy: a promise."""
-
-    clock: str
-    kind: str
-    within_seconds: float
-    source: str
-    hours: str
-    warn_seconds: Sequence[float] = ()
-    """Before the deadline, on the clock's own hours, as seconds from its start."""
-    needs: Mapping[str, int] = field(default_factory=dict)
-    spread_seconds: float = 0
-    ends_when: Sequence[str] = ()
-
-    @property
-    def moves(self) -> bool:
-        """Say whether its window begins anew with each touch."""
-        return self.source == LAST_TOUCH
-
-    @property
-    def has_rounds(self) -> bool:
-        """Say whether what meets it begins another clock of its name within the assignment."""
-        return self.source == NEXT_AT or (self.kind == STATUS_UPDATE and self.source in OF_ASSIGNMENTS)
-
-
 NEXT_STEP: Final = "next_step"
-AS_PROMISED: Final = Spec(clock=NEXT_STEP, kind=NEXT_STEP, within_seconds=0, source=NEXT_AT, hours="wall")
-"""The next step is due when its rep said: every policy has this line that has none of the kind."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Escalation:
-    """What happens a while after a breach of a kind of clock, or of the one clock with that name."""
-
-    kind: str
-    after_seconds: float
-    to: str
-    times: int = 1
-    """How often at most a lead is taken away for it, over all its cycles: never in a loop."""
-    clock: str = ""
-
-    def is_of(self, spec: Spec) -> bool:
-        """Say whether it follows a clock."""
-        return self.kind == spec.kind and self.clock in ("", spec.clock)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Quiet:
-    """When nobody is warned and nothing escalated: minutes of the day in a zone, the rep's own where it names none."""
-
-    start: int
-    end: int
-    zone: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Policy:
-    """An SLA policy, compiled."""
-
-    name: str
-    version: int
-    order: int
-    applies: Holds
-    clocks: Sequence[Spec]
-    counts: Counts
-    escalations: Sequence[Escalation]
-    for_all: bool = False
-    """It applies to every lead, whatever the lead's fields say."""
-    booking_counts: bool = False
-    quiet: Quiet | None = None
-
-    @property
-    def reference(self) -> str:
-        """Return what clocks cite."""
-        return f"{self.name}@{self.version}"
-
-    def spec(self, clock: str) -> Spec | None:
-        """Return the line with this name."""
-        return next((one for one in self.clocks if one.clock == clock), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -301,14 +221,3 @@ class Verdict:
     def is_void(self, due_at: datetime) -> bool:
         """Say whether it was over before anything was due: nobody kept the promise, and nobody broke it."""
         return not self.in_time(due_at) and self.ended_at is not None and self.ended_at <= due_at
-
-
-NO_POLICY: Final = Policy(
-    name="none", version=0, order=0, applies=lambda _: True, clocks=(AS_PROMISED,), counts=Counts(), escalations=()
-)
-"""By which the clocks of a live lead run to which no policy applies."""
-
-
-def applicable(policies: Sequence[Policy], lead: Mapping[str, Any]) -> Policy | None:
-    """Return the policy with the lowest order that applies; never the first by name."""
-    return next((one for one in sorted(policies, key=lambda p: (p.order, p.name)) if one.applies(lead)), None)

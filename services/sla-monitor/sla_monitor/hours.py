@@ -8,7 +8,7 @@ from typing import Any, Final
 from backbone import calendars, times
 from backbone.calendars import Calendar, Window
 from handoff.events.v1 import common_pb2
-from sla_monitor.domain import Quiet
+from sla_monitor.agreement import Quiet
 
 WALL: Final = "wall"
 REP: Final = "rep"

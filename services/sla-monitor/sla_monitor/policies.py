@@ -10,19 +10,8 @@ from backbone.conditions import LEAD, Language
 from backbone.documents import DURATION, ORDER, Document
 from backbone.problem import Pointer
 from sla_monitor import senseless
-from sla_monitor.domain import (
-    AS_PROMISED,
-    ENDINGS,
-    KINDS,
-    NEXT_STEP,
-    SOURCES,
-    Counts,
-    Escalation,
-    Holds,
-    Policy,
-    Quiet,
-    Spec,
-)
+from sla_monitor.agreement import AS_PROMISED, Escalation, Holds, Policy, Quiet, Spec
+from sla_monitor.domain import ENDINGS, KINDS, NEXT_STEP, SOURCES, TOUCH_KINDS, Counts
 
 STANDARD: Final = """
 order: 1000
@@ -70,7 +59,7 @@ SCHEMA: Final = {
         },
         counts=_object(
             outcome={"type": "array", "items": {"enum": ["attempted", "connected"]}, "minItems": 1},
-            kinds={"type": "array", "items": {"enum": list(senseless.TOUCH_KINDS)}, "minItems": 1},
+            kinds={"type": "array", "items": {"enum": list(TOUCH_KINDS)}, "minItems": 1},
             automated={"type": "boolean"},
             by={"enum": ["assignee", "team", "anyone"]},
             before_start=DURATION,
@@ -115,7 +104,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
     said = data.get("counts", {})
     counts = Counts(
         outcome=said.get("outcome", ("attempted", "connected")),
-        kinds=said.get("kinds", senseless.TOUCH_KINDS),
+        kinds=said.get("kinds", TOUCH_KINDS),
         automated=said.get("automated", False),
         by=said.get("by", "assignee"),
         before_start=timedelta(seconds=documents.duration(said.get("before_start", senseless.BEFORE_START))),

@@ -11,7 +11,8 @@ from typing import TypeVar
 from uuid import UUID
 
 from sla_monitor import clocks, rounds, verdicts
-from sla_monitor.domain import Assignment, Facts, Mark, Marked, Policy, Spec
+from sla_monitor.agreement import Policy, Spec
+from sla_monitor.domain import Assignment, Facts, Mark, Marked
 from sla_monitor.rounds import Round
 from sla_monitor.starting import MARKED, NOBODY, Starting, begins, holder_at
 from sla_monitor.store_clocks import Clock

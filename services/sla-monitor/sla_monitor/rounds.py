@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Final
 
 from sla_monitor import verdicts
-from sla_monitor.domain import ACCEPTANCE, ASSIGNMENT, LAST_TOUCH, NEXT_AT, Assignment, Facts, Mark, Marked, Spec, Terms
+from sla_monitor.agreement import Spec
+from sla_monitor.domain import ACCEPTANCE, ASSIGNMENT, LAST_TOUCH, NEXT_AT, Assignment, Facts, Mark, Marked, Terms
 
 UNTOLD: Final[Mapping[str, int]] = {ASSIGNMENT: 1, ACCEPTANCE: 1, LAST_TOUCH: 1, NEXT_AT: 0}
 """How many rounds there are while nobody told anything, by what they run from."""

@@ -20,10 +20,10 @@ from sla_monitor.domain import (
     QUALIFICATION,
     QUEUED,
     REPLESS,
+    TOUCH_KINDS,
 )
 from sla_monitor.hours import DAY, REP, WALL
 
-TOUCH_KINDS: Final = ("call", "email", "meeting", "message")
 BEFORE_START: Final = "10s"
 """How long before its start a touch counts for a clock, where the policy does not say."""
 MINIMUM_TOUCHES: Final = "minimum_touches"
@@ -122,8 +122,6 @@ def _of_escalations(document: Document, names: Mapping[str, str]) -> Iterator[Po
             yield document.fault((*path, "clock"), "no clock of this kind has this name")
         elif one["kind"] not in (*names.values(), *UNASKED):
             yield document.fault((*path, "kind"), "no clock of the policy is of this kind")
-        if "times" in one and one["to"] != "reassign":
-            yield document.fault((*path, "times"), "how often a lead is taken away: for reassign alone")
 
 
 def _of_quiet_hours(document: Document) -> Iterator[Pointer]:

@@ -9,9 +9,10 @@ from uuid import UUID
 from backbone import conditions, times
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, judging, rounds, store
+from sla_monitor import agreement, clocks, domain, judging, rounds, store
+from sla_monitor.agreement import Policy, Spec
 from sla_monitor.clocks import Plan
-from sla_monitor.domain import Assignment, Facts, Mark, Marked, Policy, Spec
+from sla_monitor.domain import Assignment, Facts, Mark, Marked
 from sla_monitor.hours import WALL, Calendars
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
@@ -38,7 +39,7 @@ def applicable(
     """Return the policy for a lead."""
     if len(policies) == 1 and policies[0].for_all:
         return policies[0]
-    return domain.applicable(policies, conditions.lead_values(lead, qualification))
+    return agreement.applicable(policies, conditions.lead_values(lead, qualification))
 
 
 Assigned = tuple[UUID, Assignment, str]
@@ -56,7 +57,7 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
     for lead_id, message in batch.routed:
         policy = None
         if rows[lead_id].live:
-            policy = applicable(policies, message.lead, message.qualification) or domain.NO_POLICY
+            policy = applicable(policies, message.lead, message.qualification) or agreement.NO_POLICY
         touched = not message.starts_clocks
         assignment = Assignment(
             cycle=message.cycle,

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from backbone.database import Connection
 from sla_monitor import policies
-from sla_monitor.domain import NO_POLICY, Policy
+from sla_monitor.agreement import NO_POLICY, Policy
 from sla_monitor.hours import Calendars
 
 PARTIES: Final = ("marketing", "sales")

@@ -19,6 +19,7 @@ from sla_monitor.domain import (
     OF_ASSIGNMENTS,
     STATUS_UPDATE,
     TEAM,
+    TOUCH_KINDS,
     Assignment,
     Facts,
     Mark,
@@ -67,7 +68,8 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
     if terms.source == NEXT_AT:
         ends += [(mark.at, REPLANNED) for mark in _replanned(terms, facts)]
     if CONNECTED in terms.ends_when:
-        ends += [(one.at, CONNECTED) for one in counting(terms, facts.touches, None) if one.outcome == CONNECTED]
+        spoken = replace(terms, counts=replace(terms.counts, outcome=(CONNECTED,), kinds=TOUCH_KINDS))
+        ends += [(one.at, CONNECTED) for one in counting(spoken, facts.touches, None)]
     if BOOKED in terms.ends_when:
         ends += [(one.at, BOOKED) for one in _since(terms, facts.of(Marked.MEETING_BOOKED))]
     if CLOSED in terms.ends_when:

@@ -11,8 +11,9 @@ from backbone import ids
 from backbone.database import Connection, Database
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, store, store_clocks, store_links, store_marks
+from sla_monitor.agreement import Policy, Spec
 from sla_monitor.clocks import Plan
-from sla_monitor.domain import Assignment, Counts, Mark, Policy, Spec, Touch
+from sla_monitor.domain import Assignment, Counts, Mark, Touch
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
 

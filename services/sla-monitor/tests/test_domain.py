@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, judging, policies, verdicts
+from sla_monitor import agreement, clocks, judging, policies, verdicts
 from sla_monitor.domain import Assignment, Counts, Facts, State, Terms, Touch, Verdict
 from sla_monitor.hours import Calendars
 from sla_monitor.store_clocks import Clock
@@ -33,13 +33,13 @@ def terms(**fields: Any) -> Terms:
     return Terms(started_at=START, due_at=DUE, **{"counts": Counts(), **said, **fields})
 
 
-def plan(policy: domain.Policy, who: common_pb2.Rep) -> clocks.Plan:
+def plan(policy: agreement.Policy, who: common_pb2.Rep) -> clocks.Plan:
     made = clocks.plan(policy, policy.clocks[0], who, Calendars({}, 2026))
     assert made is not None
     return made
 
 
-def policy_of(text: str) -> domain.Policy:
+def policy_of(text: str) -> agreement.Policy:
     return policies.build("standard", 1, policies.parse(text.encode(), []).data)
 
 
@@ -179,11 +179,11 @@ def test_a_deadline_that_changed_hours_put_in_the_past_is_now() -> None:
 
 
 def test_the_policy_with_the_lowest_order_that_applies_wins_not_the_first_by_name() -> None:
-    def policy(name: str, order: int, applies: str) -> domain.Policy:
+    def policy(name: str, order: int, applies: str) -> agreement.Policy:
         text = f"order: {order}\napplies: {applies}\nclocks: [{{kind: acceptance, within: 5m, from: assignment}}]"
         return policies.build(name, 1, policies.parse(text.encode(), []).data)
 
     some = [policy("a", 3, "true"), policy("b", 1, "false"), policy("c", 2, "true")]
-    found = domain.applicable(some, {})
+    found = agreement.applicable(some, {})
     assert found is not None
     assert found.name == "c"

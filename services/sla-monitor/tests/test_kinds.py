@@ -161,7 +161,8 @@ async def test_what_ends_a_clock_is_the_reason_that_is_told(sla: Actor) -> None:
     await put(
         sla,
         "clocks: [{kind: minimum_touches, within: 14d, from: assignment, touches: {call: 3},"
-        " ends_when: [connected, meeting_booked, closed]}]",
+        " ends_when: [connected, meeting_booked, closed]}]\n"
+        "counts: {outcome: [attempted]}",
     )
     reached, booked, closed, given_away, at = ids.new(), ids.new(), ids.new(), ids.new(), now()
     everyone = (reached, booked, closed, given_away)

@@ -118,10 +118,6 @@ CALLS = ", touches: {call: 3}"
         (line(kind=FIVE, rest="quiet_hours: {start: '00:00', end: '24:00'}"), "/quiet_hours"),
         (line(kind=FIVE, rest="quiet_hours: {start: '24:00', end: '00:00'}"), "/quiet_hours"),
         (line(kind=FIVE, rest="escalations: [{kind: stale, after: 0s, to: rep}]"), "/escalations/0/kind"),
-        (
-            line(kind=FIVE, rest=f"escalations: [{{kind: {FIVE}, after: 0s, to: rep, times: 2}}]"),
-            "/escalations/0/times",
-        ),
     ],
 )
 def test_what_has_no_effect_or_cannot_be_kept_is_refused_with_its_place(text: str, place: str) -> None:
