@@ -17,6 +17,7 @@ import structlog
 from backbone import batches, database, kafka, pacing, parking, progress, telemetry
 from backbone.batches import Displaced, Handler
 from backbone.database import Connection, Database
+from backbone.ends import Ends
 from backbone.envelope import Incoming, Poison
 from backbone.settings import ServiceSettings
 
@@ -67,6 +68,7 @@ class Consumer:
                 topic=kafka.dead_letter_name(settings.namespace, service), partitions=settings.partitions
             ),
         )
+        self._ends = Ends(settings, self.topics)
         self._assignments = kafka.Assignments()
         self._client: kafka.Client | None = None
         self._positions: dict[kafka.Partition, int] = {}
@@ -93,9 +95,8 @@ class Consumer:
         ends: dict[kafka.Partition, int] = {}
         async with self._moved:
             await self._moved.wait_for(lambda: self._client is not None and bool(self._positions))
-        assert self._client is not None
         owned = [partition for partition in self._positions if wanted is None or partition.topic in wanted]
-        ends = await self._client.end_offsets(owned) if owned else {}
+        ends = dict(await self._ends.read(owned)) if owned else {}
         async with self._moved:
             # A partition that went to another member is that member's to catch up with.
             await self._moved.wait_for(
@@ -112,16 +113,9 @@ class Consumer:
 
         KafkaError while Kafka is away.
         """
-        client = self._client
-        if client is None:
+        if self._client is None:
             raise kafka.KafkaError("not connected")
-        numbers = range(self._settings.partitions)
-        partitions = [kafka.Partition(topic, n) for topic in self.topics for n in numbers]
-        if before is None:
-            return dict(await client.end_offsets(partitions))
-        since = dict.fromkeys(partitions, int(before.timestamp() * 1000))
-        ends, found = await asyncio.gather(client.end_offsets(partitions), client.offsets_for_times(since))
-        return {one: found[one].offset if found[one] is not None else ends[one] for one in partitions}
+        return await self._ends.read(before=before)
 
     async def have_read(self, conn: Connection, ends: Mapping[kafka.Partition, int]) -> bool:
         """Say whether this service, be it by another member, has applied everything before these offsets."""
@@ -151,6 +145,7 @@ class Consumer:
                 self._positions.clear()
                 await self._progress.stop()
                 await kafka.stop(client.stop())
+                await self._ends.close()
 
     async def _read(self, client: kafka.Client) -> None:
         while not self._stopping.is_set():
@@ -178,8 +173,7 @@ class Consumer:
         self._assignments.changed = False
         assigned = client.assignment()
         stored = await self._patiently(lambda conn: batches.stored_offsets(conn, self.group, assigned))
-        ends = await client.end_offsets(list(assigned)) if assigned else {}
-        begins = await client.beginning_offsets(list(assigned)) if assigned else {}
+        kept = await self._ends.kept(assigned)
         self._progress.forget(self._positions.keys() - assigned)
         self._positions, self._stuck = {}, set()
         if self._assignments.changed or client.assignment() != assigned:
@@ -190,10 +184,11 @@ class Consumer:
             offset = stored[partition]
             if offset == 0:
                 # Never read: whatever the log still has.
-                client.seek(partition, begins[partition])
+                client.seek(partition, kept[partition][0])
                 self._positions[partition] = 0
                 continue
-            if not begins[partition] <= offset <= ends[partition]:
+            begin, end = kept[partition]
+            if not begin <= offset <= end:
                 log.error(
                     "the stored offset is outside the log: restore the topic, or set the offset by hand and restart",
                     topic=partition.topic,
