@@ -152,7 +152,7 @@ def is_open(of: Calendar, at: datetime) -> bool:
     return False
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(calendar_and_instant(), st.integers(1, 3 * 96))
 def test_elapsed_equals_counting_quarters_of_an_hour(drawn: tuple[Calendar, datetime], quarters: int) -> None:
     of, start = drawn
@@ -161,7 +161,7 @@ def test_elapsed_equals_counting_quarters_of_an_hour(drawn: tuple[Calendar, date
     assert calendars.elapsed(of, start, end) == counted
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(calendar_and_instant())
 def test_the_next_opening_is_the_first_open_quarter_and_the_present_one_ends_with_the_last(
     drawn: tuple[Calendar, datetime],
@@ -174,7 +174,7 @@ def test_the_next_opening_is_the_first_open_quarter_and_the_present_one_ends_wit
         assert calendars.open_until(of, at) == (closed if closed > at else None)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(calendar_and_instant(), st.integers(1, 200_000))
 def test_adding_time_and_measuring_it_agree(drawn: tuple[Calendar, datetime], seconds: int) -> None:
     of, start = drawn
@@ -183,7 +183,7 @@ def test_adding_time_and_measuring_it_agree(drawn: tuple[Calendar, datetime], se
         assert calendars.elapsed(of, start, end) == seconds
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(calendar, instant, st.integers(1, 390))
 def test_a_long_time_is_the_sum_of_its_openings_also_over_the_turn_of_a_year(
     of: Calendar, start: datetime, days: int

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from backbone.database import Database, connect
 from backbone.testing.servers import PACKAGES, Servers, servers, started
@@ -22,6 +23,10 @@ __all__ = [
     "signer",
     "start",
 ]
+
+# How fast a machine draws examples says nothing of what is tested.
+settings.register_profile("house", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 _SHARED: Final = pytest.StashKey[ExitStack]()
 _ADDRESSES: Final = pytest.StashKey[Servers]()

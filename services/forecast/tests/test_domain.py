@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from forecast import domain
@@ -44,13 +44,11 @@ def fold(moves: list[Move], opening: State = OPENING) -> State:
     return domain.fold(opening, AT, moves)
 
 
-@settings(deadline=None)
 @given(histories, st.randoms(use_true_random=False))
 def test_the_order_in_which_moves_came_changes_nothing(moves: list[Move], chance: Any) -> None:
     assert fold(chance.sample(moves, len(moves))) == fold(moves)
 
 
-@settings(deadline=None)
 @given(histories, st.sampled_from(domain.STAGES), st.sampled_from([str(one) for one in domain.Category]))
 def test_closed_is_what_is_won_and_nothing_else_and_what_ended_otherwise_is_in_no_sum(
     moves: list[Move], stage: str, category: str
@@ -67,7 +65,6 @@ def test_closed_is_what_is_won_and_nothing_else_and_what_ended_otherwise_is_in_n
         assert state.qualified_at is not None
 
 
-@settings(deadline=None)
 @given(histories)
 def test_leaves_moved_step_by_step_equal_those_of_the_last_state(moves: list[Move]) -> None:
     deals: Counter[Leaf] = Counter()

@@ -81,14 +81,12 @@ engagements = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(engagements, st.randoms(use_true_random=False))
 def test_the_order_in_which_things_came_changes_no_score(done: list[Engagement], chance: Any) -> None:
     shuffled = chance.sample(done, len(done))
     assert score_of(*shuffled) == score_of(*done)
 
 
-@settings(deadline=None)
 @given(engagements, st.integers(min_value=0, max_value=400), st.integers(min_value=0, max_value=6000))
 def test_the_total_is_the_sum_of_its_log_and_no_ceiling_is_exceeded(
     done: list[Engagement], days: int, employees: int
@@ -104,7 +102,7 @@ def test_the_total_is_the_sum_of_its_log_and_no_ceiling_is_exceeded(
     assert all(point.counted <= 25 for point in score.explanation if point.rule == "webinar")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(engagements, st.floats(min_value=0, max_value=1, exclude_max=True))
 def test_time_alone_changes_no_grade_before_the_instant_that_was_foreseen(done: list[Engagement], share: float) -> None:
     now = score_of(*done)

@@ -160,10 +160,10 @@ class Histories(RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+TestHistories.settings = settings(max_examples=60, stateful_step_count=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     strategy=st.sampled_from([Strategy.WEIGHTED_ROUND_ROBIN, Strategy.PERFORMANCE_WEIGHTED]),
     weights=st.lists(st.integers(1, 7), min_size=5, max_size=5),

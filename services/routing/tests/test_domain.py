@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing import assigning, queueing
@@ -39,7 +39,6 @@ def turns(index: Index, rules: Policy, count: int) -> list[str]:
     return [assigning.decide(lead(), index, rules, NOW).rep_id or "" for _ in range(count)]
 
 
-@settings(deadline=None)
 @given(weights=st.lists(st.integers(1, 7), min_size=1, max_size=6), count=st.integers(1, 120))
 def test_nobody_is_ever_more_than_one_lead_away_from_their_share(weights: list[int], count: int) -> None:
     names = [f"rep{number}" for number in range(len(weights))]

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from handoff.events.v1 import common_pb2
@@ -96,7 +96,6 @@ def test_touches_that_are_close_together_count_once() -> None:
     assert decide(said, some[:2], None).done == {"call": 1, "email": 0}
 
 
-@settings(deadline=None)
 @given(
     touched=st.lists(st.integers(-20, 600), max_size=3),
     released=st.none() | st.integers(1, 600),
