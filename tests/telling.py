@@ -149,10 +149,16 @@ def accepted(lead: UUID, at: datetime, *, cycle: int = 1, rep_id: str = "ana") -
 
 
 def updated(
-    lead: UUID, at: datetime, *, cycle: int = 1, status: str = "working", next_at: datetime | None = None
+    lead: UUID,
+    at: datetime,
+    *,
+    cycle: int = 1,
+    rep_id: str = "ana",
+    status: str = "working",
+    next_at: datetime | None = None,
 ) -> Told:
     """The rep says how it stands, and when to go on."""
-    message = routing_pb2.AssignmentUpdated(stamp=stamp(lead, at), cycle=cycle, rep_id="ana", status=status)
+    message = routing_pb2.AssignmentUpdated(stamp=stamp(lead, at), cycle=cycle, rep_id=rep_id, status=status)
     message.updated_at.FromDatetime(at)
     if next_at is not None:
         message.next_at.FromDatetime(next_at)

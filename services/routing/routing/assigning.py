@@ -51,6 +51,7 @@ def decide(
         if not rule.holds(lead.values):
             continue
         waits: Decision | None = None
+        left: set[WhyNot] = set()
         for one in _tries(lead, rule, index, policy, now):  # type: ignore[arg-type]  # there is one where there are rules
             if one.later is not None and one.later > now:
                 again.append(one.later)
@@ -65,9 +66,11 @@ def decide(
             targets.append(one.target)
             if (back := standing.back_at(now)) is not None:
                 again.append(back)
-            why = _why(standing.reasons(lead.declined), is_refused=bool(lead.declined))
+            others = standing.reasons(lead.declined)
+            left |= others
+            why = _why(others, is_refused=bool(lead.declined))
             waits = waits or replace(_waits(why, rule.rule, one.pool.pool), strategy=str(one.pool.strategy))
-        if waits is not None and not rule.is_passed_by:
+        if waits is not None and not rule.is_passed_by(left):
             return replace(
                 waits,
                 considered=_considered(reasons, None, most),

@@ -23,6 +23,8 @@ STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqua
 
 _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
+OVER: Final = frozenset({"disqualified", "customer"})
+"""Stages at which a survivor takes nobody over from whoever is merged into it: qualification leaves it there."""
 _ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
 
 
@@ -239,7 +241,7 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
     desk.stop_waiting(merged)
     held = desk.assignments.get(merged.lead_id)
     desk.release(merged, outcome="merged", by="intake")
-    if held is None or survivor is None or survivor.lead_id in desk.assignments:
+    if held is None or survivor is None or survivor.lead_id in desk.assignments or survivor.stage in OVER:
         return
     if survivor.stage not in desks.ROUTABLE:
         survivor.stage, survivor.qualification = merged.stage, merged.qualification

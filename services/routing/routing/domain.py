@@ -1,6 +1,6 @@
 """Reps, leads and decisions as values, and the pure choice of a rep."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -137,10 +137,13 @@ class Rule:
     is_one_of_two: bool = False
     """Whoever finds no room by it may find it by the rules after it."""
 
-    @property
-    def is_passed_by(self) -> bool:
-        """Say whether the next rule is gone on to when nobody of this one has room."""
-        return self.is_one_of_two or (self.to in NAMED and not self.wait)
+    def is_passed_by(self, left: Collection[WhyNot]) -> bool:
+        """Say whether the next rule is gone on to when nobody of this one has room.
+
+        `left`: why not, of those to whom the lead may still go. A named rep who left, or refused it, is not waited for.
+        """
+        is_awaited = self.wait and any(why is not WhyNot.INACTIVE for why in left)
+        return self.is_one_of_two or (self.to in NAMED and not is_awaited)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

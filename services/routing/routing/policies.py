@@ -75,7 +75,9 @@ SCHEMA: Final = {
         },
         pairs={
             "type": "array",
-            "items": _object(["sdr", "sales"], sdr=_TEXT, sales={"type": "array", "minItems": 1, "items": _TEXT}),
+            "items": _object(
+                ["sdr", "sales"], sdr=_TEXT, sales={"type": "array", "minItems": 1, "uniqueItems": True, "items": _TEXT}
+            ),
         },
         accept_within=DURATION,
         not_before_close=DURATION,

@@ -118,6 +118,26 @@ async def test_who_waits_goes_to_who_works_a_lead_that_turns_out_to_be_a_colleag
     assert (await routing.http.get("/v1/waiting")).json()["items"][0]["rule"] == "colleagues"
 
 
+async def test_a_named_rep_who_refused_it_or_left_is_not_waited_for(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "zoe", role="sales")
+    assert (await routing.http.put("/v1/named-accounts/acme.example", json={"rep_id": "zoe"})).status_code == 200
+    await put_policy(routing, f"{POOLS}rules: [{{rule: own, to: owner, wait: true}}, {{rule: rest, to: sdr}}]")
+    refused, left = ids.new(), ids.new()
+    told = fields(company="Acme", account_domain="acme.example")
+    await learn(routing, "qualification", qualified(refused, told=told))
+    assert await holder(routing, refused) == "zoe"
+    zoe = routing.as_role("rep", rep="zoe")
+    assert (await zoe.post(f"/v1/assignments/{refused}/decline", json={"reason": "not mine"})).status_code == 200
+    assert await holder(routing, refused) == "ana"
+    await put_rep(routing, "zoe", role="sales", cap=0)
+    await learn(routing, "qualification", qualified(left, told=told))
+    assert await waiting(routing) == {str(left): "no_capacity"}
+    await put_rep(routing, "zoe", role="sales", cap=0, active=False)
+    await routing.settled()
+    assert await holder(routing, left) == "ana"
+
+
 @pytest.mark.parametrize("of", ["a lead", "the account by name"])
 async def test_who_waits_is_decided_over_when_a_deal_of_the_company_opens(routing: Actor, of: str) -> None:
     await put_rep(routing, "ana", cap=0)

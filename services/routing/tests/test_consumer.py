@@ -203,6 +203,18 @@ async def test_a_merge_keeps_the_survivors_assignment_or_moves_the_only_one(rout
     assert (await ana.post(f"/v1/assignments/{moved}/accept")).json()["lead_id"] == str(bare)
 
 
+async def test_a_merge_into_a_disqualified_lead_gives_nobody_a_lead_that_is_out(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    out, lost = ids.new(), ids.new()
+    await learn(routing, "qualification", qualified(out), qualified(lost))
+    seen = common_pb2.Qualification(stage="disqualified")
+    gone = qualification_pb2.LeadDisqualified(stamp=stamp(out), qualification=seen)
+    await learn(routing, "qualification", (out, gone))
+    message = intake_pb2.LeadMerged(stamp=stamp(out), survivor_id=str(out), merged_id=str(lost), lead=FIELDS)
+    await learn(routing, "intake", (out, message), (lost, message))
+    assert (await loads(routing), await holder(routing, out), await waiting(routing)) == ({"ana": 0}, None, {})
+
+
 async def test_an_erased_lead_frees_its_room_and_is_never_assigned_again(routing: Actor) -> None:
     await put_rep(routing, "ana")
     lead, half_merged = ids.new(), ids.new()

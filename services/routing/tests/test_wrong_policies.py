@@ -30,6 +30,7 @@ async def routing(start: Stage) -> Actor:
         (POLICY.replace("weighted_round_robin", "weighted_round_robin, fallback: sdr"), "/pools/0/fallback"),
         (POLICY + "pairs: [{sdr: who, sales: [ana]}]", "/pairs/0/sdr"),
         (POLICY + "pairs: [{sdr: ana, sales: []}]", "/pairs/0/sales"),
+        (POLICY + "pairs: [{sdr: ana, sales: [ben, ben]}]", "/pairs/0/sales"),
         (POLICY + "pairs: [{sdr: ana, sales: [ben]}, {sdr: ana, sales: [ben]}]", "/pairs/1/sdr"),
         (POLICY.replace("rule: everyone", "rule: sales ready"), "/rules/2/rule"),
         (POLICY.replace("rule: everyone", "rule: handed over"), "/rules/2/rule"),

@@ -143,7 +143,9 @@ def recompute(clock: Clock, by: Plan, version: int, now: datetime) -> bool:
     if due_at is None:
         return False
     began = clock.terms.started_at
-    fired = [step for step in clock.steps[: clock.step] if times.parse(step["at"]) >= began]
+    fired = [
+        step for step in clock.steps[: clock.step] if times.parse(step["at"]) >= began and not step.get("of_the_past")
+    ]
     left = list(by.steps(clock.terms.started_at, due_at))
     for step in fired:
         same = next((one for one in left if (one["level"], one["to"]) == (step["level"], step["to"])), None)
@@ -169,6 +171,14 @@ def move(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> N
     clock.terms = replace(clock.terms, started_at=started_at, due_at=due_at)
     clock.steps = [*clock.steps[: clock.step], *left]
     clock.next_at = step_at(clock, clock.step)
+
+
+def begin_anew(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> None:
+    """Let a clock run in another window: what fired was of one before it."""
+    clock.steps = [{**step, "of_the_past": True} for step in clock.steps[: clock.step]] + list(
+        clock.steps[clock.step :]
+    )
+    move(clock, started_at, due_at, left)
 
 
 def go_on_from(clock: Clock, other: Clock) -> bool:

@@ -181,6 +181,27 @@ class Facts:
             mark.until is not None for mark in self.of(Marked.STATUS)
         )
 
+    def updates(self, assignment: Assignment) -> list[Mark]:
+        """Return what the rep of an assignment said of the status while it lasted, the first one first."""
+        over_at = assignment.released_at
+        return [
+            mark
+            for mark in self.of(Marked.STATUS)
+            if mark.rep_id == assignment.rep_id
+            and mark.at >= assignment.begins
+            and (over_at is None or mark.at < over_at)
+        ]
+
+    def plans(self, assignment: Assignment) -> list[Mark]:
+        """Return those of them that say anew when to go on: each repeats what the one before it said."""
+        found: list[Mark] = []
+        said: datetime | None = None
+        for mark in self.updates(assignment):
+            if mark.until is not None and mark.until != said:
+                found.append(mark)
+            said = mark.until
+        return found
+
     def of(self, *kinds: str) -> list[Mark]:
         """Return the marks of these kinds."""
         return [mark for mark in self.marks if mark.kind in kinds]

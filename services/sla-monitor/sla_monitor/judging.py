@@ -132,9 +132,10 @@ def _end(clock: Clock, found: Kept) -> None:
 
 
 def _go_on(clock: Clock, found: Kept, by: Plan) -> None:
-    if clock.terms.due_at != found.due_at or clock.state in (State.MET, State.CANCELLED):
+    # By its beginning: where changed hours put the deadline, and whether it passed meanwhile, is theirs to say.
+    if clock.terms.started_at != found.since or clock.state in (State.MET, State.CANCELLED):
         clock.state, clock.met_at, clock.reason = State.RUNNING, None, ""
-        clocks.move(clock, found.since, found.due_at, by.steps(found.since, found.due_at))
+        clocks.begin_anew(clock, found.since, found.due_at, by.steps(found.since, found.due_at))
     if found.ended is not None:
         _cut(clock)
 
@@ -145,7 +146,7 @@ def _cut(clock: Clock) -> None:
         clock.next_at = None
         return
     left = list(enumerate(clock.steps))[clock.step :]
-    breach = next(number for number, step in left if step["level"] == Level.BREACH)
+    breach = next((number for number, step in left if step["level"] == Level.BREACH), clock.step - 1)
     clock.steps = clock.steps[: breach + 1]
 
 

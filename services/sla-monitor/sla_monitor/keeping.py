@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from sla_monitor import verdicts
-from sla_monitor.domain import NEXT_STEP, Facts, Mark, Marked, Terms, Touch
+from sla_monitor.domain import NEXT_STEP, Facts, Mark, Terms, Touch
 from sla_monitor.verdicts import End
 
 After = Callable[[datetime], datetime | None]
@@ -44,10 +44,10 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
     since = assignment.begins if terms.kind == FROM_THE_ASSIGNMENT_ON else None
     due_at = after(since) if since is not None else None
     broken = []
-    for one in _in_order(terms.kind, verdicts.counting(base, facts.touches, ended), facts):
+    for one in _in_order(terms.kind, verdicts.counting(base, facts.touches, ended), facts.plans(assignment)):
+        if due_at is not None and due_at < one.at:
+            broken.append(due_at)
         if isinstance(one, Touch):
-            if due_at is not None and due_at < one.at:
-                broken.append(due_at)
             since = max(one.next_at or one.at if terms.kind == NEXT_STEP else one.at, assignment.begins)
         elif one.until is not None:
             since = one.until
@@ -57,9 +57,8 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
     return Kept(since, due_at, broken, ended)
 
 
-def _in_order(kind: str, touches: Sequence[Touch], facts: Facts) -> list[Touch | Mark]:
+def _in_order(kind: str, touches: Sequence[Touch], plans: Sequence[Mark]) -> list[Touch | Mark]:
     """Whoever says when the next step is, with a touch or with the status, has until then."""
     if kind != NEXT_STEP:
         return [*touches]
-    said = [mark for mark in facts.of(Marked.STATUS) if mark.until is not None]
-    return sorted([*touches, *said], key=lambda one: one.at)
+    return sorted([*touches, *plans], key=lambda one: one.at)

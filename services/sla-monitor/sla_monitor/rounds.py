@@ -9,7 +9,7 @@ from typing import Final
 
 from sla_monitor import verdicts
 from sla_monitor.agreement import Spec
-from sla_monitor.domain import ACCEPTANCE, ASSIGNMENT, LAST_TOUCH, NEXT_AT, Assignment, Facts, Mark, Marked, Terms
+from sla_monitor.domain import ACCEPTANCE, ASSIGNMENT, LAST_TOUCH, NEXT_AT, Assignment, Facts, Marked, Terms
 
 UNTOLD: Final[Mapping[str, int]] = {ASSIGNMENT: 1, ACCEPTANCE: 1, LAST_TOUCH: 1, NEXT_AT: 0}
 """How many rounds there are while nobody told anything, by what they run from."""
@@ -30,19 +30,14 @@ def begun(spec: Spec, terms: Terms, assignment: Assignment, facts: Facts) -> set
 
     `terms` are those of a clock that begins with the assignment.
     """
-    said = [
-        mark
-        for mark in facts.of(Marked.STATUS)
-        if mark.rep_id == terms.rep_id and mark.at >= assignment.begins and not _is_over(assignment, mark.at)
-    ]
     if spec.source == NEXT_AT:
-        return _planned(terms, assignment, said, facts)
-    return {(at, spec.within_seconds) for at in (terms.started_at, *(mark.at for mark in said))}
+        return _planned(terms, assignment, facts)
+    return {(at, spec.within_seconds) for at in (terms.started_at, *(mark.at for mark in facts.updates(assignment)))}
 
 
-def _planned(terms: Terms, assignment: Assignment, said: list[Mark], facts: Facts) -> set[Round]:
+def _planned(terms: Terms, assignment: Assignment, facts: Facts) -> set[Round]:
     """A plan for what is past already promises nothing."""
-    until = [(mark.at, mark.until) for mark in said]
+    until = [(mark.at, mark.until) for mark in facts.plans(assignment)]
     until += [
         (touch.at, touch.next_at)
         for touch in verdicts.counting(terms, facts.touches, None)

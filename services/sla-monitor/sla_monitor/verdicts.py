@@ -66,7 +66,7 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
     else:
         ends += _ends_of_the_lead(terms, facts)
     if terms.source == NEXT_AT:
-        ends += [(mark.at, REPLANNED) for mark in _replanned(terms, facts)]
+        ends += [(mark.at, REPLANNED) for mark in _replanned(terms, facts, cycle)]
     if CONNECTED in terms.ends_when:
         spoken = replace(terms, counts=replace(terms.counts, outcome=(CONNECTED,), kinds=TOUCH_KINDS))
         ends += [(one.at, CONNECTED) for one in counting(spoken, facts.touches, None)]
@@ -83,10 +83,10 @@ def _ends_of_the_lead(terms: Terms, facts: Facts) -> list[End]:
     return [(mark.at, mark.word or mark.ref or mark.kind) for mark in _since(terms, facts.of(*kinds))]
 
 
-def _replanned(terms: Terms, facts: Facts) -> list[Mark]:
+def _replanned(terms: Terms, facts: Facts, cycle: int) -> list[Mark]:
     """Whoever names another instant for the next step, has until then."""
-    said = facts.of(Marked.STATUS)
-    return [one for one in said if one.until is not None and one.rep_id == terms.rep_id and one.at > terms.started_at]
+    assignment = facts.assignments.get(cycle)
+    return [one for one in facts.plans(assignment) if one.at > terms.started_at] if assignment is not None else []
 
 
 def _closed(assignments: Iterable[Assignment]) -> list[datetime]:

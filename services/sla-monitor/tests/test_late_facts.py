@@ -207,6 +207,26 @@ async def test_a_colleagues_touch_counts_though_nobody_knew_of_the_colleague(db:
     assert set((await states(db, lead)).values()) == {"met"}
 
 
+async def test_a_window_that_a_late_touch_began_is_missed_by_changed_hours_too(db: Database, monitor: Monitor) -> None:
+    lead = ids.new()
+    await arrive(monitor, "clocks: [{kind: stale, within: 10h, from: last_touch, hours: rep}]", lead)
+    await monitor.tell("routing", routed(lead, at(0)))
+    await monitor.fire()
+    await monitor.tell("intake", touch(lead, at(9 * HOUR)))
+    assert await alerts(db) == [("breach", True)]
+    hours = [
+        common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri", "sat", "sun"], start="00:00", end="23:00")
+    ]
+    await monitor.tell("routing", changed(rep(version=2, working_hours=hours)))
+    for _ in range(2):
+        async with db.transaction() as conn:
+            await recomputing._some(conn, applying())
+    await monitor.fire()
+    assert await alerts(db) == [("breach", True), ("breach", False)]
+    await monitor.tell("routing", released(lead, at(23 * HOUR)))
+    assert set((await states(db, lead)).values()) == {"breached"}
+
+
 async def test_an_alert_goes_to_who_leads_the_rep_by_now(db: Database, monitor: Monitor) -> None:
     lead = ids.new()
     await arrive(monitor, FIVE + "\nescalations: [{kind: first_response_5m, after: 0s, to: manager}]", lead)

@@ -114,3 +114,38 @@ async def test_a_line_of_the_policy_decides_what_a_next_step_is(sla: Actor) -> N
     lead = await given(sla, at)
     await learn(sla, "routing", updated(lead, at, next_at=at + timedelta(days=2)))
     assert await rounds(sla, lead, "next_step") == [(1, "running", at + timedelta(days=3))]
+
+
+async def test_an_update_that_only_repeats_when_to_go_on_plans_nothing(sla: Actor) -> None:
+    await put(sla, FIVE)
+    at = now() - timedelta(hours=1)
+    lead, told = await given(sla, at), await given(sla, at)
+    soon, later = at + timedelta(days=2), at + timedelta(days=3)
+    minutes = [at + timedelta(minutes=number) for number in range(4)]
+    # An assignment keeps what was said, and each update of it says it again.
+    await learn(sla, "routing", *(updated(one, minutes[1], next_at=soon) for one in (lead, told)))
+    await learn(sla, "intake", touch(lead, minutes[2]), touch(told, minutes[2], next_at=later))
+    await learn(sla, "routing", *(updated(one, minutes[3], next_at=soon, status="contacted") for one in (lead, told)))
+    assert await rounds(sla, lead, "next_step") == [(1, "met", soon)]
+    assert await rounds(sla, told, "next_step") == [(1, "met", soon), (1, "running", later)]
+
+
+async def test_a_plan_undoes_no_breach_and_is_its_own_reps_alone(sla: Actor) -> None:
+    await put(sla, "clocks: [{kind: next_step, within: 1h, from: last_touch}]")
+    at = now() - timedelta(days=1)
+    lead, hour = await given(sla, at), timedelta(hours=1)
+    await learn(sla, "intake", touch(lead, at))
+    over = at + 5 * hour
+    await learn(sla, "routing", released(lead, over, outcome="reassigned"), routed(lead, over, cycle=2, who=rep("ben")))
+
+    async def breached() -> None:
+        assert [state for _, state, _ in await rounds(sla, lead, "next_step")] == ["breached"]
+
+    await eventually(breached)
+    # What ben plans is not ana's; and what comes after her deadline closes no gap.
+    await learn(sla, "routing", updated(lead, over + hour, cycle=2, rep_id="ben", next_at=now() + hour))
+    await learn(sla, "routing", updated(lead, at + 4 * hour, next_at=at + 20 * hour))
+    assert await rounds(sla, lead, "next_step") == [
+        (1, "breached", at + 21 * hour),
+        (2, "running", (await rounds(sla, lead, "next_step"))[1][2]),
+    ]
