@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from backbone import batches, database, ids, parking, times
+from backbone import batches, ids, parking, times
 from backbone.database import Database
 from backbone.envelope import Incoming
 from backbone.outbox import Outbox
@@ -22,7 +22,6 @@ Outcome = dict[tuple[str, int, str], tuple[str, datetime | None, datetime]]
 """By clock, cycle of an assignment, and start of those that begin one after the other: state, met at, due at."""
 
 
-TRIES = 3
 Versions = dict[tuple[str, UUID], int]
 """The last one of each topic and lead."""
 
@@ -47,15 +46,10 @@ class Monitor:
             await store_policies.add(conn, "standard", policy, document.data, "somebody")
 
     async def read(self, events: Sequence[Incoming]) -> None:
-        """Apply events as one batch, again where the database went away meanwhile, as a consumer does."""
-        for tries_left in reversed(range(TRIES)):
-            try:
-                async with self._db.transaction() as conn:
-                    await self._batches.replay(conn, events)
-                return
-            except Exception as error:
-                if not tries_left or not database.is_transient(error):
-                    raise
+        """Apply events as one batch, however long a busy machine takes for it."""
+        async with self._db.transaction() as conn:
+            await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+            await self._batches.replay(conn, events)
 
     async def tell(self, topic: str, *told: Told) -> None:
         """Apply what one topic tells next as one batch."""

@@ -136,9 +136,10 @@ class Actor:
         return await self._stage.tap(self.service.name).until(predicate)
 
     async def settled(self) -> None:
-        """Wait until everything published so far is applied and everything that followed is sent."""
-        for consumer in self.service.consumers:
-            await asyncio.wait_for(consumer.caught_up(), PATIENCE_S)
+        """Wait until all that was published is applied, by whichever replica, and all that followed is sent."""
+        for replica in self._stage.replicas(self.service.name):
+            for consumer in replica.service.consumers:
+                await asyncio.wait_for(consumer.caught_up(), PATIENCE_S)
 
         async def empty() -> None:
             async with self.database.reading() as conn:
@@ -228,6 +229,10 @@ class Stage:
         finally:
             await conn.close()
         return url
+
+    def replicas(self, name: str) -> list[Actor]:
+        """Return the processes of a service that run: they share its partitions."""
+        return [one for one in self._actors if one.service.name == name and not one.service.stopping.is_set()]
 
     def client(self, address: str, token: str | None) -> httpx.AsyncClient:
         """Return a client that is closed with the test."""
