@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from backbone import batches, ids, parking, times
+from backbone import batches, database, ids, parking, times
 from backbone.database import Database
 from backbone.envelope import Incoming
 from backbone.outbox import Outbox
@@ -59,9 +59,14 @@ class Monitor:
         """Fire what is due, until nothing is."""
         left = None
         while (due := await self._due()) and due != left:
-            left = due
             self._firing._sweep_at = 0.0
-            await self._firing._round()
+            try:
+                await self._firing._round()
+            except Exception as error:
+                if not database.is_transient(error):
+                    raise
+                continue  # As its own loop does: a stalled machine may have lost the transaction, and all is still due.
+            left = due
 
     async def _due(self) -> Sequence[int]:
         """Return which steps are due; those of leads that are linked to others by now stay so, and never fire."""
