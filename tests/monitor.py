@@ -1,22 +1,23 @@
 """sla-monitor without its loops, on a database alone: a test says when it reads and when it fires."""
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from backbone import batches, database, ids, parking, times
+from backbone import batches, ids, parking, times
 from backbone.database import Database
 from backbone.envelope import Incoming
 from backbone.outbox import Outbox
-from sla_monitor import policies, store_policies
+from sla_monitor import policies, recomputing, store_policies
 from sla_monitor.applying import Applying
 from sla_monitor.consumer import Handler
 from sla_monitor.domain import NEXT_AT, OF_ASSIGNMENTS, STATUS_UPDATE
 from sla_monitor.firing import Firing
 from sla_monitor.store_policies import Policies
-from tests.telling import Told, now
+from tests.telling import Told, captured, now
 
 Outcome = dict[tuple[str, int, str], tuple[str, datetime | None, datetime]]
 """By clock, cycle of an assignment, and start of those that begin one after the other: state, met at, due at."""
@@ -26,14 +27,23 @@ Versions = dict[tuple[str, UUID], int]
 """The last one of each topic and lead."""
 
 
+START = now().replace(microsecond=0) - timedelta(days=1)
+
+
+def at(seconds: float) -> datetime:
+    """Return an instant of a day ago."""
+    return START + timedelta(seconds=seconds)
+
+
 class Monitor:
-    """What reads, and what fires."""
+    """What reads, what fires, and what follows changed hours."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._versions: Versions = {}
         outbox = Outbox(topic="sla", namespace="t", partitions=2)
-        handler = Handler(Applying(outbox, Policies()))
+        self._applying = Applying(outbox, Policies())
+        handler = Handler(self._applying)
         letters = parking.Letters(topic="t.dead", partitions=2)
         self._batches = batches.Batches(group="t", namespace="t", handle=handler.handle, letters=letters)
         # Nothing in the policy takes a lead away, so nobody has to know how far topics were read.
@@ -46,9 +56,8 @@ class Monitor:
             await store_policies.add(conn, "standard", policy, document.data, "somebody")
 
     async def read(self, events: Sequence[Incoming]) -> None:
-        """Apply events as one batch, however long a busy machine takes for it."""
+        """Apply events as one batch."""
         async with self._db.transaction() as conn:
-            await conn.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
             await self._batches.replay(conn, events)
 
     async def tell(self, topic: str, *told: Told) -> None:
@@ -60,12 +69,7 @@ class Monitor:
         left = None
         while (due := await self._due()) and due != left:
             self._firing._sweep_at = 0.0
-            try:
-                await self._firing._round()
-            except Exception as error:
-                if not database.is_transient(error):
-                    raise
-                continue  # As its own loop does: a stalled machine may have lost the transaction, and all is still due.
+            await self._firing._round()
             left = due
 
     async def _due(self) -> Sequence[int]:
@@ -73,6 +77,30 @@ class Monitor:
         async with self._db.reading() as conn:
             rows = await conn.fetch("SELECT step FROM clock WHERE next_at <= now() ORDER BY lead_id, clock, cycle")
         return [row["step"] for row in rows]
+
+    async def recompute(self, *, at_most: int | None = None) -> None:
+        """Bring clocks to changed hours and teams, until nothing is left to do, or in so many transactions."""
+        for _ in itertools.count() if at_most is None else range(at_most):
+            async with self._db.transaction() as conn:
+                if not await recomputing._some(conn, self._applying):
+                    return
+
+    async def arrive(self, policy: str, *leads: UUID) -> None:
+        """Put a policy in force, and let leads come at `at(0)`."""
+        await self.put(policy)
+        await self.tell("intake", *(captured(lead, at(0)) for lead in leads))
+
+    async def states(self, lead: UUID) -> dict[tuple[str, int], str]:
+        """Return how a lead's clocks stand, by name and cycle."""
+        async with self._db.reading() as conn:
+            rows = await conn.fetch("SELECT clock, cycle, state FROM clock WHERE lead_id = $1", lead)
+        return {(row["clock"], row["cycle"]): row["state"] for row in rows}
+
+    async def alerts(self) -> list[tuple[str, bool]]:
+        """Return the levels of what was told, in order, and which of it was taken back."""
+        async with self._db.reading() as conn:
+            rows = await conn.fetch("SELECT level, retracted_at FROM alert ORDER BY seq")
+        return [(row["level"], row["retracted_at"] is not None) for row in rows]
 
     async def outcome(self, lead: UUID) -> Outcome:
         """Return what became of a lead's clocks, but for those that turned out to have no reason."""

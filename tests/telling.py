@@ -127,6 +127,13 @@ def rep(rep_id: str = "ana", **fields: Any) -> common_pb2.Rep:
     return common_pb2.Rep(rep_id=rep_id, **said)
 
 
+def rep_changed(who: common_pb2.Rep, at: datetime) -> Told:
+    """A rep has other hours, another team, or another manager."""
+    message = routing_pb2.RepChanged(stamp=stamp(ids.new(), now()), rep=who, changed_at=times.stamp(at))
+    message.stamp.lead_id = ""
+    return ids.derived("rep", who.rep_id), message
+
+
 def routed(lead: UUID, at: datetime, *, cycle: int = 1, who: common_pb2.Rep | None = None, **fields: Any) -> Told:
     """A rep has it."""
     given = who or rep()

@@ -220,7 +220,7 @@ async def stored_offsets(
 
 
 async def have_read(conn: Connection, group: str, ends: Mapping[kafka.Partition, int]) -> bool:
-    """Say whether everything before these offsets is applied."""
+    """Say whether everything before these offsets is applied, or parked."""
     ordered = sorted(ends)
     left: int = await conn.fetchval(
         "SELECT count(*) FROM unnest($2::text[], $3::int[], $4::bigint[]) AS v(topic, partition, ending)"
@@ -232,6 +232,11 @@ async def have_read(conn: Connection, group: str, ends: Mapping[kafka.Partition,
         [ends[key] for key in ordered],
     )
     return left == 0
+
+
+async def have_applied(conn: Connection, group: str, ends: Mapping[kafka.Partition, int]) -> bool:
+    """Say whether everything before these offsets is applied, and nothing of it parked."""
+    return await have_read(conn, group, ends) and not await parking.is_any_before(conn, group, ends)
 
 
 def _erased(message: intake_pb2.PersonalDataErased) -> list[UUID]:

@@ -118,8 +118,12 @@ class Consumer:
         return await self._ends.read(before=before)
 
     async def have_read(self, conn: Connection, ends: Mapping[kafka.Partition, int]) -> bool:
-        """Say whether this service, be it by another member, has applied everything before these offsets."""
+        """Say whether this service, be it by another member, has applied or parked everything before these offsets."""
         return await batches.have_read(conn, self.group, ends)
+
+    async def have_applied(self, conn: Connection, ends: Mapping[kafka.Partition, int]) -> bool:
+        """Say the same, where nothing of it may be parked."""
+        return await batches.have_applied(conn, self.group, ends)
 
     # The loop
 

@@ -127,8 +127,11 @@ def server_settings(name: str) -> dict[str, str]:
     }
 
 
-async def connect(url: str, *, name: str, size: int = 10) -> Database:
-    """Open a pool; OSError or PostgresError when the database is away."""
+async def connect(url: str, *, name: str, size: int = 10, idle_ms: int = IDLE_IN_TRANSACTION_MS) -> Database:
+    """Open a pool; OSError or PostgresError when the database is away.
+
+    The server ends a transaction that has asked nothing for `idle_ms`, 0: never.
+    """
     pool = await asyncpg.create_pool(
         url,
         min_size=1,
@@ -138,7 +141,7 @@ async def connect(url: str, *, name: str, size: int = 10) -> Database:
         max_inactive_connection_lifetime=0,  # A new one asks the server about its types, which costs 20 ms.
         timeout=5,
         command_timeout=STATEMENT_TIMEOUT_MS / 1000,
-        server_settings=server_settings(name),
+        server_settings={**server_settings(name), "idle_in_transaction_session_timeout": str(idle_ms)},
     )
     return Database(pool, url)
 

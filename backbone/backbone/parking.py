@@ -4,7 +4,7 @@
 what failed goes to the service's dead-letter topic.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -77,6 +77,15 @@ async def parked_subjects(conn: Connection, group: str, subject_ids: Iterable[UU
         list(subject_ids),
     )
     return {row[0] for row in rows}
+
+
+async def is_any_before(conn: Connection, group: str, ends: Mapping[kafka.Partition, int]) -> bool:
+    """Say whether a record before these offsets is set aside."""
+    rows = await conn.fetch(
+        "SELECT topic, partition, min(record_offset) FROM parked WHERE consumer_group = $1 GROUP BY topic, partition",
+        group,
+    )
+    return any(offset < ends.get(kafka.Partition(topic, partition), 0) for topic, partition, offset in rows)
 
 
 async def park(conn: Connection, group: str, record: Any, reason: str) -> None:

@@ -8,20 +8,8 @@ from backbone import ids, kafka
 from backbone.testing import eventually
 from backbone.testing.ledger import Ledger, read, touch
 from backbone.testing.stage import Actor, Stage
+from backbone.testing.tap import garbage
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2
-
-NO_EVENT = [("ce_type", b"handoff.intake.v1.TouchRecorded")]
-
-
-async def garbage(stage: Stage, *leads: UUID) -> None:
-    """Publish records that have a lead's key and are no events."""
-    producer = kafka.producer(stage.settings(""))
-    await producer.start()
-    for lead in leads:
-        partition = kafka.partition_of(lead.bytes, 2)
-        topic = kafka.topic_name(stage.namespace, "intake")
-        await producer.send_and_wait(topic, b"\xff", key=lead.bytes, partition=partition, headers=NO_EVENT)
-    await producer.stop()
 
 
 async def notes(actor: Actor, lead: UUID) -> list[str]:
@@ -58,7 +46,7 @@ async def test_a_record_that_is_no_event_holds_up_its_lead_on_every_topic_and_no
     sick, well = ids.new(), ids.new()
     # All of it is there before anybody reads, so that it comes as one batch.
     await start.publish("intake", [touch(sick, "before"), touch(well, "1")])
-    await garbage(start, sick)
+    await garbage(start.settings(""), sick)
     await start.publish("intake", [touch(sick, "after"), touch(well, "2")])
     other = qualification_pb2.LeadDemoted(stamp=common_pb2.Stamp(lead_id=str(sick)))
     actor = await start.bare("routing", Ledger().compose, database_url=url)
@@ -89,7 +77,7 @@ async def test_too_many_parked_leads_halt_every_member_until_somebody_resumes(st
     book.poison = {"poison"}
     actor = await start.bare("routing", book.compose)
     # Both kinds count: what is no event, and what a handler refuses.
-    await garbage(start, *(ids.new() for _ in range(10)))
+    await garbage(start.settings(""), *(ids.new() for _ in range(10)))
     await actor.settled()
     await start.publish("intake", [touch(ids.new(), "poison") for _ in range(11)])
 

@@ -92,7 +92,8 @@ async def database(start: Stage) -> AsyncIterator[Callable[[str], Awaitable[Data
     opened: list[Database] = []
 
     async def make(name: str) -> Database:
-        made = await connect(await start.database_url(PACKAGES.get(name, name)), name="tests")
+        # Without the loops of a service nobody goes round again after a transaction that a stalled machine lost.
+        made = await connect(await start.database_url(PACKAGES.get(name, name)), name="tests", idle_ms=0)
         opened.append(made)
         return made
 

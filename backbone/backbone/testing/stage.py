@@ -6,7 +6,7 @@ import importlib
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
@@ -20,16 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from backbone import database, envelope, ids, kafka, process, security, telemetry
-from backbone.batches import open_record
 from backbone.envelope import Incoming
 from backbone.settings import ServiceSettings
 from backbone.testing import PATIENCE_S, eventually, servers
+from backbone.testing.tap import Predicate, Tap
 from handoff.events import topics
 
 PARTITIONS: Final = 2
 START_PATIENCE_S: Final = 30.0
-
-Predicate = Callable[[Sequence[Incoming]], bool]
 
 
 @dataclass(slots=True)
@@ -57,41 +55,6 @@ class Signer:
             security.ALGORITHM,
             headers={"kid": security.key_id(self.key)},
         )
-
-
-@dataclass(slots=True)
-class Tap:
-    """Reads a topic from its beginning, beside everybody."""
-
-    settings: ServiceSettings
-    topic: str
-    events: list[Incoming] = field(default_factory=list)
-    records: list[Any] = field(default_factory=list)
-    """The events as they came from Kafka."""
-    _client: kafka.Client | None = None
-
-    async def until(self, predicate: Predicate) -> list[Incoming]:
-        """Read on until the predicate holds over all events so far, and return them."""
-        if self._client is None:
-            await kafka.ensure_topics(self.settings, [self.topic])
-            self._client = kafka.consumer(self.settings, group=None)
-            await self._client.start()
-            partitions = [kafka.Partition(self.topic, number) for number in range(self.settings.partitions)]
-            self._client.assign(partitions)
-            await self._client.seek_to_beginning(*partitions)
-        deadline = time.monotonic() + PATIENCE_S
-        while not predicate(self.events):
-            if time.monotonic() > deadline:
-                raise AssertionError(f"not seen on {self.topic}: {Counter(event.type for event in self.events)}")
-            for records in (await self._client.getmany(timeout_ms=200)).values():
-                self.records += records
-                self.events += [open_record(self.settings.namespace, record) for record in records]
-        return list(self.events)
-
-    async def close(self) -> None:
-        """Close the connection."""
-        if self._client is not None:
-            await kafka.stop(self._client.stop())
 
 
 @dataclass(slots=True)

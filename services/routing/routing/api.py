@@ -52,7 +52,7 @@ class Close(Meant):
 
 
 class Update(fields.Body):
-    """How it stands, and what comes next."""
+    """How it stands, and what comes next; what is left out stays, a plan that is null is withdrawn."""
 
     status: Literal["working", "contacted", "meeting_set", "waiting_for_lead", "nurturing"] | None = None
     next_step: Words = None
@@ -179,12 +179,17 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     @api.patch("/v1/assignments/{lead_id}")
     async def update(request: Request, caller: Rep, lead_id: UUID, body: Update) -> Response:
         """Say how it stands and what comes next."""
+        if not body.model_fields_set:
+            fault = Pointer("", "status, next_step or next_at is needed")
+            raise Problem(422, "Nothing to say", "Say at least one of them.", errors=[fault])
 
         def act(desk: Desk, row: Row, assignment: Assignment) -> None:
             desk.answered(row)
             assignment.status = body.status or assignment.status
-            assignment.next_step = body.next_step or assignment.next_step
-            assignment.next_at = body.next_at or assignment.next_at
+            if "next_step" in body.model_fields_set:
+                assignment.next_step = body.next_step
+            if "next_at" in body.model_fields_set:
+                assignment.next_at = body.next_at
             desk.changed.add(row.lead_id)
             desk.outgoing.append(events.updated(row, assignment, desk.now))
 

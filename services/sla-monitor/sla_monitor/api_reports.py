@@ -165,15 +165,16 @@ def _groups(groups: list[dict[str, Any]]) -> _Found:
 async def _complete_until(conn: database.Connection, consumer: Consumer) -> datetime | None:
     """Return until when every fact is known, whichever partition is furthest behind: now, or an age before it.
 
-    By when facts were sent, which is right after they were recorded. None while Kafka does not say.
+    By when facts were sent, which is right after they were recorded; what is parked is not known yet. None while Kafka
+    does not say.
     """
     now = await times.now(conn)
     for ends in await _told(consumer.ends()):
-        if await consumer.have_read(conn, ends):
+        if await consumer.have_applied(conn, ends):
             return now
     earlier = [now - timedelta(seconds=age) for age in AGES_S]
     for until, ends in zip(earlier, await _told(*map(consumer.ends, earlier)), strict=False):
-        if await consumer.have_read(conn, ends):
+        if await consumer.have_applied(conn, ends):
             return until
     return None
 

@@ -193,11 +193,11 @@ class Facts:
         ]
 
     def plans(self, assignment: Assignment) -> list[Mark]:
-        """Return those of them that say anew when to go on: each repeats what the one before it said."""
+        """Return those of them that say anew when to go on, or no longer: each repeats what the one before it said."""
         found: list[Mark] = []
         said: datetime | None = None
         for mark in self.updates(assignment):
-            if mark.until is not None and mark.until != said:
+            if mark.until != said:
                 found.append(mark)
             said = mark.until
         return found

@@ -5,7 +5,7 @@ the version and the instant that were read, so of two that fire the same step on
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from backbone import database, kafka, subjects, times
+from backbone import database, kafka, parking, subjects, times
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
@@ -166,7 +166,8 @@ class Firing:
         )
         found = [store_clocks.clock_of(row) for row in rows]
         acting = [clock for clock in found if clock.steps[clock.step]["to"] in ACTS]
-        held = [clock for clock in acting if not await self._may_act(conn, clock)]
+        parked = await parking.parked_subjects(conn, self._consumer.group, _leads(acting)) if acting else set()
+        held = [clock for clock in acting if clock.lead_id in parked or not await self._may_act(conn, clock)]
         if held:
             self._wants_ends = True
             await store_clocks.postpone(conn, held, now + POSTPONED)
@@ -180,7 +181,8 @@ class Firing:
     async def _may_act(self, conn: Connection, clock: Clock) -> bool:
         """Say whether the lead's topics were read past the ends seen after the deadline.
 
-        Taking a lead away waits for that: an outage must not take leads from people who called.
+        Taking a lead away waits for that, as it does for what is parked of the lead: neither an outage nor a record
+        that cannot be applied may take leads from people who called.
         """
         if self._ends is None or self._ends.at < times.parse(clock.steps[clock.step]["at"]):
             return False
@@ -203,12 +205,16 @@ class Firing:
         await store_alerts.add(conn, mine)
 
 
+def _leads(some: Iterable[Clock]) -> set[UUID]:
+    return {clock.lead_id for clock in some}
+
+
 async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
     """Return which would take a lead away once more than the policy allows."""
     taking = [clock for clock in acting if clock.steps[clock.step]["to"] == clocks.REASSIGN]
     if not taking:
         return set()
-    taken = await store_alerts.taken_away(conn, {clock.lead_id for clock in taking})
+    taken = await store_alerts.taken_away(conn, _leads(taking))
     spent: set[Key] = set()
     for clock in taking:
         times_before = taken.get(clock.lead_id, 0)

@@ -49,8 +49,8 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
             broken.append(due_at)
         if isinstance(one, Touch):
             since = max(one.next_at or one.at if terms.kind == NEXT_STEP else one.at, assignment.begins)
-        elif one.until is not None:
-            since = one.until
+        else:
+            since = one.until or one.at
         due_at = after(since) if since is not None else None
     if since is None or due_at is None:
         return None
@@ -58,7 +58,7 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
 
 
 def _in_order(kind: str, touches: Sequence[Touch], plans: Sequence[Mark]) -> list[Touch | Mark]:
-    """Whoever says when the next step is, with a touch or with the status, has until then."""
+    """Whoever says when the next step is, with a touch or with the status, has until then; else from now on."""
     if kind != NEXT_STEP:
         return [*touches]
     return sorted([*touches, *plans], key=lambda one: one.at)

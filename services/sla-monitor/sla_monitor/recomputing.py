@@ -7,6 +7,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
+from itertools import takewhile
 from typing import Any, Final
 from uuid import UUID
 
@@ -56,15 +58,14 @@ async def _some(conn: Connection, applying: Applying) -> bool:
 
 async def _of_a_rep(conn: Connection, applying: Applying) -> bool:
     row = await conn.fetchrow(
-        "SELECT rep_id, version, rep FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "SELECT rep_id, version, rep, judged_to FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
     if row is None:
         return False
     rep_id, version = row["rep_id"], row["version"]
     wanted = await store_changes.of_changed_rep(conn, rep_id, version, limit=AT_ONCE)
     if not wanted:
-        await _judge_by_team(conn, applying, rep_id)
-        await conn.execute("UPDATE rep SET recompute = false WHERE rep_id = $1", rep_id)
+        await _judge_by_team(conn, applying, rep_id, row["judged_to"])
         return True
     named = Calendars({}, (await times.now(conn)).year)
 
@@ -76,25 +77,34 @@ async def _of_a_rep(conn: Connection, applying: Applying) -> bool:
     return True
 
 
-async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str) -> None:
-    """Judge the clocks anew that a colleague's touch may have met: of which team the rep is may be known only now."""
-    leads = await store_changes.touched_by_colleague(conn, rep_id, limit=AT_ONCE)
-    free = await subjects.try_lock(conn, leads)
-    if free:
-        await applying.apply(conn, Batch(news={lead_id: [] for lead_id in free}), await store.load(conn, free))
+async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str, judged_to: UUID | None) -> None:
+    """Judge the clocks anew that a colleague's touch may have met: of which team the rep is may be known only now.
+
+    In the order of leads, up to one that somebody else holds: the next transaction goes on there.
+    """
+    leads = await store_changes.touched_by_colleague(conn, rep_id, after=judged_to, limit=AT_ONCE)
+    free = set(await subjects.try_lock(conn, leads))
+    ready = list(takewhile(free.__contains__, leads))
+    if ready:
+        await applying.apply(conn, Batch(news={lead_id: [] for lead_id in ready}), await store.load(conn, ready))
+    if leads:
+        await conn.execute("UPDATE rep SET judged_to = $2 WHERE rep_id = $1", rep_id, ready[-1] if ready else judged_to)
+    else:
+        await conn.execute("UPDATE rep SET recompute = false, judged_to = NULL WHERE rep_id = $1", rep_id)
 
 
 async def _of_a_calendar(conn: Connection, applying: Applying) -> bool:
-    row = await conn.fetchrow(
-        "SELECT name, version FROM calendar WHERE recompute ORDER BY name, version LIMIT 1 FOR UPDATE SKIP LOCKED"
-    )
-    if row is None:
-        return False
-    newest = await store_policies.calendars(conn)
-    name, version = row["name"], newest[row["name"]][0]
-    reference = f"{name}@{version}"
-    wanted = await store_changes.of_changed_calendar(conn, name, reference, limit=AT_ONCE)
-    if not wanted:
+    rows = await conn.fetch("SELECT name FROM calendar WHERE recompute ORDER BY name, version FOR UPDATE SKIP LOCKED")
+    newest = await store_policies.calendars(conn) if rows else {}
+    for name in dict.fromkeys(row["name"] for row in rows):
+        version = newest[name][0]
+        reference = f"{name}@{version}"
+        wanted = await store_changes.of_changed_calendar(conn, name, reference, limit=AT_ONCE)
+        if wanted:
+            named = Calendars(newest, (await times.now(conn)).year)
+            change = Change(None, named, 0, partial(_runs_on_older, name, reference))
+            await _recompute(conn, applying, wanted, change)
+            return True
         # Whoever began a transaction before the calendar was put may yet start a clock on the one before.
         await conn.execute(
             "UPDATE calendar SET recompute = false"
@@ -103,11 +113,11 @@ async def _of_a_calendar(conn: Connection, applying: Applying) -> bool:
             version,
             LONGEST_TRANSACTION,
         )
-        return False
-    named = Calendars(newest, (await times.now(conn)).year)
-    change = Change(None, named, 0, lambda clock: clock.hours == name and clock.calendar != reference)
-    await _recompute(conn, applying, wanted, change)
-    return True
+    return False
+
+
+def _runs_on_older(name: str, reference: str, clock: Clock) -> bool:
+    return clock.hours == name and clock.calendar != reference
 
 
 async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], change: Change) -> None:

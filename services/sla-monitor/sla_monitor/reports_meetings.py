@@ -10,7 +10,8 @@ REASONS: Final = ("lost_interest", "wrong_time", "unreachable", "unknown")
 """Why a missed meeting was not booked again."""
 COUNTS: Final = ("booked", "held", "cancelled", "missed", "rebooked")
 # A meeting without an id is told apart by its start. It counts when it was booked, else when it begins.
-# A missed one is looked at from its start on: who books again often does so before anybody notes that nobody came.
+# A missed one is looked at from its start on (the last one that had passed when it was noted, as it may have been
+# moved): who books again often does so before anybody notes that nobody came. Its own booking is not another.
 MEETINGS: Final = """told AS (
     SELECT m.lead_id, k.kind, k.at, k.rep_id, k.word, k.until,
            coalesce(nullif(k.ref, ''), k.until::text, k.mark_id::text) AS ref
@@ -26,12 +27,17 @@ MEETINGS: Final = """told AS (
                AS starts_at,
            (array_agg(rep_id ORDER BY at DESC) FILTER (WHERE rep_id <> ''))[1] AS rep_id
     FROM told WHERE kind <> 'no_show' GROUP BY lead_id, ref
+), began AS (
+    SELECT n.lead_id, n.ref, coalesce(max(t.until), n.missed_at) AS at
+    FROM noted n LEFT JOIN told t ON t.lead_id = n.lead_id AND t.ref = n.ref AND t.until <= n.missed_at
+     AND t.kind IN ('meeting_booked', 'meeting_missed')
+    WHERE n.missed_at IS NOT NULL GROUP BY n.lead_id, n.ref, n.missed_at
 ), missed AS (
-    SELECT lead_id, ref, least(missed_at, starts_at) AS since,
-           lead(least(missed_at, starts_at)) OVER (PARTITION BY lead_id ORDER BY least(missed_at, starts_at)) AS until
-    FROM noted WHERE missed_at IS NOT NULL
-), last_booking AS (
-    SELECT lead_id, max(at) AS at FROM told WHERE kind = 'meeting_booked' GROUP BY lead_id
+    SELECT lead_id, ref, at AS since, lead(at) OVER (PARTITION BY lead_id ORDER BY at) AS until FROM began
+), again AS (
+    SELECT DISTINCT m.lead_id, m.ref, true AS booked
+    FROM missed m JOIN told t ON t.lead_id = m.lead_id AND t.kind = 'meeting_booked' AND t.at >= m.since
+     AND NOT (t.ref = m.ref AND coalesce(t.until, t.at) <= m.since)
 ), word AS (
     SELECT DISTINCT ON (m.lead_id, m.ref) m.lead_id, m.ref, t.word
     FROM missed m JOIN told t ON t.lead_id = m.lead_id AND t.kind = 'no_show' AND t.at >= m.since
@@ -42,11 +48,10 @@ MEETINGS: Final = """told AS (
            coalesce(n.booked_at, n.starts_at, n.missed_at, n.cancelled_at) AS at,
            n.missed_at IS NULL AND n.cancelled_at IS NOT NULL
                AND (n.moved_at IS NULL OR n.moved_at <= n.cancelled_at) AS is_cancelled,
-           n.missed_at IS NOT NULL AND (coalesce(w.word = 'rebooked', false) OR coalesce(b.at > m.since, false))
+           n.missed_at IS NOT NULL AND (coalesce(w.word = 'rebooked', false) OR coalesce(a.booked, false))
                AS is_rebooked,
            CASE WHEN w.word IN ('lost_interest', 'wrong_time', 'unreachable') THEN w.word ELSE 'unknown' END AS why
-    FROM noted n LEFT JOIN missed m USING (lead_id, ref) LEFT JOIN word w USING (lead_id, ref)
-    LEFT JOIN last_booking b USING (lead_id)
+    FROM noted n LEFT JOIN again a USING (lead_id, ref) LEFT JOIN word w USING (lead_id, ref)
 )"""
 # Whoever has a meeting in the span, by any fact that may put one there; merged leads' meetings are their survivors'.
 _WHO: Final = f"""concerned AS (

@@ -66,6 +66,8 @@ Clock = Mapping[str, Any]
 
 def _of_start(document: Document, path: Place, clock: Clock, calendars: Sequence[str]) -> Iterator[Pointer]:
     hours, source, kind = clock.get("hours", WALL), clock["from"], clock["kind"]
+    if documents.duration(clock["within"]) == 0:
+        yield document.fault((*path, "within"), "longer than nothing, or nobody can keep the promise")
     if hours not in (WALL, REP, *calendars):
         yield document.fault((*path, "hours"), "wall, rep, or the name of a calendar that exists")
     if hours == REP and source in REPLESS:

@@ -243,7 +243,7 @@ async def _write_reps(conn: Connection, ordered: Sequence[common_pb2.Rep]) -> No
         "INSERT INTO rep (rep_id, version, team, rep)"
         " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[])"
         " ON CONFLICT (rep_id) DO UPDATE SET version = excluded.version, team = excluded.team, rep = excluded.rep,"
-        " recompute = true WHERE rep.version < excluded.version",
+        " recompute = true, judged_to = NULL WHERE rep.version < excluded.version",
         [rep.rep_id for rep in ordered],
         [rep.version for rep in ordered],
         [rep.team for rep in ordered],

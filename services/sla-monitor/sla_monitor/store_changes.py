@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
@@ -21,15 +21,24 @@ async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: 
     return [row[0] for row in rows]
 
 
-async def touched_by_colleague(conn: Connection, rep_id: str, *, limit: int) -> list[UUID]:
-    """Return leads that a rep touched and that have clocks which a colleague's touch meets, not met so far."""
-    rows = await conn.fetch(
-        "SELECT DISTINCT c.lead_id FROM touch t JOIN clock c USING (lead_id)"
-        " WHERE t.rep_id = $1 AND c.rep_id <> $1 AND c.counts ->> 'by' = 'team' AND c.state IN ('running', 'breached')"
-        " ORDER BY c.lead_id LIMIT $2",
-        rep_id,
-        limit,
-    )
+_TOUCHED: Final = """
+WITH RECURSIVE up (lead_id) AS (
+    SELECT lead_id FROM touch WHERE rep_id = $1
+    UNION SELECT k.survivor_id FROM up JOIN link k ON k.member_id = up.lead_id WHERE k.until IS NULL
+)
+SELECT DISTINCT c.lead_id FROM up JOIN clock c USING (lead_id) JOIN subject s ON s.subject_id = c.lead_id
+WHERE c.rep_id <> $1 AND c.counts ->> 'by' = 'team' AND c.state IN ('running', 'breached')
+  AND s.merged_into IS NULL AND s.erased_at IS NULL AND ($3::uuid IS NULL OR c.lead_id > $3)
+ORDER BY c.lead_id LIMIT $2
+"""
+
+
+async def touched_by_colleague(conn: Connection, rep_id: str, *, after: UUID | None, limit: int) -> list[UUID]:
+    """Return leads that a rep touched and that have clocks which a colleague's touch meets, not met so far.
+
+    In order, from the one after `after` on.
+    """
+    rows = await conn.fetch(_TOUCHED, rep_id, limit, after)
     return [row[0] for row in rows]
 
 

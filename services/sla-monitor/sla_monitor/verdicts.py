@@ -84,7 +84,7 @@ def _ends_of_the_lead(terms: Terms, facts: Facts) -> list[End]:
 
 
 def _replanned(terms: Terms, facts: Facts, cycle: int) -> list[Mark]:
-    """Whoever names another instant for the next step, has until then."""
+    """Whoever names another instant for the next step, has until then; whoever withdraws it, promises nothing."""
     assignment = facts.assignments.get(cycle)
     return [one for one in facts.plans(assignment) if one.at > terms.started_at] if assignment is not None else []
 
@@ -179,11 +179,8 @@ def _handed_over(terms: Terms, facts: Facts, _: int) -> datetime | None:
     )
 
 
-def _marked(*kinds: Marked) -> Callable[[Terms, Facts, int], datetime | None]:
-    def decide(terms: Terms, facts: Facts, _: int) -> datetime | None:
-        return min((mark.at for mark in _since(terms, facts.of(*kinds))), default=None)
-
-    return decide
+def _judged(terms: Terms, facts: Facts, _: int) -> datetime | None:
+    return min((mark.at for mark in _since(terms, facts.of(Marked.JUDGED))), default=None)
 
 
 def _updated(terms: Terms, facts: Facts, _: int) -> datetime | None:
@@ -191,10 +188,31 @@ def _updated(terms: Terms, facts: Facts, _: int) -> datetime | None:
     return min((mark.at for mark in facts.of(Marked.STATUS) if mark.at > terms.started_at), default=None)
 
 
+def _rebooked(terms: Terms, facts: Facts, _: int) -> datetime | None:
+    """Whoever books again may do so before anybody notes that nobody came: it counts from the meeting's start on."""
+    missed = [mark for mark in facts.of(Marked.MEETING_MISSED) if mark.at == terms.started_at]
+    since = min((_began(facts, mark) for mark in missed), default=terms.started_at)
+    refs = {mark.ref for mark in missed}
+    booked = [
+        mark.at
+        for mark in facts.of(Marked.MEETING_BOOKED)
+        if mark.at >= since and not (mark.ref in refs and (mark.until or mark.at) <= since)  # Of the missed one itself.
+    ]
+    said = [mark.at for mark in facts.of(Marked.NO_SHOW) if mark.at >= since]
+    return min(booked + said, default=None)
+
+
+def _began(facts: Facts, missed: Mark) -> datetime:
+    """Return when a missed meeting was to begin, as far as that is known: it may have been moved since."""
+    told = facts.of(Marked.MEETING_BOOKED, Marked.MEETING_MISSED)
+    starts = [mark.until for mark in told if mark.ref == missed.ref and mark.until is not None]
+    return max((at for at in starts if at <= missed.at), default=missed.at)
+
+
 _BY_THEIR_OWN_EVENT: Final[Mapping[str, Callable[[Terms, Facts, int], datetime | None]]] = {
     "acceptance": _accepted,
     "handoff": _handed_over,
-    "review": _marked(Marked.JUDGED),
+    "review": _judged,
     STATUS_UPDATE: _updated,
-    "no_show_rebook": _marked(Marked.MEETING_BOOKED, Marked.NO_SHOW),
+    "no_show_rebook": _rebooked,
 }

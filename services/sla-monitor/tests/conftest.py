@@ -9,6 +9,7 @@ import pytest
 
 from backbone import ids
 from backbone.database import Connection, Database
+from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, store, store_clocks, store_links, store_marks
 from sla_monitor.agreement import Policy, Spec
@@ -16,6 +17,7 @@ from sla_monitor.clocks import Plan
 from sla_monitor.domain import Assignment, Counts, Mark, Touch
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
+from tests.monitor import Monitor
 
 START = datetime(2024, 11, 12, 12, tzinfo=UTC)
 """A Tuesday; long past, so that a service can be asked of any instant after it."""
@@ -97,6 +99,16 @@ class Told:
 @pytest.fixture
 async def db(database: Callable[[str], Awaitable[Database]]) -> Database:
     return await database("sla")
+
+
+@pytest.fixture
+def monitor(db: Database) -> Monitor:
+    return Monitor(db)
+
+
+@pytest.fixture
+async def sla(start: Stage) -> Actor:
+    return await start("sla")
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ escalations:
 CLOCK = "clocks: [{kind: first_response_5m, within: 5m, from: assignment"
 
 
-@pytest.fixture
-async def sla(start: Stage) -> Actor:
-    return await start("sla")
-
-
 def routed(lead: UUID, at: datetime, *, cycle: int = 1, rep_id: str = "ana") -> Told:
     hours = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri"], start="09:00", end="18:00")]
     who = rep(rep_id, manager_id="mia", time_zone="Europe/Berlin", working_hours=hours, version=3)

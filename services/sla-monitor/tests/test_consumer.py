@@ -1,14 +1,18 @@
 """Facts that meet in any order: arrival, merge, erasure, hours that change, and what waits for the backlog."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from backbone import database, ids, times
+from backbone.envelope import Incoming
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from handoff.events.v1 import common_pb2, console_pb2, intake_pb2, routing_pb2
+from backbone.testing.tap import garbage
+from handoff.events.v1 import console_pb2, intake_pb2
+from tests.shown import put, states
 from tests.telling import captured, learn, now, released, rep, routed, stamp, touch
 
 ARRIVAL = """
@@ -16,21 +20,6 @@ clocks:
   - {kind: first_response_1d, within: 1d, from: arrival}
   - {kind: first_response_5m, within: 5m, from: assignment}
 """
-
-
-@pytest.fixture
-async def sla(start: Stage) -> Actor:
-    return await start("sla")
-
-
-async def states(sla: Actor, lead: UUID) -> dict[tuple[str, int], str]:
-    found = (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()
-    return {(one["clock"], one["cycle"]): one["state"] for one in found}
-
-
-async def put(sla: Actor, text: str) -> None:
-    answer = await sla.http.put("/v1/policies/standard", content=text)
-    assert answer.status_code == 200, answer.text
 
 
 async def test_clocks_from_arrival_start_once_whichever_topic_or_event_comes_first(sla: Actor) -> None:
@@ -60,23 +49,6 @@ async def test_a_touch_before_the_release_counts_though_the_release_is_read_firs
     assert (await states(sla, other))["first_response_5m", 1] == "cancelled"
 
 
-async def test_the_end_of_a_merged_leads_assignment_leaves_the_survivors_clocks_alone(sla: Actor) -> None:
-    await put(sla, ARRIVAL)
-    kept, lost, at = ids.new(), ids.new(), now()
-    await learn(sla, "intake", captured(kept, at), captured(lost, at))
-    await learn(sla, "routing", routed(kept, at), routed(lost, at))
-    message = intake_pb2.LeadMerged(stamp=stamp(kept, at), survivor_id=str(kept), merged_id=str(lost))
-    await learn(sla, "intake", (kept, message), (lost, message))
-    await learn(sla, "routing", released(lost, at + timedelta(seconds=1), outcome="merged"))
-    running = {("first_response_1d", 0): "running", ("first_response_5m", 1): "running"}
-    assert await states(sla, kept) == await states(sla, lost) == running
-    async with sla.database.reading() as conn:
-        ended = await conn.fetch("SELECT state, next_at FROM clock WHERE lead_id = $1", lost)
-    assert {tuple(row) for row in ended} == {("cancelled", None)}
-    await learn(sla, "intake", (lost, touch(lost, at + timedelta(seconds=2))[1]))
-    assert set((await states(sla, kept)).values()) == {"met"}
-
-
 async def test_an_erased_leads_clocks_end_and_it_is_told(sla: Actor) -> None:
     lead, at = ids.new(), now()
     await learn(sla, "intake", captured(lead, at))
@@ -88,31 +60,6 @@ async def test_an_erased_leads_clocks_end_and_it_is_told(sla: Actor) -> None:
     await sla.published(lambda seen: any(event.type == "PersonalDataDeleted" for event in seen))
     async with sla.database.reading() as conn:
         assert await conn.fetchval("SELECT fields FROM lead WHERE lead_id = $1", lead) is None
-
-
-async def test_a_reps_changed_hours_move_open_deadlines_on_record(sla: Actor) -> None:
-    await put(sla, "clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: rep}]")
-    lead, late, at = ids.new(), ids.new(), now()
-    await learn(sla, "routing", routed(lead, at))
-    before = (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()[0]
-    assert (before["calendar"], times.parse(before["due_at"])) == ("ana@1", at + timedelta(minutes=30))
-    away = common_pb2.TimeOff(start=times.stamp(at - timedelta(days=1)), end=times.stamp(at + timedelta(days=2)))
-    changed = routing_pb2.RepChanged(
-        stamp=common_pb2.Stamp(live=True, recorded_at=times.stamp(at)), rep=rep(version=2, time_off=[away])
-    )
-    # An assignment that was decided with the hours of before is read after them, from another partition.
-    await learn(sla, "routing", (ids.derived("rep", "ana"), changed))
-    await learn(sla, "routing", routed(late, at))
-
-    async def moved() -> None:
-        for one in (lead, late):
-            (clock,) = (await sla.http.get(f"/v1/leads/{one}/clocks")).json()
-            assert (clock["calendar"], clock["state"]) == ("ana@2", "running")
-            assert times.parse(clock["due_at"]) == at + timedelta(days=2, minutes=30)
-
-    await eventually(moved)
-    events = await sla.published(lambda seen: sum(event.type == "ClockStarted" for event in seen) >= 3)
-    assert "ana@2" in {event.message.clock.calendar for event in events if event.subject == lead}
 
 
 async def test_reports_count_in_the_zone_that_the_company_set(sla: Actor) -> None:
@@ -181,6 +128,34 @@ async def test_taking_a_lead_away_waits_until_its_topics_are_read_past_the_deadl
     await sla.settled()
     assert not any(event.type == "SlaEscalated" for event in events)
     assert await states(sla, lead) == {("first_response_5m", 1): "met"}
+
+
+async def test_nobody_loses_a_lead_of_which_a_record_is_parked(start: Stage, sla: Actor) -> None:
+    await put(
+        sla,
+        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
+        "escalations: [{kind: first_response_5m, after: 0s, to: reassign}]",
+    )
+    sick, well, at = ids.new(), ids.new(), now() + timedelta(seconds=3)
+    await learn(sla, "intake", captured(sick, now()), captured(well, now()))
+    await learn(sla, "routing", routed(sick, at), routed(well, at))
+    # It may be the call that the alert says was never made.
+    await garbage(start.settings(""), sick)
+
+    def escalated(seen: Sequence[Incoming], lead: UUID) -> bool:
+        return any(event.type == "SlaEscalated" and event.subject == lead for event in seen)
+
+    await sla.published(lambda seen: escalated(seen, well))
+
+    async def held_back() -> None:
+        row = await sla.database.pool.fetchrow("SELECT step, next_at, due_at FROM clock WHERE lead_id = $1", sick)
+        assert row is not None
+        assert (row["step"], row["next_at"] > row["due_at"]) == (1, True)
+
+    await eventually(held_back)
+    (parked,) = (await sla.http.get("/v1/parked")).json()["items"]
+    await sla.http.post(f"/v1/parked/{parked['parked_id']}/discard", json={"reason": "no event"})
+    await sla.published(lambda seen: escalated(seen, sick))
 
 
 @pytest.mark.parametrize("times_allowed", [1, 2])

@@ -2,34 +2,26 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
-
-import pytest
 
 from backbone import ids, times
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
 from tests import telling
-from tests.telling import captured, engaged, judged, learn, now, qualified, queued, rep, routed, touch, updated
-
-
-@pytest.fixture
-async def sla(start: Stage) -> Actor:
-    return await start("sla")
-
-
-async def put(sla: Actor, text: str) -> None:
-    answer = await sla.http.put("/v1/policies/standard", content=text)
-    assert answer.status_code == 200, answer.text
-
-
-async def clocks(sla: Actor, lead: UUID) -> dict[tuple[str, int], dict[str, Any]]:
-    found = (await sla.http.get(f"/v1/leads/{lead}/clocks")).json()
-    return {(one["clock"], one["cycle"]): one for one in found}
-
-
-async def states(sla: Actor, lead: UUID) -> dict[tuple[str, int], str]:
-    return {key: one["state"] for key, one in (await clocks(sla, lead)).items()}
+from tests.shown import clocks, put, states
+from tests.telling import (
+    captured,
+    engaged,
+    judged,
+    learn,
+    now,
+    qualified,
+    queued,
+    rep,
+    rep_changed,
+    routed,
+    touch,
+    updated,
+)
 
 
 def instant(text: str) -> datetime:
@@ -57,9 +49,7 @@ async def test_the_review_queues_clock_is_met_by_a_judgement_and_its_alerts_go_t
     await put(sla, "clocks: [{kind: review, within: 1s, from: queued}]")
     late, judged_one, left, bant, at = ids.new(), ids.new(), ids.new(), ids.new(), now() + timedelta(seconds=3)
     await learn(sla, "intake", *(captured(lead, at) for lead in (late, judged_one, left, bant)))
-    changed = telling.routing_pb2.RepChanged(stamp=telling.stamp(ids.new(), at), rep=rep(manager_id="tom"))
-    changed.stamp.lead_id = ""
-    await learn(sla, "routing", (ids.derived("rep", "ana"), changed))
+    await learn(sla, "routing", rep_changed(rep(manager_id="tom"), at))
     await learn(sla, "qualification", queued(late, at), queued(judged_one, at), queued(left, at))
     await learn(sla, "qualification", qualified(bant, at, queue="bant"))
     soon = at + timedelta(milliseconds=400)
@@ -97,41 +87,6 @@ async def test_acceptance_starts_clocks_and_meets_its_own(sla: Actor) -> None:
     await learn(sla, "routing", updated(lead, accepted_at + timedelta(seconds=9)))
     updates = [one for one in (await sla.http.get(f"/v1/leads/{lead}/clocks")).json() if one["kind"] == "status_update"]
     assert [one["state"] for one in updates] == ["met", "running"]
-
-
-async def test_a_missed_meeting_is_booked_again_or_its_rep_says_why_not(sla: Actor) -> None:
-    await put(
-        sla,
-        "clocks: [{kind: no_show_rebook, within: 1s, from: meeting_missed}]\n"
-        "escalations: [{kind: no_show_rebook, after: 0s, to: reassign}]",
-    )
-    booked, told, slow, at = ids.new(), ids.new(), ids.new(), now() + timedelta(seconds=4)
-    await learn(sla, "intake", *(captured(lead, at) for lead in (booked, told, slow)))
-    await learn(sla, "routing", routed(booked, at), routed(told, at), routed(slow, at, cycle=3))
-    missed = [engaged(lead, at, "meeting_missed", meeting_id="m1") for lead in (booked, slow)]
-    await learn(sla, "intake", *missed, engaged(told, now(), "meeting_missed", meeting_id="m1"))
-    assert await states(sla, booked) == {("no_show_rebook", 1): "running"}
-    await learn(sla, "intake", engaged(booked, at + timedelta(milliseconds=100), "meeting_booked", meeting_id="m2"))
-    assert await states(sla, booked) == {("no_show_rebook", 1): "met"}
-    mine, others = sla.as_role("rep", rep="ana"), sla.as_role("rep", rep="ben")
-    said = {"outcome": "wrong_time", "note": "was abroad"}
-    answer = await mine.post(f"/v1/leads/{told}/no-show", json=said, headers={"Idempotency-Key": "k"})
-    assert (answer.status_code, [one["state"] for one in answer.json()]) == (200, ["met"])
-    again = await mine.post(f"/v1/leads/{told}/no-show", json=said, headers={"Idempotency-Key": "k"})
-    assert again.json() == answer.json()
-    assert (await others.post(f"/v1/leads/{told}/no-show", json=said)).status_code == 403
-    assert (await mine.post(f"/v1/leads/{ids.new()}/no-show", json=said)).status_code == 404
-    assert (await mine.post(f"/v1/leads/{told}/no-show", json={"outcome": "shrug"})).status_code == 422
-    # Whoever has the lead is meant: the act names the cycle of the assignment, not the clock's.
-    seen = await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
-    (act,) = [event.message for event in seen if event.type == "SlaEscalated"]
-    assert (act.stamp.lead_id, act.clock.rep_id) == (str(slow), "ana")
-    assert (act.clock.cycle, act.alert.assignment_cycle) == (1, 3)
-    erased = telling.intake_pb2.PersonalDataErased(stamp=telling.stamp(told, at), erasure_id="e")
-    await learn(sla, "intake", (told, erased))
-    async with sla.database.reading() as conn:
-        assert await conn.fetchval("SELECT count(*) FROM mark WHERE note IS NOT NULL") == 0
-        assert await conn.fetchval("SELECT count(*) FROM mark WHERE kind = 'no_show'") == 1
 
 
 async def test_a_booked_meeting_meets_first_responses_where_the_policy_says_so(sla: Actor) -> None:
@@ -256,34 +211,6 @@ async def test_a_team_that_moves_in_is_not_late_from_the_start(sla: Actor) -> No
     assert instant(found["stale", 1]["due_at"]) > now() + timedelta(days=59)
 
 
-async def test_open_clocks_follow_a_changed_calendar_each_move_on_record(sla: Actor) -> None:
-    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-
-    async def calendar(end: str) -> None:
-        body = {"time_zone": "UTC", "working_hours": [{"days": days, "start": "00:00", "end": end}]}
-        assert (await sla.http.put("/v1/calendars/firm", json=body)).status_code == 200
-
-    await calendar("24:00")
-    await put(sla, "clocks: [{kind: first_response_1d, within: 2d, from: assignment, hours: firm, warn: [50%]}]")
-    lead, at = ids.new(), now()
-    await learn(sla, "routing", routed(lead, at))
-    before = (await clocks(sla, lead))["first_response_1d", 1]
-    assert (before["calendar"], instant(before["due_at"])) == ("firm@1", at + timedelta(days=2))
-    await calendar("12:00")
-
-    async def moved() -> None:
-        clock = (await clocks(sla, lead))["first_response_1d", 1]
-        assert clock["calendar"] == "firm@2"
-        (move,) = clock["moved"]
-        assert (move["due_before"], move["due_at"]) == (before["due_at"], clock["due_at"])
-        # Half days: it takes twice as long.
-        assert abs(instant(clock["due_at"]) - at - timedelta(days=4)) <= timedelta(hours=12)
-
-    await eventually(moved)
-    told = await sla.published(lambda seen: sum(event.type == "ClockStarted" for event in seen) == 2)
-    assert told[-1].message.clock.calendar == "firm@2"
-
-
 async def test_in_quiet_hours_nobody_is_warned_and_nothing_is_escalated_but_late_is_late(sla: Actor) -> None:
     at = now()
     quiet_end = (at + timedelta(hours=3)).replace(minute=0, second=0, microsecond=0)
@@ -302,47 +229,3 @@ async def test_in_quiet_hours_nobody_is_warned_and_nothing_is_escalated_but_late
         ("breach", at + timedelta(minutes=30)),
         ("escalation", quiet_end),
     ]
-
-
-async def test_what_was_promised_to_a_merged_lead_is_promised_to_the_survivor(sla: Actor) -> None:
-    await put(sla, "clocks: [{kind: handoff, within: 15m, from: qualification}]")
-    kept, lost, at = ids.new(), ids.new(), now()
-    await learn(sla, "intake", captured(kept, at), captured(lost, at))
-    await learn(sla, "qualification", qualified(lost, at))
-    await learn(sla, "intake", *telling.merged(kept, lost, at))
-    found = await clocks(sla, kept)
-    assert {key: (one["state"], one["started_at"]) for key, one in found.items()} == {
-        ("handoff", 1): ("running", times.text(at))
-    }
-    await learn(sla, "routing", routed(kept, at + timedelta(seconds=5)))
-    assert await states(sla, kept) == {("handoff", 1): "met"}
-
-
-async def test_a_merge_that_is_undone_gives_each_its_own_again(sla: Actor) -> None:
-    await put(sla, "clocks: [{kind: first_response_1d, within: 1d, from: arrival}]")
-    kept, other, at = ids.new(), ids.new(), now()
-    await learn(sla, "intake", captured(kept, at), captured(other, at))
-    await learn(sla, "intake", *telling.merged(kept, other, at), touch(other, at + timedelta(seconds=5)))
-    assert await states(sla, kept) == {("first_response_1d", 0): "met"}
-    await learn(sla, "intake", *telling.unmerged(kept, other, at))
-    # The touch was the other's.
-    assert await states(sla, kept) == {("first_response_1d", 0): "running"}
-    assert await states(sla, other) == {("first_response_1d", 0): "met"}
-
-
-async def test_a_breach_that_was_told_of_before_a_merge_moved_the_assignment_is_not_told_of_again(sla: Actor) -> None:
-    await put(
-        sla,
-        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
-        "escalations: [{kind: first_response_5m, after: 6s, to: manager}]",
-    )
-    kept, lost, at = ids.new(), ids.new(), now()
-    await learn(sla, "intake", captured(kept, at), captured(lost, at))
-    await learn(sla, "routing", routed(lost, at))
-    await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
-    await learn(sla, "intake", *telling.merged(kept, lost, now()))
-    await learn(sla, "routing", telling.released(lost, now(), outcome="merged"), routed(kept, at, rule="merged"))
-    assert await states(sla, kept) == {("first_response_5m", 1): "breached"}
-    told = await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
-    alerts = [(event.type, event.subject) for event in told if event.type in ("SlaBreached", "SlaEscalated")]
-    assert alerts == [("SlaBreached", lost), ("SlaEscalated", kept)]

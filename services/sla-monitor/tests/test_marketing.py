@@ -1,6 +1,5 @@
 """Marketing's side of the agreement: what it promised and delivered, what leads waited on, what sales gave back."""
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -30,11 +29,6 @@ from sla_monitor.store_clocks import Clock
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
-
-
-@pytest.fixture
-async def db(database: Callable[[str], Awaitable[Database]]) -> Database:
-    return await database("sla")
 
 
 async def arrived(conn: Connection, at: datetime = START, *, source: str = "web", **fields: Any) -> UUID:

@@ -1,6 +1,5 @@
 """Two leads are one, as is learned later: in whatever order that comes, and whatever was reported before."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -33,11 +32,6 @@ clocks:
   - {kind: handoff, within: 4m, from: qualification}
 """
 START = telling.now().replace(microsecond=0) - timedelta(days=1)
-
-
-@pytest.fixture
-async def db(database: Callable[[str], Awaitable[Database]]) -> Database:
-    return await database("sla")
 
 
 @pytest.fixture

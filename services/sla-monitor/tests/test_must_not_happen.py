@@ -7,22 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backbone import calendars, ids, times
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
+from tests.shown import put
 from tests.telling import captured, learn, now, rep, routed, touch, updated
 
 HALF_AN_HOUR = "clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: HOURS}]"
 SATURDAYS = ("2026-11-14T15:00:00+00:00", "2026-11-14T23:00:00+00:00")
 MONDAY = datetime(2026, 11, 16, 9, 30, tzinfo=UTC)
-
-
-@pytest.fixture
-async def sla(start: Stage) -> Actor:
-    return await start("sla")
-
-
-async def put(sla: Actor, text: str, name: str = "standard") -> None:
-    answer = await sla.http.put(f"/v1/policies/{name}", content=text)
-    assert answer.status_code == 200, answer.text
 
 
 async def test_9_a_lead_of_the_weekend_is_due_on_monday_half_past_nine_whenever_it_came(sla: Actor) -> None:

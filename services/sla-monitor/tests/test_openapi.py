@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import pytest
 from pydantic import TypeAdapter
 
 from backbone import ids
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
 from sla_monitor import shapes, shapes_reports
 from tests.telling import captured, learn, now, routed, touch
 
@@ -20,11 +19,6 @@ clocks:
   - {kind: minimum_touches, within: 1d, from: assignment, touches: {call: 2}}
 """
 SPAN = {"from": "2020-01-01T00:00:00Z", "to": "2029-12-28T00:00:00Z"}
-
-
-@pytest.fixture
-async def sla(start: Stage) -> Actor:
-    return await start("sla")
 
 
 def says_nothing(schema: dict[str, Any]) -> bool:

@@ -4,7 +4,7 @@ import csv
 import gzip
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,6 @@ clocks:
   - {clock: by anyone in 30m, kind: first_response_1d, within: 30m, from: arrival}
 """
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
-
-
-@pytest.fixture
-async def db(database: Callable[[str], Awaitable[Database]]) -> Database:
-    return await database("sla")
 
 
 def rows_of(name: str) -> list[dict[str, str]]:

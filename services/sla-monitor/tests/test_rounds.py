@@ -8,23 +8,14 @@ import pytest
 
 from backbone import ids, times
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
+from tests.shown import put
 from tests.telling import captured, learn, now, released, rep, routed, touch, updated
 
 STATUS = "clocks: [{kind: status_update, within: 7d, from: assignment}]"
 ELSEWHERE = 'applies: lead.source == "elsewhere"\nclocks: [{kind: first_response_5m, within: 5m, from: assignment}]'
 FIVE = "clocks: [{kind: first_response_5m, within: 5m, from: assignment}]"
 Shown = list[tuple[int, str, datetime]]
-
-
-@pytest.fixture
-async def sla(start: Stage) -> Actor:
-    return await start("sla")
-
-
-async def put(sla: Actor, text: str) -> None:
-    answer = await sla.http.put("/v1/policies/standard", content=text)
-    assert answer.status_code == 200, answer.text
 
 
 async def rounds(sla: Actor, lead: UUID, kind: str) -> Shown:
@@ -128,6 +119,19 @@ async def test_an_update_that_only_repeats_when_to_go_on_plans_nothing(sla: Acto
     await learn(sla, "routing", *(updated(one, minutes[3], next_at=soon, status="contacted") for one in (lead, told)))
     assert await rounds(sla, lead, "next_step") == [(1, "met", soon)]
     assert await rounds(sla, told, "next_step") == [(1, "met", soon), (1, "running", later)]
+
+
+async def test_a_plan_that_is_withdrawn_is_waited_for_no_longer(sla: Actor) -> None:
+    await put(sla, FIVE)
+    at = now() - timedelta(hours=1)
+    lead, soon = await given(sla, at), at + timedelta(days=2)
+    await learn(sla, "routing", updated(lead, at + timedelta(minutes=1), next_at=soon))
+    await learn(sla, "routing", updated(lead, at + timedelta(minutes=2)), updated(lead, at + timedelta(minutes=3)))
+    assert await rounds(sla, lead, "next_step") == [(1, "cancelled", soon)]
+    await put(sla, "clocks: [{kind: next_step, within: 1d, from: last_touch}]")
+    other, over = await given(sla, at), at + timedelta(minutes=2)
+    await learn(sla, "routing", updated(other, at, next_at=soon), updated(other, over))
+    assert await rounds(sla, other, "next_step") == [(1, "running", over + timedelta(days=1))]
 
 
 async def test_a_plan_undoes_no_breach_and_is_its_own_reps_alone(sla: Actor) -> None:

@@ -1,0 +1,147 @@
+"""What becomes of clocks when leads turn out to be one, or two after all."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from backbone import ids, times
+from backbone.database import Database
+from backbone.testing.stage import Actor
+from handoff.events.v1 import intake_pb2
+from sla_monitor import reports_attainment
+from tests import telling
+from tests.monitor import Monitor, at
+from tests.shown import clocks, put, states
+from tests.telling import captured, learn, merged, now, qualified, released, routed, stamp, touch, unmerged
+
+FIVE = "clocks: [{kind: first_response_5m, within: 5m, from: assignment}]"
+
+
+async def test_of_a_merged_lead_nothing_is_escalated(db: Database, monitor: Monitor) -> None:
+    lead, lost = ids.new(), ids.new()
+    policy = """
+clocks: [{kind: first_response_5m, within: 5m, from: arrival}]
+escalations: [{kind: first_response_5m, after: 2d, to: manager}, {kind: first_response_5m, after: 3d, to: reassign}]
+"""
+    await monitor.arrive(policy, lead, lost)
+    await monitor.fire()
+    await monitor.tell("intake", *merged(lead, lost, at(400), came_at=at(0)))
+    async with db.reading() as conn:
+        assert await conn.fetchval("SELECT next_at FROM clock WHERE lead_id = $1", lost) is None
+
+
+async def test_an_undone_merge_takes_its_touches_and_its_promises_along(db: Database, monitor: Monitor) -> None:
+    lead, lost, slow, other = (ids.new() for _ in range(4))
+    await monitor.arrive(
+        "clocks:\n  - {kind: first_response_5m, within: 5m, from: assignment}\n"
+        "  - {kind: handoff, within: 3d, from: qualification}\n"
+        "  - {kind: first_response_1d, within: 3d, from: arrival}",
+        *(lead, lost, slow, other),
+    )
+    await monitor.tell("routing", routed(lead, at(0)), routed(slow, at(0)))
+    await monitor.fire()
+    await monitor.tell("qualification", telling.disqualified(lost, at(20)), qualified(other, at(10)))
+    await monitor.tell("intake", touch(lost, at(60)), touch(other, at(600)))
+    await monitor.tell(
+        "intake", *merged(lead, lost, at(700), came_at=at(0)), *merged(slow, other, at(700), came_at=at(0))
+    )
+    assert (await monitor.states(lead))["first_response_5m", 1] == "met"
+    assert (await monitor.states(slow))["handoff", 1] == "met"
+    await monitor.tell("intake", *unmerged(lead, lost, at(800)), *unmerged(slow, other, at(800)))
+    await monitor.fire()
+    assert await monitor.states(lead) == {("first_response_5m", 1): "breached", ("first_response_1d", 0): "running"}
+    async with db.reading() as conn:
+        five = await conn.fetchrow("SELECT met_at, retracted FROM clock WHERE lead_id = $1 AND cycle = 1", lead)
+        assert (five["met_at"], five["retracted"]) == (None, False)
+        late = "SELECT met_at FROM clock WHERE lead_id = $1 AND clock = 'first_response_5m'"
+        assert await conn.fetchval(late, slow) is None
+    assert (await monitor.states(slow))["handoff", 1] == "cancelled"
+    assert (await monitor.states(other))["handoff", 1] == "running"
+    assert dict(await monitor.alerts()) == {"breach": False}
+
+
+@pytest.mark.parametrize("first", ["intake", "routing"])
+async def test_what_was_told_before_a_merge_is_told_and_counted_once(
+    db: Database, monitor: Monitor, first: str
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(FIVE, lead, lost)
+    await monitor.tell("routing", routed(lost, at(0)))
+    await monitor.fire()
+    said: dict[str, list[Any]] = {
+        "intake": merged(lead, lost, at(400), came_at=at(0)),
+        "routing": [released(lost, at(400), outcome="merged"), routed(lead, at(0), rule="merged")],
+    }
+    for topic in sorted(said, key=lambda one: one != first):
+        await monitor.tell(topic, *said[topic])
+    await monitor.fire()
+    assert await monitor.alerts() == [("breach", False)]
+    async with db.reading() as conn:
+        (kept,) = await reports_attainment.attainment(conn, at(-1), at(1), by="none")
+    assert (kept["met"], kept["missed"], kept["running"]) == (0, 1, 0)
+
+
+async def test_what_was_promised_to_a_merged_lead_is_promised_to_the_survivor(sla: Actor) -> None:
+    await put(sla, "clocks: [{kind: handoff, within: 15m, from: qualification}]")
+    kept, lost, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(kept, at), captured(lost, at))
+    await learn(sla, "qualification", qualified(lost, at))
+    await learn(sla, "intake", *telling.merged(kept, lost, at))
+    found = await clocks(sla, kept)
+    assert {key: (one["state"], one["started_at"]) for key, one in found.items()} == {
+        ("handoff", 1): ("running", times.text(at))
+    }
+    await learn(sla, "routing", routed(kept, at + timedelta(seconds=5)))
+    assert await states(sla, kept) == {("handoff", 1): "met"}
+
+
+async def test_a_merge_that_is_undone_gives_each_its_own_again(sla: Actor) -> None:
+    await put(sla, "clocks: [{kind: first_response_1d, within: 1d, from: arrival}]")
+    kept, other, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(kept, at), captured(other, at))
+    await learn(sla, "intake", *telling.merged(kept, other, at), touch(other, at + timedelta(seconds=5)))
+    assert await states(sla, kept) == {("first_response_1d", 0): "met"}
+    await learn(sla, "intake", *telling.unmerged(kept, other, at))
+    # The touch was the other's.
+    assert await states(sla, kept) == {("first_response_1d", 0): "running"}
+    assert await states(sla, other) == {("first_response_1d", 0): "met"}
+
+
+async def test_a_breach_that_was_told_of_before_a_merge_moved_the_assignment_is_not_told_of_again(sla: Actor) -> None:
+    await put(
+        sla,
+        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
+        "escalations: [{kind: first_response_5m, after: 6s, to: manager}]",
+    )
+    kept, lost, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(kept, at), captured(lost, at))
+    await learn(sla, "routing", routed(lost, at))
+    await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
+    await learn(sla, "intake", *telling.merged(kept, lost, now()))
+    await learn(sla, "routing", telling.released(lost, now(), outcome="merged"), routed(kept, at, rule="merged"))
+    assert await states(sla, kept) == {("first_response_5m", 1): "breached"}
+    told = await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
+    alerts = [(event.type, event.subject) for event in told if event.type in ("SlaBreached", "SlaEscalated")]
+    assert alerts == [("SlaBreached", lost), ("SlaEscalated", kept)]
+
+
+async def test_the_end_of_a_merged_leads_assignment_leaves_the_survivors_clocks_alone(sla: Actor) -> None:
+    await put(
+        sla,
+        "clocks:\n  - {kind: first_response_1d, within: 1d, from: arrival}\n"
+        "  - {kind: first_response_5m, within: 5m, from: assignment}",
+    )
+    kept, lost, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(kept, at), captured(lost, at))
+    await learn(sla, "routing", routed(kept, at), routed(lost, at))
+    message = intake_pb2.LeadMerged(stamp=stamp(kept, at), survivor_id=str(kept), merged_id=str(lost))
+    await learn(sla, "intake", (kept, message), (lost, message))
+    await learn(sla, "routing", released(lost, at + timedelta(seconds=1), outcome="merged"))
+    running = {("first_response_1d", 0): "running", ("first_response_5m", 1): "running"}
+    assert await states(sla, kept) == await states(sla, lost) == running
+    async with sla.database.reading() as conn:
+        ended = await conn.fetch("SELECT state, next_at FROM clock WHERE lead_id = $1", lost)
+    assert {tuple(row) for row in ended} == {("cancelled", None)}
+    await learn(sla, "intake", (lost, touch(lost, at + timedelta(seconds=2))[1]))
+    assert set((await states(sla, kept)).values()) == {"met"}

@@ -1,0 +1,97 @@
+"""Meetings that were missed, and are to be booked again."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from backbone import ids, times
+from backbone.database import Database
+from backbone.testing.stage import Actor
+from sla_monitor import reports_meetings
+from tests import telling
+from tests.monitor import Monitor, at
+from tests.shown import put, states
+from tests.telling import Told, captured, engaged, learn, now, routed
+
+
+async def test_a_missed_meeting_is_booked_again_or_its_rep_says_why_not(sla: Actor) -> None:
+    await put(
+        sla,
+        "clocks: [{kind: no_show_rebook, within: 1s, from: meeting_missed}]\n"
+        "escalations: [{kind: no_show_rebook, after: 0s, to: reassign}]",
+    )
+    booked, told, slow, at = ids.new(), ids.new(), ids.new(), now() + timedelta(seconds=4)
+    await learn(sla, "intake", *(captured(lead, at) for lead in (booked, told, slow)))
+    await learn(sla, "routing", routed(booked, at), routed(told, at), routed(slow, at, cycle=3))
+    missed = [engaged(lead, at, "meeting_missed", meeting_id="m1") for lead in (booked, slow)]
+    await learn(sla, "intake", *missed, engaged(told, now(), "meeting_missed", meeting_id="m1"))
+    assert await states(sla, booked) == {("no_show_rebook", 1): "running"}
+    await learn(sla, "intake", engaged(booked, at + timedelta(milliseconds=100), "meeting_booked", meeting_id="m2"))
+    assert await states(sla, booked) == {("no_show_rebook", 1): "met"}
+    mine, others = sla.as_role("rep", rep="ana"), sla.as_role("rep", rep="ben")
+    said = {"outcome": "wrong_time", "note": "was abroad"}
+    answer = await mine.post(f"/v1/leads/{told}/no-show", json=said, headers={"Idempotency-Key": "k"})
+    assert (answer.status_code, [one["state"] for one in answer.json()]) == (200, ["met"])
+    again = await mine.post(f"/v1/leads/{told}/no-show", json=said, headers={"Idempotency-Key": "k"})
+    assert again.json() == answer.json()
+    assert (await others.post(f"/v1/leads/{told}/no-show", json=said)).status_code == 403
+    assert (await mine.post(f"/v1/leads/{ids.new()}/no-show", json=said)).status_code == 404
+    assert (await mine.post(f"/v1/leads/{told}/no-show", json={"outcome": "shrug"})).status_code == 422
+    # Whoever has the lead is meant: the act names the cycle of the assignment, not the clock's.
+    seen = await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
+    (act,) = [event.message for event in seen if event.type == "SlaEscalated"]
+    assert (act.stamp.lead_id, act.clock.rep_id) == (str(slow), "ana")
+    assert (act.clock.cycle, act.alert.assignment_cycle) == (1, 3)
+    erased = telling.intake_pb2.PersonalDataErased(stamp=telling.stamp(told, at), erasure_id="e")
+    await learn(sla, "intake", (told, erased))
+    async with sla.database.reading() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM mark WHERE note IS NOT NULL") == 0
+        assert await conn.fetchval("SELECT count(*) FROM mark WHERE kind = 'no_show'") == 1
+
+
+async def test_a_booking_told_late_leaves_the_second_miss_a_clock(monitor: Monitor) -> None:
+    lead = ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 3d, from: meeting_missed}]", lead)
+    await monitor.tell("intake", engaged(lead, at(10), "meeting_missed"))
+    await monitor.tell("intake", engaged(lead, at(30), "meeting_missed"))
+    assert await monitor.states(lead) == {("no_show_rebook", 1): "running"}
+    await monitor.tell("intake", engaged(lead, at(20), "meeting_booked"))
+    assert await monitor.states(lead) == {("no_show_rebook", 1): "met", ("no_show_rebook", 2): "running"}
+    # And it is one promise again when that booking turns out to be of before both.
+    await monitor.tell("intake", engaged(lead, at(5), "meeting_missed"))
+    assert await monitor.states(lead) == {
+        ("no_show_rebook", 1): "cancelled",
+        ("no_show_rebook", 2): "running",
+        ("no_show_rebook", 3): "met",
+    }
+
+
+@pytest.mark.parametrize("noted_first", [False, True])
+async def test_who_books_again_before_anybody_notes_the_miss_has_booked_again(
+    db: Database, monitor: Monitor, noted_first: bool
+) -> None:
+    again, late, moved = ids.new(), ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 3d, from: meeting_missed}]", again, late, moved)
+
+    def booked(lead: UUID, seconds: float, meeting: str, starts: float) -> Told:
+        return engaged(lead, at(seconds), "meeting_booked", meeting_id=meeting, starts_at=times.text(at(starts)))
+
+    async def note() -> None:
+        missed = [engaged(lead, at(1200), "meeting_missed", meeting_id="m1") for lead in (again, late, moved)]
+        await monitor.tell("intake", *missed)
+
+    if noted_first:
+        await note()
+    await monitor.tell("intake", booked(again, 0, "m1", 600), booked(again, 700, "m2", 90_000))
+    await monitor.tell("intake", booked(moved, 0, "m1", 600), booked(moved, 700, "m1", 90_000))
+    # The booking itself may be recorded after its meeting was to begin.
+    await monitor.tell("intake", booked(late, 700, "m1", 600))
+    if not noted_first:
+        await note()
+    key = ("no_show_rebook", 1)
+    assert [(await monitor.states(lead))[key] for lead in (again, moved, late)] == ["met", "met", "running"]
+    async with db.reading() as conn:
+        assert await conn.fetchval("SELECT met_at FROM clock WHERE lead_id = $1", again) == at(1200)
+        (group,) = await reports_meetings.meetings(conn, at(0), at(3600), by="none", as_of=now())
+    assert (group["missed"], group["rebooked"]) == (3, 2)
