@@ -28,7 +28,7 @@ async def rescore(conn: Connection, desk: Desk, *, most: int) -> None:
     for lead_id in wanted:
         row = desk.rows[lead_id]
         definition, held = evaluate(desk.definitions, row, did.get(lead_id, ()))
-        _apply(desk, row, definition, held)
+        _apply(desk, row, definition, held, host_email=_host(did.get(lead_id, ())))
         desk.changed.add(lead_id)
 
 
@@ -43,7 +43,19 @@ def evaluate(
     return definition, scoring.facts(definition, values, values["lead.missing"], did)
 
 
-def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | None) -> None:
+def _host(did: Sequence[Engagement]) -> str:
+    """Return who hosts the meeting that a lead booked last, "" for nobody; the newest engagement comes first.
+
+    Routing may read that the lead qualified before it reads the booking that made it qualify.
+    """
+    for one in did:
+        host_email = str(one.properties.get("host_email") or "").lower()
+        if one.kind == "meeting_cancelled" or (one.kind == "meeting_booked" and host_email):
+            return host_email if one.kind == "meeting_booked" else ""
+    return ""
+
+
+def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | None, *, host_email: str) -> None:
     score, is_hot = None, False
     if definition is not None and held is not None:
         score = scoring.score(definition, held, desk.now, lifted=_lifted(row, definition, desk.now))
@@ -62,7 +74,7 @@ def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | No
     after = replace(row.state, stage=stage, reason=reason, decided_by_person=row.state.decided_by_person and not moves)
     # First of all, so that whatever is told of the lead says for what it waits.
     row.review_since = (row.review_since or desk.now) if domain.needs_review(after, score) else None
-    _note_score(desk, row, score, after, imported=standing is not None)
+    _note_score(desk, row, score, after, host_email=host_email, imported=standing is not None)
     if standing is not None:
         _take_over(desk, row, stage, standing)
     elif stage is not before:
@@ -75,7 +87,7 @@ def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | No
         desk.tell(_hot(desk, row, definition, score))
 
 
-def _note_score(desk: Desk, row: Row, score: Score | None, after: State, *, imported: bool) -> None:
+def _note_score(desk: Desk, row: Row, score: Score | None, after: State, *, host_email: str, imported: bool) -> None:
     state = row.state
     if score is not None and not imported and (state.definition != domain.IMPORTED or after.stage is not state.stage):
         row.state = replace(state, definition=score.definition, reason=after.reason)
@@ -83,10 +95,12 @@ def _note_score(desk: Desk, row: Row, score: Score | None, after: State, *, impo
         row.state = replace(state, reason=after.reason)
     moved = replace(row, state=replace(after, definition=row.state.definition))
     fresh = events.scored(moved, score)
+    fresh.host_email = host_email
     if row.score is None or _differs(row.score, fresh):
         row.score = fresh
         if score is not None:
             desk.tell(events.lead_scored(row, desk.now))
+    row.score.host_email = host_email
 
 
 def _differs(old: common_pb2.Qualification, new: common_pb2.Qualification) -> bool:

@@ -41,6 +41,25 @@ async def test_interest_makes_an_mql_that_cites_its_definition_and_explains_itse
     ]
 
 
+async def test_who_hosts_the_meeting_that_made_a_lead_qualify_is_told_with_it(company: Any, engagement: Any) -> None:
+    text = FADING.replace("half_life: 1s, ", "").replace("kind: trial_started", "kind: meeting_booked")
+    await company.activate(text)
+    hosted, moved, off = ids.new(), ids.new(), ids.new()
+    for lead in (hosted, moved, off):
+        await company.publish(company.captured(lead))
+    host = "Ben.Host@kestrel.example"
+    await company.publish(
+        engagement(hosted, "meeting_booked", host_email=host, days_ago=1),
+        # Told anew, without saying by whom.
+        engagement(moved, "meeting_booked", host_email=host, days_ago=1),
+        engagement(moved, "meeting_booked"),
+        engagement(off, "meeting_booked", host_email=host, days_ago=1),
+        engagement(off, "meeting_cancelled"),
+    )
+    told = [(await company.told(lead, "LeadQualified"))[-1].qualification.host_email for lead in (hosted, moved, off)]
+    assert told == [host.lower(), host.lower(), ""]
+
+
 async def test_without_a_definition_a_lead_stays_new_until_there_is_one(company: Any, engagement: Any) -> None:
     lead = ids.new()
     await company.publish(company.captured(lead), engagement(lead, "demo_requested"))

@@ -29,10 +29,11 @@ HANDED_OVER: Final = "handed over"
 PAIRED: Final = "paired"
 PAIR: Final = f"{PAIRED}:"
 """Before an SDR's name: the pool of their partners in sales."""
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class _Try(NamedTuple):
-    """A pool that a rule leads to; `later` is when it may be tried, None at once."""
+    """A pool that a rule leads to; `later` is when it may be tried: None at once, NEVER not before reps change."""
 
     pool: Pool
     target: Target
@@ -54,7 +55,7 @@ def decide(
         left: set[WhyNot] = set()
         for one in _tries(lead, rule, index, policy, now):  # type: ignore[arg-type]  # there is one where there are rules
             if one.later is not None and one.later > now:
-                again.append(one.later)
+                again += [one.later] if one.later < NEVER else []
                 continue
             standing = index.standing(one.pool, one.narrows, touched=lead.touched)
             chosen = standing.first(lead.declined)
@@ -155,7 +156,7 @@ def _falls_back(lead: Lead, rule: Rule, pool: Pool, index: Index, now: datetime)
     since = lead.waiting_since or now
     if not rule.in_pool_hours:
         return since + timedelta(seconds=rule.after_seconds)
-    return index.opens(pool, since, rule.after_seconds) or datetime.max.replace(tzinfo=UTC)
+    return index.opens(pool, since, rule.after_seconds) or NEVER
 
 
 def named(to: str, rep_id: str) -> Pool:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
+import structlog
 from google.protobuf.message import Message
 
 from backbone import subjects, times
@@ -26,6 +27,8 @@ _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSal
 OVER: Final = frozenset({"disqualified", "customer"})
 """Stages at which a survivor takes nobody over from whoever is merged into it: qualification leaves it there."""
 _ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
+
+log = structlog.get_logger()
 
 
 class Handler:
@@ -131,6 +134,7 @@ def _stand(desk: Desk, row: Row, standing: common_pb2.Standing | None) -> None:
         return
     rep = desk.group.index.reps.get(standing.owner_id)
     if rep is None:
+        log.warning("who has the lead is no rep here: it is routed anew", lead=str(row.lead_id), rep=standing.owner_id)
         return
     if standing.keep and rep.open >= rep.cap:
         return
@@ -147,6 +151,7 @@ def _qualified(
     _learn(row, message.stamp, message.lead)
     row.qualification = message.qualification
     row.stage = message.qualification.stage
+    row.host_email = message.qualification.host_email or row.host_email
     if message.previous_rep_id:
         row.previous_rep = message.previous_rep_id
     if isinstance(message, qualification_pb2.LeadSalesReady):

@@ -53,9 +53,10 @@ def qualified(
     live: bool = True,
     cycle: int = 1,
     told: common_pb2.LeadFields = FIELDS,
+    host_email: str = "",
     **more: Any,
 ) -> tuple[UUID, Any]:
-    seen = common_pb2.Qualification(stage=stage, grade=grade, cycle=cycle)
+    seen = common_pb2.Qualification(stage=stage, grade=grade, cycle=cycle, host_email=host_email)
     shape = qualification_pb2.LeadSalesReady if stage == "srl" else qualification_pb2.LeadQualified
     return lead, shape(stamp=stamp(lead, live=live), qualification=seen, lead=told, **more)
 

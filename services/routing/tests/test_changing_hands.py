@@ -87,6 +87,25 @@ async def test_a_late_answer_leaves_a_lead_waiting_for_sales(routing: Actor) -> 
     assert await holder(routing, lead) == "sam"
 
 
+async def test_what_is_left_out_of_an_update_stays_and_a_plan_that_is_null_is_withdrawn(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    lead, at = ids.new(), "2031-01-02T03:04:05.000000Z"
+    await learn(routing, "qualification", qualified(lead))
+    ana, path = routing.as_role("sdr", rep="ana"), f"/v1/assignments/{lead}"
+
+    async def said(**update: Any) -> tuple[str | None, str | None, str | None]:
+        shown = (await ana.patch(path, json=update)).json()
+        return shown["status"], shown["next_step"], shown["next_at"]
+
+    assert await said(status="working", next_step="call", next_at=at) == ("working", "call", at)
+    assert await said(status="contacted") == ("contacted", "call", at)
+    assert await said(next_step=None, next_at=None) == ("contacted", None, None)
+    events = await routing.published(lambda seen: sum(event.type == "AssignmentUpdated" for event in seen) == 3)
+    told = [event.message.HasField("next_at") for event in events if event.type == "AssignmentUpdated"]
+    assert told == [True, True, False]
+    assert (await ana.patch(path, json={})).status_code == 422
+
+
 async def test_a_touch_does_not_make_a_managers_hand_over_forgotten(routing: Actor) -> None:
     lead = ids.new()
     await learn(routing, "qualification", qualified(lead))

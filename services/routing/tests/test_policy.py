@@ -135,6 +135,10 @@ async def test_a_booked_meeting_is_its_hosts(routing: Actor) -> None:
     await learn(routing, "intake", booked(off, "ben.host@kestrel.example"), booked(off, "", "meeting_cancelled"))
     await learn(routing, "qualification", qualified(one), qualified(other), qualified(off))
     assert [await holder(routing, lead) for lead in (one, other, off)] == ["ben", "ana", "ana"]
+    # What made it qualify is read only after that it did.
+    early = ids.new()
+    await learn(routing, "qualification", qualified(early, host_email="ben.host@kestrel.example"))
+    assert await holder(routing, early) == "ben"
 
 
 async def test_a_lead_that_comes_back_goes_to_the_last_rep_of_that_role(routing: Actor) -> None:
@@ -224,6 +228,10 @@ async def test_a_fallback_waits_for_the_pools_own_hours(routing: Actor) -> None:
     await routing.http.post("/v1/reps/ana/pause")
     (item,) = (await routing.http.get("/v1/waiting")).json()["items"]
     assert times.parse(item["retry_at"]) == opening + timedelta(minutes=30)
+    # Hours that never come are no time to wait for.
+    await put_rep(routing, "ana", working_hours=[])
+    (item,) = (await routing.http.get("/v1/waiting")).json()["items"]
+    assert item["retry_at"] is None
     await put_policy(routing, f"{pools}\nrules: [{rule.replace('hours: pool', 'hours: wall').replace('30m', '1s')}]")
 
     async def fell_back() -> None:

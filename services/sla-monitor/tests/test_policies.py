@@ -109,6 +109,7 @@ CALLS = ", touches: {call: 3}"
 @pytest.mark.parametrize(
     ("text", "place"),
     [
+        (line(kind=FIVE).replace("1d", "0s"), "/clocks/0/within"),
         (line(kind=FIVE, more=CALLS), "/clocks/0/touches"),
         (line(kind=FIVE, more=", spread: 1h"), "/clocks/0/spread"),
         (line(more=f"{CALLS}, spread: 13h"), "/clocks/0/spread"),

@@ -330,6 +330,7 @@ class Qualification(_message.Message):
     MISSING_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     QUEUE_FIELD_NUMBER: _builtins.int
+    HOST_EMAIL_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
     """new, nurture, mql, srl, sql, customer or disqualified."""
     previous_stage: _builtins.str
@@ -348,6 +349,10 @@ class Qualification(_message.Message):
     """A reason code."""
     queue: _builtins.str
     """What kind of judgement by an SDR the lead waits for: review, bant, or empty."""
+    host_email: _builtins.str
+    """E-mail address, in lower case, of the colleague who hosts the meeting that the lead booked last; empty where it
+    booked none, or called it off.
+    """
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -369,10 +374,11 @@ class Qualification(_message.Message):
         missing: _abc.Iterable[_builtins.str] | None = ...,
         explanation: _abc.Iterable[Global___ScorePoint] | None = ...,
         queue: _builtins.str = ...,
+        host_email: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cycle", b"cycle", "definition", b"definition", "explanation", b"explanation", "fit", b"fit", "grade", b"grade", "interest", b"interest", "missing", b"missing", "persona", b"persona", "previous_stage", b"previous_stage", "queue", b"queue", "reason", b"reason", "stage", b"stage", "why_passed", b"why_passed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "cycle", b"cycle", "definition", b"definition", "explanation", b"explanation", "fit", b"fit", "grade", b"grade", "host_email", b"host_email", "interest", b"interest", "missing", b"missing", "persona", b"persona", "previous_stage", b"previous_stage", "queue", b"queue", "reason", b"reason", "stage", b"stage", "why_passed", b"why_passed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
