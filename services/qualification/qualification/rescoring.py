@@ -100,12 +100,12 @@ def _note_score(desk: Desk, row: Row, score: Score | None, after: State, *, host
         row.score = fresh
         if score is not None:
             desk.tell(events.lead_scored(row, desk.now))
-    row.score.host_email = host_email
 
 
 def _differs(old: common_pb2.Qualification, new: common_pb2.Qualification) -> bool:
     def essence(one: common_pb2.Qualification) -> tuple[Any, ...]:
-        return (one.grade, one.fit, one.interest, one.action, one.definition, one.persona, list(one.missing))
+        said = (one.grade, one.fit, one.interest, one.action, one.definition, one.persona, one.host_email)
+        return (*said, list(one.missing))
 
     return essence(old) != essence(new)
 
