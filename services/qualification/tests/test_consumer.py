@@ -58,6 +58,9 @@ async def test_who_hosts_the_meeting_that_made_a_lead_qualify_is_told_with_it(co
     )
     told = [(await company.told(lead, "LeadQualified"))[-1].qualification.host_email for lead in (hosted, moved, off)]
     assert told == [host.lower(), host.lower(), ""]
+    before = len(await company.told(hosted, "LeadScored"))
+    await company.publish(engagement(hosted, "meeting_cancelled"))
+    assert (await company.told(hosted, "LeadScored", before + 1))[-1].qualification.host_email == ""
 
 
 async def test_without_a_definition_a_lead_stays_new_until_there_is_one(company: Any, engagement: Any) -> None:
