@@ -8,22 +8,16 @@ import pytest
 
 from backbone import ids, times
 from backbone.database import Connection, Database
-from backbone.testing.stage import Stage
-from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2
+from handoff.events.v1 import qualification_pb2
 from sla_monitor import (
-    marketing,
     reports,
-    reports_attainment,
     reports_marketing,
     store,
-    store_clocks,
     store_links,
     store_marks,
 )
-from sla_monitor.domain import Assignment, Counts, Mark, Marked, State, Terms, Touch
-from sla_monitor.marketing import Event, Held, Promise, Qualified, Zone
+from sla_monitor.domain import Assignment, Mark, Marked
 from sla_monitor.store import Row
-from sla_monitor.store_clocks import Clock
 
 # A Tuesday.
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -65,14 +59,6 @@ async def promise(conn: Connection, version: int = 3, name: str = "saas", at: da
         name=name, version=version, at=times.stamp(at), supply=qualification_pb2.Supply(**supply)
     )
     await store_marks.note_promise(conn, message)
-
-
-async def clock(conn: Connection, of: UUID, kind: str, at: datetime, state: State, decided: datetime) -> None:
-    terms = Terms(kind=kind, source="assignment", rep_id="ana", started_at=at, due_at=at + MINUTE, counts=Counts())
-    one = Clock(of, f"{kind} {ids.new()}", 1, terms, "north", "", "standard@1", "", [])
-    one.state, one.met_at = state, decided if state is State.MET else None
-    one.breached_at = decided if state is State.BREACHED else None
-    await store_clocks.add(conn, [one])
 
 
 async def told(conn: Connection, **asked: Any) -> dict[str, list[dict[str, Any]]]:
@@ -282,167 +268,3 @@ async def test_as_of_knows_what_was_recorded_by_then(db: Database) -> None:
         await mark(conn, lead, Marked.QUALIFIED, START + 2 * MINUTE, known=START + DAY, word="saas@3", ref="company")
         assert (await total(conn, as_of=START + DAY))["complete"] == 0
         assert (await total(conn, as_of=START + 3 * DAY))["complete"] == 1
-
-
-async def test_sales_promises_stand_beside_in_the_week_in_which_they_began(db: Database) -> None:
-    async with db.transaction() as conn:
-        web, fair = await arrived(conn), await arrived(conn, source="fair")
-        for kind, state, decided in (
-            ("first_response_5m", State.MET, MINUTE),
-            ("first_response_30m", State.BREACHED, 30 * MINUTE),
-            ("minimum_touches", State.BREACHED, DAY),
-            ("status_update", State.MET, MINUTE),
-            ("status_update", State.CANCELLED, MINUTE),
-            ("stale", State.BREACHED, MINUTE),
-        ):
-            await clock(conn, web, kind, START, state, START + decided)
-        await clock(conn, fair, "status_update", START - 7 * DAY, State.MET, START)
-        (before, week) = (await told(conn, start=START - 7 * DAY, is_now=True))["weeks"]
-        names = ("first_response", "minimum_touches", "status_update")
-        assert [before[name] for name in names] == [
-            {"met": 0, "missed": 0},
-            {"met": 0, "missed": 0},
-            {"met": 1, "missed": 0},
-        ]
-        assert [week[name] for name in names] == [
-            {"met": 1, "missed": 1},
-            {"met": 0, "missed": 1},
-            {"met": 1, "missed": 0},
-        ]
-        rows = (await told(conn, by="source", start=START - 7 * DAY, is_now=True))["weeks"]
-        assert [(one["key"], one["status_update"]["met"]) for one in rows if one["week"] == "2026-11-09"] == [
-            ("fair", 0),
-            ("web", 1),
-        ]
-
-
-async def test_sales_promises_as_of_an_instant_are_judged_by_what_was_known_then(db: Database) -> None:
-    async with db.transaction() as conn:
-        lead = await arrived(conn)
-        await given(conn, lead, START)
-        call = Touch(
-            touch_id=ids.new(), at=START + MINUTE / 2, rep_id="ana", kind="call", outcome="attempted", automated=False
-        )
-        await store.add_touches(conn, [(lead, call, START + DAY / 2)])
-        await clock(conn, lead, "first_response_5m", START, State.MET, call.at)
-        # It fell due, but what fires it has not come to it yet.
-        await clock(conn, lead, "status_update", START, State.RUNNING, START)
-
-        async def known(at: datetime) -> list[dict[str, int]]:
-            (week,) = (await told(conn, start=START, as_of=at))["weeks"]
-            groups = await reports_attainment.attainment(conn, START, START + DAY, by="none", as_of=at)
-            beside = {one["kind"]: {"met": one["met"], "missed": one["missed"]} for one in groups}
-            found = [week["first_response"], week["status_update"]]
-            assert found == [beside["first_response_5m"], beside["status_update"]]
-            return found
-
-        assert await known(START + MINUTE / 2) == [{"met": 0, "missed": 0}, {"met": 0, "missed": 0}]
-        assert await known(START + MINUTE) == [{"met": 0, "missed": 1}, {"met": 0, "missed": 1}]
-        assert await known(START + DAY / 2) == [{"met": 1, "missed": 0}, {"met": 0, "missed": 1}]
-
-
-@pytest.mark.parametrize(
-    ("counts", "period", "key", "leads"),
-    [
-        ({"month": 52}, "week", "all", 12),
-        ({"month": 52}, "quarter", "all", 156),
-        ({"week": 10, "month": 50}, "month", "all", 50),
-        ({"week": 10, "month": 50}, "quarter", "all", 130),
-        ({"week": 10, "month": 50}, "month", "fair", 13),
-        ({"quarter": 130}, "week", "fair", 3 / 13),
-        ({"month": 52}, "week", "web", None),
-        ({}, "week", "all", None),
-    ],
-)
-def test_a_promise_for_one_period_is_one_for_the_others(
-    counts: dict[str, float], period: str, key: str, leads: float | None
-) -> None:
-    one = Promise(definition="saas", since=START, counts=counts, by_source={"fair": 3})
-    assert marketing.promised([one], period, key) == (pytest.approx(leads) if leads is not None else None)
-
-
-def test_a_rejection_that_two_topics_tell_of_is_one() -> None:
-    at = [START + number * MINUTE for number in range(6)]
-    lead = Qualified(
-        lead_id=ids.new(),
-        source="web",
-        live=True,
-        since=START,
-        at=START,
-        definition="saas",
-        complete=True,
-        held=[
-            Held(start=at[0], end=at[1], outcome="recycled", reason="timing"),
-            Held(start=at[2], end=at[3], outcome="handed_back", reason="no_need"),
-        ],
-        events=[
-            Event(kind=Marked.OUT, at=START - MINUTE, ref="recycled", word="spam"),
-            Event(kind=Marked.OUT, at=at[1], ref="recycled", word="timing"),
-            Event(kind=Marked.HANDED_BACK, at=at[3], word="no_need"),
-            Event(kind=Marked.OUT, at=at[4], ref="recycled", word="no_budget"),
-        ],
-    )
-    assert sorted(marketing.rejections(lead)) == ["no_budget", "no_need", "timing"]
-
-
-def test_periods_are_those_of_the_companys_zone_and_as_long_as_they_are() -> None:
-    berlin = Zone("Europe/Berlin")
-    name, start, end = berlin.span("quarter", datetime(2026, 3, 31, 21, 59, tzinfo=UTC))
-    assert (name, start) == ("2026-Q1", datetime(2025, 12, 31, 23, tzinfo=UTC))
-    # The clocks went forward.
-    assert end - start == 90 * DAY - timedelta(hours=1)
-    assert berlin.span("month", datetime(2026, 12, 31, 23, tzinfo=UTC))[0] == "2027-01"
-    assert berlin.span("quarter", datetime(2026, 12, 1, tzinfo=UTC))[0] == "2026-Q4"
-    name, start, end = berlin.span("week", datetime(2026, 3, 29, 12, tzinfo=UTC))
-    assert (name, end - start) == ("2026-03-23", 7 * DAY - timedelta(hours=1))
-    assert Zone("UTC", "sun").span("week", datetime(2026, 3, 29, tzinfo=UTC))[0] == "2026-03-29"
-    assert len(berlin.weeks(START, START + 7 * DAY)) == 2
-    # A span that ends with a week does not touch the next one.
-    midnight = datetime(2026, 11, 15, 23, tzinfo=UTC)
-    assert len(berlin.weeks(midnight - 7 * DAY, midnight)) == 1
-
-
-def test_percentiles_are_interpolated() -> None:
-    assert marketing.percentile([], 0.5) is None
-    assert marketing.percentile([5.0], 0.9) == 5
-    assert marketing.percentile([0.0, 10.0, 20.0, 40.0], 0.5) == 15
-    assert marketing.percentile([0.0, 10.0, 20.0, 40.0], 0.9) == pytest.approx(34)
-
-
-async def test_the_report_is_for_marketing_and_managers_as_json_and_csv(start: Stage) -> None:
-    sla = await start("sla")
-    lead, at = ids.new(), datetime.now(UTC)
-    stamp = common_pb2.Stamp(lead_id=str(lead), live=True)
-    for field in (stamp.occurred_at, stamp.recorded_at, stamp.arrived_at):
-        field.FromDatetime(at)
-    fields = common_pb2.LeadFields(created_at=times.stamp(at), source="fair")
-    await sla.publish("intake", [(lead, intake_pb2.LeadCaptured(stamp=stamp, lead=fields))])
-    await sla.settled()
-    said = common_pb2.Qualification(stage="mql", definition="saas@3", missing=["company"])
-    mql = qualification_pb2.LeadQualified(stamp=stamp, qualification=said, lead=fields)
-    supply = qualification_pb2.Supply(per_week=50, handoff_within_seconds=900)
-    active = qualification_pb2.DefinitionActivated(
-        stamp=stamp, name="saas", version=3, at=times.stamp(at), supply=supply
-    )
-    active.stamp.lead_id = ""
-    await sla.publish("qualification", [(ids.derived("definition", "saas"), active), (lead, mql)])
-    await sla.settled()
-    params = {"from": times.text(at - DAY), "to": times.text(at + DAY)}
-    path = "/v1/reports/marketing"
-    found = (await sla.as_role("marketing").get(path, params=params)).json()
-    assert {"as_of", "complete_until", "unsigned_by"} <= set(found)
-    (row,) = found["totals"]
-    assert (row["qualified"], row["complete"], row["handoff"]["waiting"]) == (1, 0, 1)
-    # Where the span begins in the week before, nothing was promised then.
-    assert found["weeks"][-1]["promised"] == 50
-    week, month, quarter = found["periods"]
-    assert (week["promised"], week["delivered"]) == (50, 1)
-    assert (month["delivered"], quarter["by_source"][0]["key"]) == (1, "fair")
-    assert times.parse(month["from"]) < at < times.parse(month["to"])
-    csv = await sla.as_role("manager").get(path, params={**params, "by": "source"}, headers={"Accept": "text/csv"})
-    assert csv.text.startswith("week,key,promised,qualified,history,complete,share_complete,handoff.handed,")
-    assert "rejected.reasons" in csv.text.splitlines()[0]
-    assert len({line.count(",") for line in csv.text.splitlines()}) == 1
-    assert (await sla.as_role("rep", rep="ana").get(path, params=params)).status_code == 403
-    for wrong in ({"to": params["from"]}, {"from": "1980-01-01T00:00:00Z"}, {"by": "rep"}):
-        assert (await sla.as_role("manager").get(path, params={**params, **wrong})).status_code == 422
