@@ -2,19 +2,19 @@
 
 One transaction a batch: the stored offsets are compared and set, the subjects' rows are locked, duplicates of the relay
 are dropped, the handler changes state and adds events. So offsets live with the state, and whoever reads a record a
-second time (a zombie, a rebalance, a rollback) finds that the offset has moved on. A failing batch is split until the
-record that fails is alone; it is parked, and what follows of its subject waits behind it.
+second time (a zombie, a rebalance, a rollback) finds that the offset has moved on. What becomes of a batch that fails:
+`applying`.
 """
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 import structlog
 
-from backbone import batches, database, kafka, pacing, parking, progress, telemetry
+from backbone import batches, kafka, pacing, parking, progress, telemetry
+from backbone.applying import FIRST_BACKOFF_S, LONGEST_BACKOFF_S, Applier, Ending
 from backbone.batches import Displaced, Handler
 from backbone.database import Connection, Database
 from backbone.ends import Ends
@@ -24,17 +24,8 @@ from backbone.settings import ServiceSettings
 __all__ = ["Consumer", "Displaced", "Handler", "Incoming", "Poison"]
 
 POLL_MS: Final = 250
-TRIES_ALONE: Final = 3
-FIRST_BACKOFF_S: Final = 0.1
-LONGEST_BACKOFF_S: Final = 2.0
-HALT_POLL_S: Final = 1.0
-FRAMES: Final = 3
 
 log = structlog.get_logger()
-
-
-class _Ending(Exception):
-    """The process is to end while something is waited for."""
 
 
 class Consumer:
@@ -54,30 +45,32 @@ class Consumer:
     ) -> None:
         self.group = kafka.group_name(settings.namespace, service)
         self.topics = [kafka.topic_name(settings.namespace, topic) for topic in reads]
-        self.halted = False
         self._settings = settings
-        self._db = db
         self._rest_s = rest_s
         self._stopping = stopping
-        self.batches = batches.Batches(
+        letters = kafka.dead_letter_name(settings.namespace, service)
+        of_group = batches.Batches(
             group=self.group,
             namespace=settings.namespace,
             handle=handle,
             kinds=kinds,
-            letters=parking.Letters(
-                topic=kafka.dead_letter_name(settings.namespace, service), partitions=settings.partitions
-            ),
+            letters=parking.Letters(topic=letters, partitions=settings.partitions),
         )
+        self.applier = Applier(db, of_group, stopping=stopping)
         self._ends = Ends(settings, self.topics)
         self._assignments = kafka.Assignments()
         self._client: kafka.Client | None = None
-        self._positions: dict[kafka.Partition, int] = {}
         self._stuck: set[kafka.Partition] = set()
         self._moved = asyncio.Condition()
         self._backoff = FIRST_BACKOFF_S
         self._progress = progress.Progress()
 
     # What others may ask
+
+    @property
+    def halted(self) -> bool:
+        """Say whether the group stands still until a person has looked."""
+        return self.applier.halted
 
     @property
     def is_ready(self) -> bool:
@@ -87,20 +80,20 @@ class Consumer:
     @property
     def positions(self) -> Mapping[kafka.Partition, int]:
         """The next offset of each partition that this member owns, as stored in the database."""
-        return dict(self._positions)
+        return dict(self.applier.positions)
 
     async def caught_up(self, topics: Iterable[str] | None = None) -> None:
         """Wait until this member has applied everything that stands now in its partitions (of these short names)."""
         wanted = {kafka.topic_name(self._settings.namespace, topic) for topic in topics} if topics else None
         ends: dict[kafka.Partition, int] = {}
         async with self._moved:
-            await self._moved.wait_for(lambda: self._client is not None and bool(self._positions))
-        owned = [partition for partition in self._positions if wanted is None or partition.topic in wanted]
+            await self._moved.wait_for(lambda: self._client is not None and bool(self.applier.positions))
+        owned = [partition for partition in self.applier.positions if wanted is None or partition.topic in wanted]
         ends = dict(await self._ends.read(owned)) if owned else {}
         async with self._moved:
             # A partition that went to another member is that member's to catch up with.
             await self._moved.wait_for(
-                lambda: all(self._positions.get(partition, end) >= end for partition, end in ends.items())
+                lambda: all(self.applier.positions.get(partition, end) >= end for partition, end in ends.items())
             )
 
     @property
@@ -137,16 +130,16 @@ class Consumer:
                 client.subscribe(self.topics, listener=self._assignments)
                 self._client = client
                 await self._read(client)
-            except _Ending:
+            except Ending:
                 return
             except (kafka.KafkaError, OSError, TimeoutError) as error:
                 log.warning("the consumer starts over", reason=type(error).__name__, rest_seconds=self._backoff)
-                await self._rest(self._backoff)
+                await self.applier.rest(self._backoff)
                 self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_S)
             finally:
                 self._client = None
-                self._progress.forget(self._positions)
-                self._positions.clear()
+                self._progress.forget(self.applier.positions)
+                self.applier.positions.clear()
                 await self._progress.stop()
                 await kafka.stop(client.stop())
                 await self._ends.close()
@@ -176,10 +169,10 @@ class Consumer:
         """Go to the stored offsets of what is assigned now; what was fetched before is fetched again."""
         self._assignments.changed = False
         assigned = client.assignment()
-        stored = await self._patiently(lambda conn: batches.stored_offsets(conn, self.group, assigned))
+        stored = await self.applier.patiently(lambda conn: batches.stored_offsets(conn, self.group, assigned))
         kept = await self._ends.kept(assigned)
-        self._progress.forget(self._positions.keys() - assigned)
-        self._positions, self._stuck = {}, set()
+        self._progress.forget(self.applier.positions.keys() - assigned)
+        self.applier.positions, self._stuck = {}, set()
         if self._assignments.changed or client.assignment() != assigned:
             # Handed out anew while the offsets were read; the next round starts from there.
             self._assignments.changed = True
@@ -189,7 +182,7 @@ class Consumer:
             if offset == 0:
                 # Never read: whatever the log still has.
                 client.seek(partition, kept[partition][0])
-                self._positions[partition] = 0
+                self.applier.positions[partition] = 0
                 continue
             begin, end = kept[partition]
             if not begin <= offset <= end:
@@ -202,20 +195,20 @@ class Consumer:
                 self._stuck.add(partition)
                 continue
             client.seek(partition, offset)
-            self._positions[partition] = offset
+            self.applier.positions[partition] = offset
         telemetry.STUCK.labels(self.group).set(len(self._stuck))
         async with self._moved:
             self._moved.notify_all()
         log.info("partitions assigned", count=len(assigned), group=self.group)
-        await self._wait_while(parking.is_halted)
+        await self.applier.wait_while(parking.is_halted)
 
     async def _lost_some(self, client: kafka.Client, fetched: Mapping[kafka.Partition, Sequence[Any]]) -> bool:
         """Stop partitions whose next record the log has deleted: aiokafka goes on behind the gap without a word."""
-        jumped = [one for one, records in fetched.items() if 0 < self._positions.get(one, 0) < records[0].offset]
+        jumped = [one for one, records in fetched.items() if 0 < self.applier.positions.get(one, 0) < records[0].offset]
         if not jumped:
             return False
         begins = await client.beginning_offsets(jumped)
-        if all(begins[partition] <= self._positions[partition] for partition in jumped):
+        if all(begins[partition] <= self.applier.positions[partition] for partition in jumped):
             return False
         await self._take_over(client)
         return True
@@ -223,105 +216,10 @@ class Consumer:
     async def _settle(self, client: kafka.Client, records: Sequence[Any]) -> None:
         """Apply the records, however often it takes; returns early when they turn out not to be ours."""
         try:
-            await self._apply_or_split(records)
+            await self.applier.apply(records)
         except Displaced:
             log.info("somebody else has applied these records", group=self.group)
             await self._take_over(client)
         async with self._moved:
             self._moved.notify_all()
-        self._progress.note(client, self._positions, records)
-
-    async def _apply_or_split(self, records: Sequence[Any]) -> None:
-        failures = 0
-        backoff = FIRST_BACKOFF_S
-        while True:
-            try:
-                await self._commit(lambda conn: self.batches.apply(conn, records, self._positions), records)
-                return
-            except (Displaced, _Ending):
-                raise
-            except Exception as error:
-                if database.is_transient(error):
-                    log.warning("the database is not at hand", reason=type(error).__name__, rest_seconds=backoff)
-                    await self._rest(backoff)
-                    if self._stopping.is_set():
-                        raise _Ending from error
-                    backoff = min(backoff * 2, LONGEST_BACKOFF_S)
-                    continue
-                failures += 1
-                if len(records) > 1:
-                    middle = len(records) // 2
-                    await self._apply_or_split(records[:middle])
-                    await self._apply_or_split(records[middle:])
-                    return
-                if isinstance(error, Poison) or failures >= TRIES_ALONE:
-                    if batches.kind_of(records[0]) != batches.NEVER_PARKED:
-                        await self._park(records[0], error)
-                        return
-                    await self._insist(error)
-
-    async def _park(self, record: Any, error: Exception) -> None:
-        reason = parking.reason_of(error)
-        # Where it happened, and nothing of what an exception's text may carry.
-        places = telemetry.where(error, FRAMES)
-        log.error("a record is parked", reason=reason, topic=record.topic, partition=record.partition, where=places)
-        await self._wait_while(_may_not_park)
-        await self._commit(
-            lambda conn: self.batches.park(conn, record, reason, self._positions), [record], patiently=True
-        )
-        telemetry.PARKED.labels(type(error).__name__).inc()
-
-    async def _insist(self, error: Exception) -> None:
-        """An erasure that fails is tried until it succeeds; it holds everything up, so that somebody looks."""
-        log.error("an erasure fails, and is tried again", where=telemetry.where(error, FRAMES))
-        self._set_halted(True)
-        await self._rest(HALT_POLL_S)
-        self._set_halted(False)
-        if self._stopping.is_set():
-            raise _Ending from error
-
-    async def _wait_while(self, holds: Callable[[Connection, str], Awaitable[bool]]) -> None:
-        """Stand still, not ready, until a person has acted. _Ending when the process is to end before."""
-        while await self._patiently(lambda conn: holds(conn, self.group)):
-            self._set_halted(True)
-            log.error("too many leads were parked within a minute: see `handoff parked list`, then resume")
-            await self._rest(HALT_POLL_S)
-            if self._stopping.is_set():
-                raise _Ending
-        self._set_halted(False)
-
-    async def _rest(self, seconds: float) -> None:
-        """Sleep, but not beyond the process's end."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-
-    def _set_halted(self, halted: bool) -> None:
-        self.halted = halted
-        telemetry.HALTED.labels(self.group).set(halted)
-
-    async def _commit(
-        self, act: Callable[[Connection], Awaitable[None]], records: Sequence[Any], *, patiently: bool = False
-    ) -> None:
-        if patiently:
-            await self._patiently(act)
-        else:
-            async with self._db.transaction() as conn:
-                await act(conn)
-        for record in records:
-            self._positions[kafka.Partition(record.topic, record.partition)] = record.offset + 1
-
-    async def _patiently(self, act: Callable[[Connection], Awaitable[Any]]) -> Any:
-        """Do `act` in a transaction until the database lets it; other faults than the database's rise."""
-        while True:
-            try:
-                return await self._db.run(act)
-            except Exception as error:
-                if not database.is_transient(error):
-                    raise
-                await self._rest(LONGEST_BACKOFF_S / 4)
-                if self._stopping.is_set():
-                    raise _Ending from error
-
-
-async def _may_not_park(conn: Connection, group: str) -> bool:
-    return not await parking.may_park(conn, group)
+        self._progress.note(client, self.applier.positions, records)

@@ -181,7 +181,7 @@ async def running(
     service = await _make(name, settings, stopping)
     try:
         await compose(service)
-        groups = [consumer.batches for consumer in service.consumers]
+        groups = [consumer.applier.batches for consumer in service.consumers]
         service.app.include_router(parked_api.router(service.database, groups))
         service.app.include_router(_probes(service))
         security.check_routes(service.app)

@@ -74,8 +74,8 @@ def composed(fate: Fate) -> process.Compose[ServiceSettings]:
     async def compose(service: process.Service[ServiceSettings]) -> None:
         await book.compose(service)
         assert book.consumer is not None
-        known = {one.name: getattr(book.consumer.batches, one.name) for one in fields(Batches)}
-        book.consumer.batches = Doomed(**{**known, "handle": handle}, fate=fate)
+        known = {one.name: getattr(book.consumer.applier.batches, one.name) for one in fields(Batches)}
+        book.consumer.applier.batches = Doomed(**{**known, "handle": handle}, fate=fate)
         service.database.after_commit.insert(0, committed)
         _watch_the_writing(fate)
         _watch_the_relay(fate.reach)
