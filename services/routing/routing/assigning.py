@@ -11,8 +11,8 @@ from routing.domain import (
     NAMED,
     Considered,
     Decision,
-    Holds,
     Lead,
+    Narrowing,
     Outcome,
     Policy,
     Pool,
@@ -37,7 +37,7 @@ class _Try(NamedTuple):
 
     pool: Pool
     target: Target
-    narrows: Holds | None
+    narrows: Narrowing | None
     later: datetime | None = None
 
 
@@ -61,7 +61,7 @@ def decide(
             chosen = standing.first(lead.declined)
             reasons = {**standing.thoughts(lead.declined, most), **reasons}
             if chosen is not None:
-                index.give(chosen, one.pool, now, touched=lead.touched)
+                index.give(chosen, one.pool, now, touched=lead.touched, narrows=one.narrows)
                 reasons[chosen] = WhyNot.CHOSEN
                 return _assigned(rule, one.pool, chosen, _considered(reasons, chosen, most))
             targets.append(one.target)

@@ -15,8 +15,6 @@ from routing.domain import GRADES, WORST_RANK, Lead, Outcome, role_at
 from routing.store import Row
 
 DRAINED_AT_ONCE: Final = 500
-SPARE: Final = 16
-"""Leads looked at beyond the room there is: some may have been declined by who has it."""
 
 
 async def settle(desk: Desk, conn: Connection) -> None:
@@ -35,7 +33,7 @@ async def settle(desk: Desk, conn: Connection) -> None:
         is_full = await _decide_colleagues_anew(desk, conn) or bool(desk.to_route) or is_full
         if not is_full:
             return
-        # Who was due waits for another instant by now; who waits for room may have declined all of it.
+        # Who was due waits for another instant by now; who waited for room may wait for other room by now.
         if len(seen) >= DRAINED_AT_ONCE and (let_in or is_due) and not desk.to_route:
             desk.more_wait = True
             return
@@ -71,7 +69,7 @@ async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple
     }
     found = await store_queue.due(conn, desk.now, limit=DRAINED_AT_ONCE, but=seen)
     is_full = is_due = len(found) == DRAINED_AT_ONCE
-    limit = min(DRAINED_AT_ONCE - len(found), sum(free.values()) + SPARE)
+    limit = min(DRAINED_AT_ONCE - len(found), sum(free.values()))
     if free and limit:
         others = await store_queue.next_for(conn, list(free), limit=limit, but=[*seen, *found])
         is_full = is_full or len(others) == limit

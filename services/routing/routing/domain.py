@@ -62,12 +62,21 @@ class Strategy(StrEnum):
 
 
 class Turn(NamedTuple):
-    """A rep's place in a pool's round, in the pool's own time: one lead takes 1 / weight of it."""
+    """A rep's place in a round, in the round's own time: one lead takes 1 / weight of it."""
 
     next: float
     """When the rep's next turn begins."""
     clock: float
-    """What the pool's clock showed after the rep's last turn."""
+    """What the round's clock showed after the rep's last turn."""
+    weight: int = 0
+    """What the rep weighed then, in millionths; 0: what they weigh now."""
+
+
+class Narrowing(NamedTuple):
+    """Which reps of a pool a rule takes. They have a round of their own: whom it leaves out has no share in it."""
+
+    rule: str
+    holds: Holds
 
 
 class Target(NamedTuple):
@@ -96,7 +105,7 @@ class Rep:
     open: int
     untouched: int
     turns: dict[str, Turn]
-    """Per pool."""
+    """By round: a pool's, or that of a narrowed one."""
     last_assigned_at: datetime | None
     by_pool: dict[str, int] = field(default_factory=dict)
     """Open assignments from each pool."""
@@ -125,7 +134,7 @@ class Rule:
     rule: str
     to: str
     holds: Holds
-    narrows: Holds | None = None
+    narrows: Narrowing | None = None
     """Which reps of the pool; all when not said."""
     otherwise: str | None = None
     fallback: str | None = None

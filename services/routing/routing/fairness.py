@@ -21,8 +21,9 @@ class _Tally:
 async def report(conn: Connection, pool: str, since: datetime, until: datetime) -> dict[str, Any]:
     """Go through the pool's decisions of [since, until).
 
-    Each lead is expected to be shared by all of the pool who were at work, by weight. `reasons` says why a rep did not
-    get those that went to others: turns alone leave less than a lead's deviation, every other reason explains more.
+    Each lead is expected to be shared by all of the pool who were at work and whom its rule takes, by weight. `reasons`
+    says why a rep did not get those that went to others: turns alone leave less than a lead's deviation for each rule
+    that narrows the pool, and one for all others; every other reason explains more.
     """
     past = Past(conn)
     tallies: dict[str, _Tally] = {}
@@ -57,8 +58,9 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
     lead = lead_of(row)
     rule = assigning.rule_named(lead, group.policy, row["rule"])
     chosen = group.index.reps[row["rep_id"]]
-    is_wide = rule.narrows is not None and not rule.narrows(chosen.values)
-    standing = group.index.standing(pool, None if is_wide else rule.narrows, touched=lead.touched)
+    is_wide = rule.narrows is not None and not rule.narrows.holds(chosen.values)
+    narrows = None if is_wide else rule.narrows
+    standing = group.index.standing(pool, narrows, touched=lead.touched)
     for rep_id, why in standing.thoughts(lead.declined, None).items():
         tally = tallies.setdefault(rep_id, _Tally())
         if rep_id == row["rep_id"]:
@@ -66,7 +68,8 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
         else:
             tally.reasons[str(why)] += 1
     at_work = [rep for rep_id in pool.members if (rep := group.index.reps.get(rep_id)) and rep.away is None]
-    weights = {rep.rep_id: turns.weight(pool, rep) for rep in at_work}
+    shares = at_work if narrows is None else [rep for rep in at_work if narrows.holds(rep.values)]
+    weights = {rep.rep_id: turns.weight(pool, rep) for rep in shares}
     total = sum(weights.values())
     for rep_id, weight in weights.items():
         tallies[rep_id].expected += weight / total

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from routing.domain import NAMED, Holds, Pool, Rep, Strategy, Turn, WhyNot
+from routing.domain import NAMED, Narrowing, Pool, Rep, Strategy, Turn, WhyNot
 from routing.standings import Standing
-from routing.turns import LoadOrder, Round, TurnOrder
+from routing.turns import LoadOrder, Round, TurnOrder, round_of
 
 Opens = Callable[[Pool, datetime, float], datetime | None]
 
@@ -37,7 +37,7 @@ class Index:
         self.before: dict[str, Count] = {}
         """The counts of those that changed since `begin`, as they were then."""
         self._rounds: dict[str, Round] = {}
-        self._standings: dict[tuple[str, str, Holds | None, bool], Standing] = {}
+        self._standings: dict[tuple[str, str, Narrowing | None, bool], Standing] = {}
         self._of: defaultdict[str, list[Round | Standing]] = defaultdict(list)
 
     def begin(self) -> None:
@@ -45,20 +45,29 @@ class Index:
         self.log.clear()
         self.before.clear()
 
-    def standing(self, pool: Pool, narrows: Holds | None, *, touched: bool) -> Standing:
+    def standing(self, pool: Pool, narrows: Narrowing | None, *, touched: bool) -> Standing:
         """Return how the reps of a pool stand to such leads."""
         one = pool.members[0] if pool.pool in NAMED else ""
         key = (pool.pool, one, narrows, touched and pool.untouched_cap is not None)
         found = self._standings.get(key)
         if found is None:
             by_load = pool.strategy is Strategy.LEAST_LOADED
-            order = LoadOrder() if by_load else TurnOrder(self._round(pool))
+            order = LoadOrder() if by_load else TurnOrder(self._round(pool, narrows))
             found = Standing(pool, narrows, order, self.reps, touched=touched)
             self._standings[key] = found
             self._join(pool, found)
         return found
 
-    def give(self, rep_id: str, pool: Pool | None, now: datetime, *, touched: bool, counted_in: str = "") -> None:
+    def give(
+        self,
+        rep_id: str,
+        pool: Pool | None,
+        now: datetime,
+        *,
+        touched: bool,
+        narrows: Narrowing | None = None,
+        counted_in: str = "",
+    ) -> None:
         """Count an assignment; `counted_in` names the pool of one that nobody's turn gave."""
         rep = self._changing(rep_id)
         assert rep is not None
@@ -69,7 +78,7 @@ class Index:
         name = pool.pool if pool is not None else counted_in
         rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
         if pool is not None and pool.strategy is not Strategy.LEAST_LOADED:
-            rep.turns[name] = self._round(pool).take(rep)
+            rep.turns[round_of(pool, narrows)] = self._round(pool, narrows).take(rep)
         self._changed(rep)
 
     def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
@@ -111,10 +120,11 @@ class Index:
         for one in self._of.get(rep.rep_id, ()):
             one.refresh(rep)
 
-    def _round(self, pool: Pool) -> Round:
-        found = self._rounds.get(pool.pool)
+    def _round(self, pool: Pool, narrows: Narrowing | None) -> Round:
+        name = round_of(pool, narrows)
+        found = self._rounds.get(name)
         if found is None:
-            found = self._rounds[pool.pool] = Round(pool, self.reps)
+            found = self._rounds[name] = Round(pool, narrows, self.reps)
             self._join(pool, found)
         return found
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from backbone import documents
 from backbone.conditions import FLAG, LEAD, NUMBER, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import DURATION
-from routing.domain import Holds, Policy, Pool, Rule, Strategy
+from routing.domain import Holds, Narrowing, Policy, Pool, Rule, Strategy
 
 ACCOUNT: Final = {
     **{
@@ -137,7 +137,7 @@ def _rule(data: Mapping[str, Any]) -> Rule:
         rule=data["rule"],
         to=data["to"],
         holds=_about_leads(data["when"]).holds if "when" in data else _ALWAYS,
-        narrows=_about_reps(data["reps"]).holds if "reps" in data else None,
+        narrows=Narrowing(data["rule"], _about_reps(data["reps"]).holds) if "reps" in data else None,
         otherwise=data.get("else"),
         fallback=data.get("fallback"),
         in_pool_hours=data.get("hours") == "pool",

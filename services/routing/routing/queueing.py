@@ -10,8 +10,8 @@ from routing.index import Index
 
 
 def wants(lead: Lead, targets: Iterable[Target]) -> list[Any]:
-    """Return what a lead waits for as JSON: leads with the same are let in by the same room."""
-    return [lead.touched, *([*one] for one in targets)]
+    """Return what a lead waits for, and without whom, as JSON: leads with the same are let in by the same room."""
+    return [lead.touched, sorted(lead.declined), *([*one] for one in targets)]
 
 
 def text(wanted: list[Any]) -> str:
@@ -20,8 +20,8 @@ def text(wanted: list[Any]) -> str:
 
 
 def room(wanted: list[Any], index: Index, policy: Policy) -> int:
-    """Return how many such leads could be let in now at most, whoever of them declined whom."""
-    touched, *targets = wanted
+    """Return how many such leads could be let in now at most."""
+    touched, declined, *targets = wanted
     free = 0
     for said in targets:
         rule_name, pool_name, named, is_wide = Target(*said)
@@ -31,5 +31,5 @@ def room(wanted: list[Any], index: Index, policy: Policy) -> int:
         narrowings = {rule.narrows for rule in policy.rules if rule.rule == rule_name}
         if is_wide or rule_name == assigning.HANDED_OVER:
             narrowings = {None}
-        free += sum(index.standing(pool, one, touched=touched).room for one in narrowings)
+        free += sum(index.standing(pool, one, touched=touched).room_but(declined) for one in narrowings)
     return free

@@ -7,17 +7,17 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
-from routing.domain import Holds, Pool, Rep, Strategy, WhyNot
+from routing.domain import Narrowing, Pool, Rep, Strategy, WhyNot
 from routing.turns import Order
 
 _BACK: Final = (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE)
 
 
-def without_room(pool: Pool, narrows: Holds | None, rep: Rep, *, touched: bool) -> WhyNot | None:
+def without_room(pool: Pool, narrows: Narrowing | None, rep: Rep, *, touched: bool) -> WhyNot | None:
     """Return what keeps every such lead from the rep, None when nothing does."""
     if rep.away is WhyNot.INACTIVE:
         return rep.away
-    if narrows is not None and not narrows(rep.values):
+    if narrows is not None and not narrows.holds(rep.values):
         return WhyNot.NO_MATCH
     if rep.away is not None:
         return rep.away
@@ -32,7 +32,7 @@ class Standing:
     """The reps of a pool as one kind of lead finds them: those that a rule narrows it to, touched already or not."""
 
     def __init__(
-        self, pool: Pool, narrows: Holds | None, order: Order, reps: Mapping[str, Rep], *, touched: bool
+        self, pool: Pool, narrows: Narrowing | None, order: Order, reps: Mapping[str, Rep], *, touched: bool
     ) -> None:
         self.pool = pool
         self._narrows = narrows
@@ -41,8 +41,7 @@ class Standing:
         self._why: dict[str, WhyNot] = {}
         self._counts: Counter[WhyNot] = Counter()
         self._room: dict[str, int] = {}
-        self.room = 0
-        """So many such leads could be let in now, whoever of them declined whom."""
+        self._all_room = 0
         self._back: list[tuple[datetime, str]] = []
         self._expected: dict[str, datetime] = {}
         for rep_id in pool.members:
@@ -66,8 +65,12 @@ class Standing:
             if why in _BACK and rep.back_at is not None and self._expected.get(rep.rep_id) != rep.back_at:
                 self._expected[rep.rep_id] = rep.back_at
                 heappush(self._back, (rep.back_at, rep.rep_id))
-        self.room += room - self._room.get(rep.rep_id, 0)
+        self._all_room += room - self._room.get(rep.rep_id, 0)
         self._room[rep.rep_id] = room
+
+    def room_but(self, declined: Collection[str]) -> int:
+        """Return how many such leads could be let in now by others than those whom they declined."""
+        return self._all_room - sum(self._room.get(rep_id, 0) for rep_id in declined)
 
     def first(self, declined: Collection[str]) -> str | None:
         """Return who gets the next such lead, None when nobody can take it."""

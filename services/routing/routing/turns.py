@@ -1,9 +1,11 @@
 """Whose turn it is: weighted round robin that is smooth and fair over any stretch, without debt or credit for absence.
 
-Each pool has a clock. A lead moves it on by 1 / (the weights of all at work with room), and takes 1 / weight of a rep's
-own time. Of those whose next turn has begun by the clock, the one whose turn ends first gets the lead (worst-case fair
-queueing, Bennett and Zhang 1996): nobody is ever more than one lead away from their share. Who was away, or is new,
-starts at most one turn behind the clock: there is nothing to catch up with, so nobody is flooded on return.
+Each round has a clock: that of a pool, and one for each rule that narrows it, since whom the rule leaves out is owed
+nothing of what goes by it. A lead moves the clock on by 1 / (the weights of all at work with room), and takes
+1 / weight of a rep's own time. Of those whose next turn has begun by the clock, the one whose turn ends first gets the
+lead (worst-case fair queueing, Bennett and Zhang 1996): nobody is ever more than one lead away from their share. Who
+was away, or is new, starts at most one turn behind the clock: there is nothing to catch up with, so nobody is flooded
+on return. Whoever weighs more or less than at their last turn is as many leads ahead as then, not as much time.
 
 Heaps keep the order, so that a turn costs the same among ten reps and among ten thousand. What changed of a rep is put
 in anew; the old entry stays where it is and is passed over when it comes up.
@@ -14,7 +16,7 @@ from collections.abc import Collection, Mapping
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-from routing.domain import Pool, Rep, Strategy, Turn
+from routing.domain import Narrowing, Pool, Rep, Strategy, Turn
 
 DIGITS: Final = 6
 """Two instants of a pool's clock are the same when they agree in so many: sums of fractions are never exact."""
@@ -38,11 +40,18 @@ def waited(rep: Rep) -> tuple[float, str]:
     return (rep.last_assigned_at.timestamp() if rep.last_assigned_at is not None else 0.0, rep.rep_id)
 
 
-class Round:
-    """A pool's clock, and the weights of all who are at work with room."""
+def round_of(pool: Pool, narrows: Narrowing | None) -> str:
+    """Return under which name a round's turns are kept."""
+    return pool.pool if narrows is None else f"{pool.pool} by {narrows.rule}"
 
-    def __init__(self, pool: Pool, reps: Mapping[str, Rep]) -> None:
+
+class Round:
+    """The clock of a pool, or of those of it whom a rule takes, and the weights of all who are at work with room."""
+
+    def __init__(self, pool: Pool, narrows: Narrowing | None, reps: Mapping[str, Rep]) -> None:
         self.pool = pool
+        self._narrows = narrows
+        self._name = round_of(pool, narrows)
         self.clock = 0.0
         self._at_work = 0
         self._counted: dict[str, int] = {}
@@ -52,10 +61,13 @@ class Round:
 
     def refresh(self, rep: Rep) -> None:
         """Count a rep as they are now. The clock goes on with whoever served last, whoever left since."""
-        turn = rep.turns.get(self.pool.pool)
+        turn = rep.turns.get(self._name)
         if turn is not None and turn.clock > self.clock:
             self.clock = turn.clock
-        counts = weight(self.pool, rep) if rep.away is None and rep.open < rep.cap else 0
+        takes_part = rep.away is None and rep.open < rep.cap
+        if takes_part and self._narrows is not None:
+            takes_part = self._narrows.holds(rep.values)
+        counts = weight(self.pool, rep) if takes_part else 0
         self._at_work += counts - self._counted.get(rep.rep_id, 0)
         self._counted[rep.rep_id] = counts
 
@@ -66,12 +78,17 @@ class Round:
         everybody = self._at_work - self._counted.get(rep.rep_id, 0) + own
         # Nobody who takes part all the time is ever more than one turn behind.
         begins = max(self.due(rep), now - UNIT / own)
-        return Turn(next=begins + UNIT / own, clock=now + UNIT / everybody)
+        return Turn(next=begins + UNIT / own, clock=now + UNIT / everybody, weight=own)
 
     def due(self, rep: Rep) -> float:
         """Return when the rep's next turn begins."""
-        turn = rep.turns.get(self.pool.pool)
-        return turn.next if turn is not None else 0.0
+        turn = rep.turns.get(self._name)
+        if turn is None:
+            return 0.0
+        own = weight(self.pool, rep)
+        if turn.weight in (0, own):
+            return turn.next
+        return turn.clock + (turn.next - turn.clock) * turn.weight / own
 
 
 class _Heap:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from routing import assigning
-from routing.domain import Lead, Policy, Pool, Rep, Rule, Strategy, Turn, WhyNot
+from routing.domain import Lead, Narrowing, Policy, Pool, Rep, Rule, Strategy, Turn, WhyNot
 from routing.index import Index
 
 NOW: Final = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -25,7 +25,12 @@ def speaks_german(values: Any) -> bool:
 
 
 EVERYONE: Final = Rule(rule="everyone", to="main", holds=lambda values: not values["german"])
-GERMAN: Final = Rule(rule="german", to="main", holds=lambda values: bool(values["german"]), narrows=speaks_german)
+GERMAN: Final = Rule(
+    rule="german",
+    to="main",
+    holds=lambda values: bool(values["german"]),
+    narrows=Narrowing("german", speaks_german),
+)
 
 
 PLAIN: Final = Rule(rule="plain", to="main", holds=lambda _: True)
@@ -44,7 +49,8 @@ def expected(lead: Lead, narrows: Any, pool: Pool, reps: dict[str, Rep]) -> str 
         return rep.open < rep.cap and in_pool and untouched
 
     def turn(rep: Rep) -> Turn:
-        return rep.turns.get(pool.pool, Turn(0.0, 0.0))
+        found = rep.turns.get(pool.pool if narrows is None else "main by german", Turn(0.0, 0.0, weight(rep)))
+        return found._replace(next=found.clock + (found.next - found.clock) * found.weight / weight(rep))
 
     def wait(rep: Rep) -> tuple[float, str]:
         return (rep.last_assigned_at.timestamp() if rep.last_assigned_at else 0.0, rep.rep_id)

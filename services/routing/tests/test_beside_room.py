@@ -9,6 +9,7 @@ from backbone import ids
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2
+from routing import assigning
 from services.routing.tests.desk import (
     FIELDS,
     booked,
@@ -164,6 +165,38 @@ async def test_a_new_rep_gets_the_meetings_that_they_host_however_long_the_queue
         assert await holder(routing, lead) == "hal"
 
     await eventually(is_hosted)
+
+
+async def test_who_declined_all_the_room_there_is_costs_an_arriving_lead_nothing(
+    routing: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben", cap=0)
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]")
+    leads, ana = [ids.new() for _ in range(20)], routing.as_role("sdr", rep="ana")
+    await learn(routing, "qualification", *(qualified(lead) for lead in leads))
+    for lead in leads:
+        assert (await ana.post(f"/v1/assignments/{lead}/decline", json={})).status_code == 200
+    assert set((await waiting(routing)).values()) == {"no_capacity"}
+    await routing.settled()
+    decided: list[UUID] = []
+
+    def decide(lead: Any, *more: Any, **named: Any) -> Any:
+        decided.append(lead.lead_id)
+        return real(lead, *more, **named)
+
+    real = assigning.decide
+    monkeypatch.setattr(assigning, "decide", decide)
+    fresh = ids.new()
+    await learn(routing, "qualification", qualified(fresh))
+    assert (await holder(routing, fresh), decided) == ("ana", [fresh])
+    await put_rep(routing, "ben", cap=500)
+
+    async def let_in() -> None:
+        assert await waiting(routing) == {}
+
+    await eventually(let_in)
+    assert {await holder(routing, lead) for lead in leads} == {"ben"}
 
 
 async def test_no_starvation_of_who_waits_however_many_come_after(routing: Actor) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing import assigning, queueing
-from routing.domain import Lead, Outcome, Policy, Pool, Rep, Rule, Strategy, Target, WhyNot
+from routing.domain import Lead, Narrowing, Outcome, Policy, Pool, Rep, Rule, Strategy, Target, WhyNot
 from routing.index import Index
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -18,8 +18,8 @@ EVERYONE = Rule(rule="everyone", to="sdr", holds=lambda _: True)
 
 
 def rep(rep_id: str, **fields: Any) -> Rep:
-    given_fields: dict[str, Any] = {"cap": 10_000, "weight": 1.0, "away": None, "back_at": None, "open": 0, **fields}
-    return Rep(rep_id=rep_id, role="sdr", values={}, untouched=0, turns={}, last_assigned_at=None, **given_fields)
+    said: dict[str, Any] = {"cap": 10_000, "weight": 1.0, "away": None, "back_at": None, "open": 0, "values": {}}
+    return Rep(rep_id=rep_id, role="sdr", untouched=0, turns={}, last_assigned_at=None, **{**said, **fields})
 
 
 def index(*reps: Rep) -> Index:
@@ -32,7 +32,8 @@ def policy(strategy: Strategy, members: list[str], *rules: Rule, **pool: Any) ->
 
 
 def lead(number: int = 0, **fields: Any) -> Lead:
-    return Lead(lead_id=UUID(int=number), values={}, rank=1, created_at=NOW, **fields)
+    said: dict[str, Any] = {"values": {}, **fields}
+    return Lead(lead_id=UUID(int=number), rank=1, created_at=NOW, **said)
 
 
 def turns(index: Index, rules: Policy, count: int) -> list[str]:
@@ -48,6 +49,40 @@ def test_nobody_is_ever_more_than_one_lead_away_from_their_share(weights: list[i
         given_so_far[name] += 1
         for other, weight in zip(names, weights, strict=True):
             assert abs(given_so_far[other] - number * weight / sum(weights)) <= 1 + 1e-6
+
+
+@given(germans=st.lists(st.booleans(), min_size=1, max_size=120))
+def test_whom_a_rule_takes_besides_is_owed_no_less_and_the_others_no_more_of_the_rest(germans: list[bool]) -> None:
+    weights = {"ana": 1.0, "ben": 3.0, "cem": 1.0, "dee": 2.0}
+    pool = index(*(rep(name, weight=weight, values={"de": name in "ana dee"}) for name, weight in weights.items()))
+    german = Rule(
+        rule="german",
+        to="sdr",
+        holds=lambda values: bool(values),
+        narrows=Narrowing("german", lambda values: bool(values["de"])),
+    )
+    rules = policy(ROUND, list(weights), german, EVERYONE)
+    got: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    for is_german in germans:
+        values = {"german": True} if is_german else {}
+        got[is_german][assigning.decide(lead(values=values), pool, rules, NOW).rep_id or ""] += 1
+        for kind, able in ((True, ["ana", "dee"]), (False, list(weights))):
+            total = sum(weights[name] for name in able)
+            for name in able:
+                assert abs(got[kind][name] - got[kind].total() * weights[name] / total) <= 1 + 1e-6
+
+
+@given(before=st.sampled_from([0.01, 0.25, 1.0, 8.0]), after=st.sampled_from([0.01, 0.25, 1.0, 8.0]))
+def test_whoever_weighs_more_or_less_from_now_on_takes_no_debt_or_credit_along(before: float, after: float) -> None:
+    pool, names = index(rep("ana", weight=before), rep("ben"), rep("cem")), ["ana", "ben", "cem"]
+    rules = policy(ROUND, names)
+    turns(pool, rules, 7)
+    pool.reps["ana"].weight = after
+    pool.refresh(pool.reps["ana"])
+    got: Counter[str] = Counter()
+    for number, name in enumerate(turns(pool, rules, 60), start=1):
+        got[name] += 1
+        assert abs(got["ana"] - number * after / (after + 2)) <= 2
 
 
 def test_turns_are_smooth_not_in_runs() -> None:
@@ -130,11 +165,15 @@ def test_a_lead_that_waits_is_tried_again_when_the_first_of_any_pool_is_back() -
 
 def test_room_counts_for_those_who_wait_for_it_and_for_nobody_else() -> None:
     reps = index(rep("ana", cap=3, open=1), rep("ben", away=WhyNot.PAUSED), rep("zoe", cap=1))
-    rules = policy(ROUND, ["ana", "ben"], EVERYONE, Rule(rule="german", to="sdr", holds=bool, narrows=lambda _: False))
-    assert queueing.room([False, ["everyone", "sdr", ""]], reps, rules) == 2
-    assert queueing.room([False, ["german", "sdr", ""]], reps, rules) == 0
-    assert queueing.room([False, ["everyone", "owner", "zoe"]], reps, rules) == 1
-    assert queueing.room([False], reps, rules) == 0
+    nobody = Rule(rule="german", to="sdr", holds=bool, narrows=Narrowing("german", lambda _: False))
+    rules = policy(ROUND, ["ana", "ben"], EVERYONE, nobody)
+    assert queueing.room([False, [], ["everyone", "sdr", ""]], reps, rules) == 2
+    assert queueing.room([False, [], ["german", "sdr", ""]], reps, rules) == 0
+    assert queueing.room([False, [], ["everyone", "owner", "zoe"]], reps, rules) == 1
+    assert queueing.room([False, []], reps, rules) == 0
+    # Room with whom they declined is none.
+    assert queueing.room([False, ["ana"], ["everyone", "sdr", ""]], reps, rules) == 0
+    assert queueing.room([False, ["ben", "nobody"], ["everyone", "sdr", ""]], reps, rules) == 2
 
 
 def test_who_waits_for_an_owner_goes_to_the_fallback_after_its_time() -> None:
