@@ -98,7 +98,7 @@ class Consumer:
 
     @property
     def lag_seconds(self) -> float:
-        """How old the last record was when it was applied; 0 where no more was waiting behind it."""
+        """How old the records are that are being applied, or were last while more waited behind them; else 0."""
         return self._progress.lag_seconds
 
     async def ends(self, before: datetime | None = None) -> Mapping[kafka.Partition, int]:
@@ -215,6 +215,7 @@ class Consumer:
 
     async def _settle(self, client: kafka.Client, records: Sequence[Any]) -> None:
         """Apply the records, however often it takes; returns early when they turn out not to be ours."""
+        self._progress.begin(records)
         try:
             await self.applier.apply(records)
         except Displaced:

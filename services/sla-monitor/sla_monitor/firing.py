@@ -74,19 +74,22 @@ class Firing:
         self._partitions = partitions
         self._catch_up_s = catch_up_s
         self._ends: Ends | None = None
-        self._wants_ends = False
+        self._wants_ends = asyncio.Event()
         self._waited_until = 0.0
         self._sweep_at = 0.0
 
     async def run(self) -> None:
         """Wait for the backlog, then fire what falls due; wait again whenever facts come in late."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._keep_ends())
+            await self._fire_for_ever()
+
+    async def _fire_for_ever(self) -> None:
         await self._catch_up()
         while True:
             now_s = asyncio.get_running_loop().time()
             if self._consumer.lag_seconds > LATE_S and now_s >= self._waited_until:
                 await self._catch_up()
-            if self._wants_ends:
-                await self._look_for_ends()
             try:
                 rest_s = await self._round()
             except Exception as error:
@@ -149,9 +152,12 @@ class Firing:
                 raise
             return False
 
-    async def _look_for_ends(self) -> None:
-        self._wants_ends = False
-        self._ends = await self._read_ends() or self._ends
+    async def _keep_ends(self) -> None:
+        """Look where the topics end whenever somebody waits for it; who does not, never waits for Kafka."""
+        while True:
+            await self._wants_ends.wait()
+            self._wants_ends.clear()
+            self._ends = await self._read_ends() or self._ends
 
     async def _fire(self, conn: Connection, due: set[UUID], now: datetime) -> int:
         """Fire what was due of these leads a moment ago and still is; returns how many steps that were."""
@@ -169,7 +175,7 @@ class Firing:
         parked = await parking.parked_subjects(conn, self._consumer.group, _leads(acting)) if acting else set()
         held = [clock for clock in acting if clock.lead_id in parked or not await self._may_act(conn, clock)]
         if held:
-            self._wants_ends = True
+            self._wants_ends.set()
             await store_clocks.postpone(conn, held, now + POSTPONED)
         spent = await _spent(conn, [clock for clock in acting if clock not in held])
         due_now = [clock for clock in found if clock not in held]

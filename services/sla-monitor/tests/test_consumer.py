@@ -130,6 +130,27 @@ async def test_taking_a_lead_away_waits_until_its_topics_are_read_past_the_deadl
     assert await states(sla, lead) == {("first_response_5m", 1): "met"}
 
 
+async def test_nobody_is_told_of_a_breach_while_what_was_read_cannot_be_applied(sla: Actor) -> None:
+    await put(sla, "clocks: [{kind: first_response_5m, within: 2s, from: assignment}]")
+    lead, at = ids.new(), now()
+    await learn(sla, "routing", routed(lead, at))
+    holding = await database.connect_single(sla.settings.database_url, name="tests", idle_ms=0)
+    try:
+        async with holding.transaction():
+            await holding.execute("LOCK TABLE touch IN SHARE MODE")
+            await sla.publish("intake", [touch(lead, at + timedelta(milliseconds=500))])
+
+            async def is_over() -> None:
+                assert now() > at + timedelta(seconds=3)
+
+            await eventually(is_over)
+    finally:
+        await holding.close()
+    await sla.settled()
+    assert await states(sla, lead) == {("first_response_5m", 1): "met"}
+    assert (await sla.http.get(f"/v1/alerts?lead_id={lead}")).json() == []
+
+
 async def test_nobody_loses_a_lead_of_which_a_record_is_parked(start: Stage, sla: Actor) -> None:
     await put(
         sla,

@@ -1,0 +1,70 @@
+"""Kafka hangs, with every connection open and no answer: what needs no answer goes on."""
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from backbone import ids
+from backbone.testing import eventually
+from backbone.testing.servers import KAFKA_OVERRIDES, Servers
+from backbone.testing.stage import Signer, Stage
+from handoff_local import ports
+from handoff_local.kafka import Broker
+from tests import telling
+from tests.shown import put
+from tests.telling import learn
+
+LEADS = 40
+POLICY = """
+clocks: [{kind: first_response_5m, within: 2s, from: assignment}]
+escalations: [{kind: first_response_5m, after: 0s, to: reassign}]
+"""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """A broker of the test's own."""
+    running = Broker(tmp_path, ports.free(), ports.free(), KAFKA_OVERRIDES)
+    running.start()
+    try:
+        yield running
+    finally:
+        running.kill()
+
+
+@pytest.fixture
+async def start(servers: Servers, signer: Signer, broker: Broker) -> AsyncIterator[Stage]:
+    stage = Stage(Servers(f"127.0.0.1:{broker.port}", servers.postgres, servers._templates), signer)
+    yield stage
+    await stage.close()
+
+
+async def test_only_what_takes_a_lead_away_waits_for_kafka(start: Stage, broker: Broker) -> None:
+    sla = await start("sla")
+    await put(sla, POLICY)
+    leads, at = [ids.new() for _ in range(LEADS)], telling.now() + timedelta(seconds=3)
+    each = [telling.routed(lead, at + timedelta(milliseconds=100 * number)) for number, lead in enumerate(leads)]
+    await learn(sla, "routing", *each)
+    assert broker.process is not None
+    os.kill(broker.process.pid, signal.SIGSTOP)
+    try:
+
+        async def all_are_breached() -> None:
+            assert await sla.database.pool.fetchval("SELECT count(*) FROM alert WHERE level = 'breach'") == LEADS
+
+        await eventually(all_are_breached)
+        rows = await sla.database.pool.fetch("SELECT level, late FROM alert")
+        assert {row["level"] for row in rows} == {"breach"}
+        # A breach is late by more than a second. A machine that stalls may be so for a few of them.
+        assert sum(row["late"] for row in rows) < LEADS / 5
+    finally:
+        os.kill(broker.process.pid, signal.SIGCONT)
+
+    async def all_are_taken() -> None:
+        assert await sla.database.pool.fetchval("SELECT count(*) FROM alert WHERE level = 'escalation'") == LEADS
+
+    await eventually(all_are_taken, patience_s=60)
