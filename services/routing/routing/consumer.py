@@ -215,9 +215,10 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
         _to_route(desk, row)
     if assignment is None or assignment.touched:
         return
+    if assignment.is_untouched:
+        desk.group.index.touch(assignment.rep_id)
     assignment.touched = True
     desk.changed.add(row.lead_id)
-    desk.group.index.touch(assignment.rep_id)
 
 
 def _engaged(desk: Desk, row: Row, message: intake_pb2.EngagementRecorded) -> None:
@@ -256,7 +257,7 @@ def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
         held.rep_id,
         outcome=Outcome.ASSIGNED,
         rule="merged",
-        starts_clocks=not survivor.touched,
+        starts_clocks=held.starts_clocks and not survivor.touched,
         of=held,
     )
     for why in reasons:

@@ -106,18 +106,18 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
         desk.stop_waiting(row)
         return False
     if held is not None:
-        index.take(held.rep_id, held.pool, untouched=not held.touched)
+        index.take(held.rep_id, held.pool, untouched=held.is_untouched)
     inputs, ordinal = _inputs(lead), len(index.log)
     decision = assigning.decide(lead, index, desk.group.policy, desk.now)
     if decision.outcome is not Outcome.ASSIGNED or decision.rep_id is None:
         if held is not None:
-            index.keep(held.rep_id, held.pool, untouched=not held.touched)
+            index.keep(held.rep_id, held.pool, untouched=held.is_untouched)
         kept = reasons if held is not None else parting.NONE
         desk.wait(row, lead, decision, reasons=kept, inputs=inputs, ordinal=ordinal)
         return False
     by_hand, clocks = decision.rule == assigning.HANDED_OVER, True
     if held is not None:
-        index.keep(held.rep_id, held.pool, untouched=not held.touched)
+        index.keep(held.rep_id, held.pool, untouched=held.is_untouched)
         is_for_sales = not by_hand or desk.group.roles[decision.rep_id] == role_at(row.stage)
         end = parting.ending(reasons, is_for_sales=is_for_sales)
         desk.release(row, outcome=end.outcome, reason=end.reason, by=end.by)

@@ -67,7 +67,7 @@ class Desk:
         assignment = self.assignments.pop(row.lead_id, None)
         if assignment is None:
             return None
-        self.group.index.take(assignment.rep_id, assignment.pool, untouched=not assignment.touched)
+        self.group.index.take(assignment.rep_id, assignment.pool, untouched=assignment.is_untouched)
         rep = self.group.index.reps.get(assignment.rep_id)
         self.ended.add(row.lead_id)
         self.dirty.add(row.lead_id)
@@ -140,7 +140,7 @@ class Desk:
         """Give a lead by a person's word; it may go over the cap, and is recorded then. `of` is what it goes on."""
         pool = of.pool if of is not None else ""
         reasons = self.reasons(row.lead_id)
-        self.group.index.give(rep_id, None, self.now, touched=row.touched, counted_in=pool)
+        self.group.index.give(rep_id, None, self.now, touched=row.touched or not starts_clocks, counted_in=pool)
         self.forced.add(rep_id)
         decision = Decision(
             outcome=outcome, rule=rule, pool=pool, strategy="", rep_id=rep_id, reason_code="", considered=()
@@ -179,6 +179,7 @@ class Desk:
             decision_id=decision_id,
             assigned_at=assigned_at or self.now,
             touched=row.touched,
+            starts_clocks=starts_clocks,
         )
         rep = self.group.index.reps[rep_id]
         assignment.accept_by = self._accept_by(row, rep_id) if inputs is not None else None

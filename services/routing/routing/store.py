@@ -67,6 +67,13 @@ class Assignment:
     next_at: datetime | None = None
     accept_by: datetime | None = None
     """Until then the rep has to have accepted; None when that is not asked for, or was done."""
+    starts_clocks: bool = True
+    """False of what was taken over, brought along, or touched before it changed hands."""
+
+    @property
+    def is_untouched(self) -> bool:
+        """Say whether it counts under caps of untouched leads: they keep clocks from starting together."""
+        return self.starts_clocks and not self.touched
 
 
 async def load(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, Row]:
@@ -137,11 +144,11 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
     await conn.execute(
         "INSERT INTO assignment SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::uuid[],"
         " $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::text[], $11::timestamptz[],"
-        " $12::timestamptz[])"
+        " $12::timestamptz[], $13::boolean[])"
         " ON CONFLICT (lead_id) DO UPDATE SET rep_id = excluded.rep_id, cycle = excluded.cycle, pool = excluded.pool,"
         " decision_id = excluded.decision_id, assigned_at = excluded.assigned_at, accepted_at = excluded.accepted_at,"
         " touched = excluded.touched, status = excluded.status, next_step = excluded.next_step,"
-        " next_at = excluded.next_at, accept_by = excluded.accept_by",
+        " next_at = excluded.next_at, accept_by = excluded.accept_by, starts_clocks = excluded.starts_clocks",
         [one.lead_id for one in given],
         [one.rep_id for one in given],
         [one.cycle for one in given],
@@ -154,6 +161,7 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
         [one.next_step for one in given],
         [one.next_at for one in given],
         [one.accept_by for one in given],
+        [one.starts_clocks for one in given],
     )
 
 

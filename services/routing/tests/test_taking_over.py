@@ -1,0 +1,110 @@
+"""Work that comes with who has it starts no clocks, so that it takes no room under a cap of untouched leads."""
+
+from uuid import UUID
+
+import pytest
+
+from backbone import ids
+from backbone.testing.stage import Actor, Stage
+from handoff.events.v1 import common_pb2, intake_pb2
+from services.routing.tests.desk import (
+    FIELDS,
+    escalated,
+    holder,
+    learn,
+    put_policy,
+    put_rep,
+    qualified,
+    stamp,
+    taken_over,
+    touched,
+    waiting,
+)
+
+POLICY = """
+pools: [{pool: sdr, reps: rep.role == "sdr", untouched_cap: 2}]
+rules: [{rule: everyone, to: sdr}]
+"""
+
+
+@pytest.fixture
+async def routing(start: Stage) -> Actor:
+    actor = await start("routing")
+    await put_policy(actor, POLICY)
+    await put_rep(actor, "ana")
+    return actor
+
+
+async def untouched(routing: Actor, rep_id: str = "ana") -> int:
+    return int((await routing.http.get(f"/v1/reps/{rep_id}/load")).json()["untouched"])
+
+
+async def take_over(routing: Actor, owner_id: str = "ana", count: int = 1) -> list[UUID]:
+    leads = [ids.new() for _ in range(count)]
+    await learn(routing, "intake", *(taken_over(lead, owner_id) for lead in leads))
+    return leads
+
+
+async def come(routing: Actor, count: int) -> list[UUID]:
+    leads = [ids.new() for _ in range(count)]
+    await learn(routing, "qualification", *(qualified(lead) for lead in leads))
+    return leads
+
+
+async def test_a_team_that_moves_in_with_its_open_work_takes_new_leads_at_once(routing: Actor) -> None:
+    await put_rep(routing, "ben")
+    for owner_id in ("ana", "ben"):
+        await take_over(routing, owner_id, 3)
+    assert (await untouched(routing), await untouched(routing, "ben")) == (0, 0)
+    leads = await come(routing, 5)
+    assert set(await waiting(routing)) == {str(leads[-1])}, "two each, and one more than may start its clock now"
+    assert (await untouched(routing), await untouched(routing, "ben")) == (2, 2)
+
+
+async def test_neither_a_touch_nor_the_end_of_what_was_taken_over_makes_room_that_it_did_not_take(
+    routing: Actor,
+) -> None:
+    first, second = await take_over(routing, count=2)
+    ours, _, waits = await come(routing, 3)
+    await learn(routing, "intake", touched(first))
+    for lead in (first, second):
+        assert (await routing.http.post(f"/v1/assignments/{lead}/close", json={"outcome": "recycled"})).is_success
+    assert (await untouched(routing), await waiting(routing)) == (2, {str(waits): "no_capacity"})
+    await learn(routing, "intake", touched(ours))
+    assert (await holder(routing, waits), await untouched(routing)) == ("ana", 2)
+
+
+async def test_a_lead_that_its_rep_brought_takes_no_such_room_either(routing: Actor) -> None:
+    lead, standing = ids.new(), common_pb2.Standing(owner_id="ana", keep=True)
+    await learn(routing, "intake", (lead, intake_pb2.LeadCaptured(stamp=stamp(lead), lead=FIELDS, standing=standing)))
+    assert (await holder(routing, lead), await untouched(routing)) == ("ana", 0)
+
+
+async def test_what_was_taken_over_starts_no_clock_when_it_is_merged(routing: Actor) -> None:
+    survivor, (merged,) = ids.new(), await take_over(routing)
+    names = {"survivor_id": str(survivor), "merged_id": str(merged)}
+    message = intake_pb2.LeadMerged(stamp=stamp(survivor), lead=FIELDS, **names)
+    await learn(routing, "intake", (survivor, message), (merged, message))
+    assert (await holder(routing, survivor), await untouched(routing)) == ("ana", 0)
+    events = await routing.published(lambda seen: sum(event.type == "LeadRouted" for event in seen) == 2)
+    told = [(event.message.rule, event.message.starts_clocks) for event in events if event.type == "LeadRouted"]
+    assert told == [("taken over", False), ("merged", False)]
+
+
+async def test_what_was_taken_over_is_news_to_the_next_rep(routing: Actor) -> None:
+    (lead,) = await take_over(routing)
+    await learn(routing, "qualification", qualified(lead))
+    await learn(routing, "sla", escalated(lead, cycle=1))
+    assert (await untouched(routing), await waiting(routing)) == (0, {str(lead): "no_match"}), "nobody else yet"
+    await put_rep(routing, "ben")
+    assert (await holder(routing, lead), await untouched(routing), await untouched(routing, "ben")) == ("ben", 0, 1)
+    await learn(routing, "intake", touched(lead, "ben"))
+    assert await untouched(routing, "ben") == 0
+
+
+async def test_what_was_taken_over_is_handed_over_as_the_untouched_lead_that_it_is(routing: Actor) -> None:
+    (lead,) = await take_over(routing)
+    await put_rep(routing, "ben")
+    order = {"when": "!lead.touched", "to": "ben", "reason": "territory"}
+    assert (await routing.http.post("/v1/hand-over", json=order)).json()["moved"]["assignments"] == 1
+    assert (await holder(routing, lead), await untouched(routing), await untouched(routing, "ben")) == ("ben", 0, 1)
