@@ -112,7 +112,7 @@ class Rep:
     share: float = 1.0
     """Of the weight and of the cap that counts for load: less than 1 while a newcomer is not up to speed."""
     performance: float = 1.0
-    """How the rep's leads ended beside everybody's, from 0.5 to 2."""
+    """How the rep's leads ended beside those of the same role, from 0.5 to 2."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,9 +1,12 @@
-"""How reps' leads end, beside everybody's: what a performance-weighted pool multiplies weights with, once a day.
+"""How reps' leads end, beside those of their role: what a performance-weighted pool multiplies weights with, daily.
 
-A rep's share of converted assignments over the last 90 days, drawn towards the share of all by 20 assignments' worth of
-it (so that who had three leads is nobody's star), divided by the share of all, between 0.5 and 2.
+A rep's share of converted assignments over the last 90 days, drawn towards the share of their whole role by 20
+assignments' worth of it (so that who had three leads is nobody's star), divided by the share of their whole role,
+between 0.5 and 2. Far more of an SDR's leads are converted than of a sales rep's: beside each other, every SDR would be
+a star, and the differences among them would vanish.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final, NamedTuple
@@ -24,19 +27,26 @@ class Ended(NamedTuple):
     """How many of a rep's assignments ended, and how many of these with a conversion."""
 
     rep_id: str
+    role: str
     ended: int
     converted: int
 
 
 def factors(ended: Iterable[Ended]) -> dict[str, float]:
-    """Return each rep's factor; 1 for everybody while nothing was converted."""
+    """Return each rep's factor; 1 for everybody of a role in which nothing was converted."""
     some = list(ended)
-    converted = sum(one.converted for one in some)
-    if not converted:
-        return {one.rep_id: 1.0 for one in some}
-    of_all = converted / sum(one.ended for one in some)
-    shares = {one.rep_id: (one.converted + PRIOR * of_all) / (one.ended + PRIOR) for one in some}
-    return {rep_id: min(MOST, max(LEAST, round(share / of_all, 3))) for rep_id, share in shares.items()}
+    all_ended, all_converted = Counter[str](), Counter[str]()
+    for one in some:
+        all_ended[one.role] += one.ended
+        all_converted[one.role] += one.converted
+    return {one.rep_id: _factor(one, all_converted[one.role] / all_ended[one.role]) for one in some}
+
+
+def _factor(one: Ended, of_all: float) -> float:
+    if not of_all:
+        return 1.0
+    share = (one.converted + PRIOR * of_all) / (one.ended + PRIOR)
+    return min(MOST, max(LEAST, round(share / of_all, 3)))
 
 
 async def weigh(changes: Changing) -> None:
@@ -54,7 +64,7 @@ async def _weigh(conn: Connection, desk: Desk) -> dict[str, Any]:
         " 'unreachable', 'handed_back') GROUP BY rep_id ORDER BY rep_id",
         desk.now - timedelta(days=DAYS),
     )
-    found = factors(Ended(**row) for row in rows)
+    found = factors(Ended(role=desk.group.roles[row["rep_id"]], **row) for row in rows)
     for rep_id, rep in sorted(desk.group.index.reps.items()):
         factor = found.get(rep_id, 1.0)
         if factor != rep.performance:

@@ -166,12 +166,10 @@ rules:
 async def test_a_performance_weighted_pool_gives_more_to_whose_leads_end_well(routing: Actor) -> None:
     await put_rep(routing, "ana")
     await put_rep(routing, "ben")
-    won = [(ids.new(), "ana" if number % 4 else "ben", "converted") for number in range(40)]
-    lost = [(ids.new(), "ben" if number % 4 else "ana", "recycled") for number in range(40)]
-    async with routing.database.transaction() as conn:
-        await conn.executemany(
-            "INSERT INTO ended_assignment VALUES ($1, 1, $2, 'sdr', now(), now(), true, $3)", [*won, *lost]
-        )
+    # Sales win so few of what SDRs make ready that beside them each SDR would be a star.
+    for name in ("sam", "sue"):
+        await put_rep(routing, name, role="sales")
+    await have_ended(routing, {"ana": 30, "ben": 10}, {"ana": 10, "ben": 30, "sam": 200, "sue": 200})
     pools = POOLS.replace('rep.role == "sdr"}', 'rep.role == "sdr", strategy: performance_weighted}')
     await put_policy(routing, f"{pools}rules: [{{rule: rest, to: sdr}}]")
 
@@ -182,7 +180,23 @@ async def test_a_performance_weighted_pool_gives_more_to_whose_leads_end_well(ro
     await eventually(weighed)
     await learn(routing, "qualification", *(qualified(ids.new()) for _ in range(60)))
     given_to = Counter(await loads(routing))
-    assert given_to["ana"] > 1.5 * given_to["ben"] > 0
+    assert given_to == {"ana": 40, "ben": 20, "sam": 0, "sue": 0}
+    # Whoever looks back sees the factors that the decisions went by.
+    asked = {"pool": "sdr", "from": "2026-01-01T00:00:00Z"}
+    seen = (await routing.http.get("/v1/fairness", params=asked)).json()["reps"]
+    assert [(one["rep_id"], one["expected"]) for one in seen] == [("ana", 39.99), ("ben", 20.01)]
+
+
+async def have_ended(routing: Actor, *outcomes: dict[str, int]) -> None:
+    """Keep so many assignments of each rep that were converted, and that were recycled."""
+    ended = [
+        (ids.new(), rep_id, outcome)
+        for outcome, counts in zip(("converted", "recycled"), outcomes, strict=True)
+        for rep_id, count in counts.items()
+        for _ in range(count)
+    ]
+    async with routing.database.transaction() as conn:
+        await conn.executemany("INSERT INTO ended_assignment VALUES ($1, 1, $2, 'sdr', now(), now(), true, $3)", ended)
 
 
 async def test_the_dry_run_reads_a_lead_as_intake_would_have_told_of_it(routing: Actor) -> None:
