@@ -21,6 +21,7 @@ Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marke
 Rep = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
 Words = Annotated[str | None, Field(max_length=500)]
+Status = Literal["working", "contacted", "meeting_set", "waiting_for_lead", "nurturing"]
 
 
 class Meant(fields.Body):
@@ -52,9 +53,9 @@ class Close(Meant):
 
 
 class Update(fields.Body):
-    """How it stands, and what comes next; what is left out stays, a plan that is null is withdrawn."""
+    """How it stands, and what comes next; what is left out stays, a plan that is null is withdrawn, a status never."""
 
-    status: Literal["working", "contacted", "meeting_set", "waiting_for_lead", "nurturing"] | None = None
+    status: Status = None  # type: ignore[assignment]  # a default is not validated, so only what is left out is None
     next_step: Words = None
     next_at: fields.Instant | None = None
 
@@ -185,11 +186,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
         def act(desk: Desk, row: Row, assignment: Assignment) -> None:
             desk.answered(row)
-            assignment.status = body.status or assignment.status
-            if "next_step" in body.model_fields_set:
-                assignment.next_step = body.next_step
-            if "next_at" in body.model_fields_set:
-                assignment.next_at = body.next_at
+            for name in body.model_fields_set:
+                setattr(assignment, name, getattr(body, name))
             desk.changed.add(row.lead_id)
             desk.outgoing.append(events.updated(row, assignment, desk.now))
 

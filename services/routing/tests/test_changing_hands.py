@@ -87,7 +87,7 @@ async def test_a_late_answer_leaves_a_lead_waiting_for_sales(routing: Actor) -> 
     assert await holder(routing, lead) == "sam"
 
 
-async def test_what_is_left_out_of_an_update_stays_and_a_plan_that_is_null_is_withdrawn(routing: Actor) -> None:
+async def test_what_is_left_out_of_an_update_stays_and_only_a_plan_can_be_withdrawn(routing: Actor) -> None:
     await put_rep(routing, "ana")
     lead, at = ids.new(), "2031-01-02T03:04:05.000000Z"
     await learn(routing, "qualification", qualified(lead))
@@ -103,7 +103,9 @@ async def test_what_is_left_out_of_an_update_stays_and_a_plan_that_is_null_is_wi
     events = await routing.published(lambda seen: sum(event.type == "AssignmentUpdated" for event in seen) == 3)
     told = [event.message.HasField("next_at") for event in events if event.type == "AssignmentUpdated"]
     assert told == [True, True, False]
-    assert (await ana.patch(path, json={})).status_code == 422
+    for nothing, pointer in (({}, ""), ({"status": None}, "/status")):
+        refused = await ana.patch(path, json=nothing)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
 async def test_a_touch_does_not_make_a_managers_hand_over_forgotten(routing: Actor) -> None:
