@@ -27,6 +27,11 @@ SEALED: Final = {
 """What no condition may read, with what it may read instead."""
 SEALED_ATTRIBUTES: Final = frozenset({"message", "comments", "notes"})
 """Free text of forms, which lead-intake seals unless a connection says otherwise."""
+_LITERALS: Final = "|".join(
+    rf"[rR]{quote}.*?{quote}|{quote}(?:\\.|[^\\])*?{quote}" for quote in ('"""', "'''", '"', "'")
+)
+_PATTERN: Final = re.compile(rf"\bmatches\s*\(\s*((?>{_LITERALS}))\s*\)|//[^\n]*|{_LITERALS}", re.DOTALL)
+"""A pattern that is written out; or, without a group, a comment or a text, in which there is none."""
 _SEALED_NAME: Final = re.compile(r"'lead\.(\w+)'")
 
 TEXT: Final = cel.Type.STRING
@@ -129,6 +134,20 @@ class Language:
         names = tuple(name for name in self._names if re.search(rf"\b{re.escape(name)}\b", plain))
         return Condition(text, program, names, self._keys(text))
 
+    def check(self, text: str) -> Condition:
+        """Compile a condition that somebody writes now. Wrong also for a pattern that is none: it could only ever fail.
+
+        One that was kept before this was asked compiles still, and does not hold.
+        """
+        condition = self.compile(text)
+        for match in _PATTERN.finditer(text):
+            if match[1] is None:
+                continue
+            result = self._env.compile(f'"".matches({match[1]})').eval()
+            if result.type() == cel.Type.ERROR:
+                raise Wrong(result.value().removeprefix("INVALID_ARGUMENT: "), *_place(text, match.start(1)))
+        return condition
+
     def _keys(self, text: str) -> tuple[tuple[str, str], ...]:
         """Return the keys of open objects that it reads, but not those whose presence it asks for itself."""
         asked = {match[1].strip() for match in _ASKED_FOR.finditer(text)}
@@ -136,14 +155,16 @@ class Language:
         for match in _KEY.finditer(text):
             name, key = match[1], match[2] or match[3]
             if name == "lead.attributes" and key in SEALED_ATTRIBUTES:
-                line, column = (
-                    text.count("\n", 0, match.start()) + 1,
-                    match.start() - text.rfind("\n", 0, match.start()),
-                )
-                raise Wrong(f"lead.attributes.{key} is sealed: conditions never read free text", line, column)
+                words = f"lead.attributes.{key} is sealed: conditions never read free text"
+                raise Wrong(words, *_place(text, match.start()))
             if name in self._open and f"{name}.{key}" not in asked:
                 found.add((name, key))
         return tuple(sorted(found))
+
+
+def _place(text: str, start: int) -> tuple[int, int]:
+    """Return the line and the column (from 1)."""
+    return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
 def _wrong(words: str) -> Wrong:

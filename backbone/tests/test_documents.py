@@ -110,6 +110,37 @@ def test_a_wrong_condition_is_refused_with_its_place(text: str, column: int) -> 
     assert (caught.value.line, caught.value.column) == (1, column)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('lead.company.matches("(")', (1, 22)),
+        ("lead.spam ||\n  lead.company.matches(r'(?=a)')", (2, 24)),
+        ('lead.company == "" && lead.company .matches ( """[""" )', (1, 47)),
+        (r'lead.company.matches("\"(")', (1, 22)),
+    ],
+)
+def test_a_pattern_that_is_none_is_refused_where_it_is_written_and_fails_where_it_is_kept(
+    text: str, place: tuple[int, int]
+) -> None:
+    with pytest.raises(conditions.Wrong, match="invalid regular expression") as caught:
+        LANGUAGE.check(text)
+    assert (caught.value.line, caught.value.column) == place
+    assert not LANGUAGE.compile(text).holds(values())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'lead.company.matches(r"^A\w+") && !lead.company.matches("\\d")',
+        "lead.company != \"of.matches('(')\" // nor .matches('(')",
+        'lead.company.matches("A" + lead.country + "")',
+        "lead.company.matches(lead.company)",
+    ],
+)
+def test_what_is_a_pattern_or_is_no_pattern_is_not_refused(text: str) -> None:
+    assert LANGUAGE.check(text).holds(values(company="Acme", country="c"))
+
+
 def test_conditions_read_leads() -> None:
     lead = values(employees=200, company="Acme", revenue=2e6)
     assert LANGUAGE.compile("lead.employees >= 100 && lead.revenue > 1000000").holds(lead)

@@ -265,6 +265,7 @@ def test_a_condition_that_holds_for_want_of_a_field_is_doubted(condition: str, f
         (("lead.email_is_free", "lead.employes > 3"), "/fit/1/when", ".employes"),
         (("lead.email_is_free", "lead.employees"), "/fit/1/when", "lead.employees, points: -30"),
         (("lead.email_is_free", "lead.company > 5"), "/fit/1/when", "> 5"),
+        (("lead.email_is_free", "lead.company.matches('(')"), "/fit/1/when", "'('"),
         (("A1: pass", "A1: later"), "/matrix/A1", "later"),
         (("A1: pass", "D1: pass"), "/matrix/D1", "pass, A2"),
         (("points: 40", "points: forty"), "/fit/0/points", "forty"),

@@ -45,7 +45,7 @@ def _wrong_conditions(document: Document) -> list[Pointer]:
     faults = []
     for path, text, language in texts:
         try:
-            language.compile(text)
+            language.check(text)
         except conditions.Wrong as wrong:
             faults.append(document.fault(path, wrong.detail, line=wrong.line, column=wrong.column))
     return faults

@@ -35,7 +35,7 @@ _ANYTHING: Final = Language.of({**LEAD, **policies.ACCOUNT, **policies.REP, "lea
 def compile_condition(text: str) -> Condition:
     """Compile a condition over the lead, its account and the rep who has it. Problem 422 with its place."""
     try:
-        return _ANYTHING.compile(text)
+        return _ANYTHING.check(text)
     except conditions.Wrong as wrong:
         fault = Pointer("/when", f"{wrong.detail} (column {wrong.column})", line=wrong.line, column=wrong.column)
         raise Problem(422, "A wrong condition", "Mend the condition.", errors=[fault]) from None

@@ -197,6 +197,7 @@ async def test_an_order_that_cannot_be_is_refused_with_its_place(routing: Actor)
     assert await pointer(**{"from": "ana"}, to="nobody") == "/to"
     assert await pointer(**{"from": "who"}, to="north") == "/from"
     assert await pointer(when="lead.emial == 1", to="north") == "/when"
+    assert await pointer(when='lead.company.matches("(")', to="north") == "/when"
     assert await pointer(**{"from": "ana"}, to="north", what=["cars"]) == "/what/0"
     await ask(routing, 422, to="north")
     await ask(routing, 422, **{"from": "ana"}, to="ana")

@@ -26,6 +26,7 @@ async def routing(start: Stage) -> Actor:
     [
         (POLICY.replace("to: sdr}", "to: nobody}"), "/rules/2/to"),
         (POLICY.replace('"srl"', "3"), "/rules/1/when"),
+        (POLICY.replace('lead.stage == "srl"', "lead.company.matches('(')"), "/rules/1/when"),
         (POLICY.replace('rep.role == "sdr"', "rep.role"), "/pools/0/reps"),
         (POLICY.replace("weighted_round_robin", "weighted_round_robin, fallback: sdr"), "/pools/0/fallback"),
         (POLICY + "pairs: [{sdr: who, sales: [ana]}]", "/pairs/0/sdr"),

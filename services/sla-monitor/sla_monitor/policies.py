@@ -88,7 +88,7 @@ def parse(raw: bytes, calendars: Sequence[str]) -> Document:
     applies = document.data.get("applies")
     if isinstance(applies, str):
         try:
-            _LEADS.compile(applies)
+            _LEADS.check(applies)
         except conditions.Wrong as wrong:
             faults.append(document.fault(("applies",), wrong.detail, line=wrong.line, column=wrong.column))
     faults += senseless.faults(document, calendars)

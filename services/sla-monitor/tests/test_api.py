@@ -146,6 +146,7 @@ async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> N
     [
         (QUICK.replace("1s", "soon"), "/clocks/0/within"),
         (QUICK + "applies: lead.email == ''", "/applies"),
+        (QUICK + "applies: lead.company.matches('(')", "/applies"),
         (QUICK.replace("from: assignment,", "from: assignment, hours: nobody,"), "/clocks/0/hours"),
         (QUICK + "colour: red", "/colour"),
         (QUICK + "order: 99999999999", "/order"),
