@@ -5,27 +5,23 @@ policy would have given otherwise: the rep has it, over the cap if need be, unti
 touched is not known to routing, so caps of untouched leads are not looked at.
 """
 
-from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
-from uuid import UUID
 
 from backbone import times
 from backbone.database import Connection
-from routing import assigning
+from routing import assigning, store_group
 from routing.domain import Lead, Outcome
 from routing.history import Past, lead_of
+from routing.simulated_queue import Case, SimulatedQueue
 
 LISTED: Final = 500
 """Leads with another rep that are listed; all are counted."""
-REFUSED_IN_A_ROW: Final = 16
 
-Case = tuple[UUID, int]
-"""A lead in one cycle."""
 End = tuple[datetime, str, str]
 """When a rep's assignment from a pool ends."""
 
@@ -36,9 +32,7 @@ class _Run:
     held_for: Mapping[Case, timedelta]
     ends: list[End]
     """A heap."""
-    waiting: dict[Case, Lead] = field(default_factory=dict)
-    queue: list[tuple[int, datetime, Case]] = field(default_factory=list)
-    """Those who wait, best, then oldest."""
+    waiting: SimulatedQueue = field(default_factory=SimulatedQueue)
     actual: dict[Case, str] = field(default_factory=dict)
     simulated: dict[Case, tuple[str, str]] = field(default_factory=dict)
     """Rep and rule."""
@@ -58,8 +52,11 @@ class _Run:
         assert group is not None
         while self.ends and self.ends[0][0] <= at:
             ended_at, rep_id, pool = heappop(self.ends)
+            store_group.set_availability(group, ended_at)
             group.index.take(rep_id, pool, untouched=False)
+            self.waiting.room_may_have_come()
             self._drain(ended_at)
+        store_group.set_availability(group, at)
         self._drain(at)
 
     def decide(self, case: Case, lead: Lead, at: datetime) -> bool:
@@ -68,11 +65,10 @@ class _Run:
         assert group is not None
         decision = assigning.decide(lead, group.index, group.policy, at)
         if decision.outcome is not Outcome.ASSIGNED or decision.rep_id is None:
-            if case not in self.waiting:
-                self.waiting[case] = replace(lead, waiting_since=at)
-                insort(self.queue, (lead.rank, lead.created_at, case))
+            since = lead.waiting_since or at
+            self.waiting.put(case, replace(lead, waiting_since=since), decision)
             return False
-        self.waiting.pop(case, None)
+        self.waiting.drop(case)
         self.simulated[case] = (decision.rep_id, decision.rule)
         self._hold(case, decision.rep_id, decision.pool, at)
         return True
@@ -85,8 +81,7 @@ class _Run:
             return  # The policy would have spared the person that.
         if case in self.arrived:
             self.simulated[case] = (rep_id, row["rule"])
-        if self.waiting.pop(case, None) is not None:
-            self.queue = [place for place in self.queue if place[2] != case]
+        self.waiting.drop(case)
         pool = assigning.pool_of(group.policy, row["pool"]) if group.policy is not None and row["strategy"] else None
         took_turn = pool is not None and rep_id in pool.members
         group.index.give(rep_id, pool if took_turn else None, row["at"], touched=True, counted_in=row["pool"])
@@ -102,17 +97,11 @@ class _Run:
         day[rep_id] = max(day[rep_id], group.index.reps[rep_id].open)
 
     def _drain(self, at: datetime) -> None:
-        """Let in who waits, best, then oldest, until so many in a row find no room."""
-        refused = 0
-        for place in list(self.queue):
-            if refused == REFUSED_IN_A_ROW:
-                return
-            case = place[2]
-            if self.decide(case, self.waiting[case], at):
-                self.queue.remove(place)
-                refused = 0
-            else:
-                refused += 1
+        """Let in who waits, where there is room for them or they are due."""
+        group = self.past.group
+        assert group is not None
+        for case, lead in self.waiting.next(group, at):
+            self.decide(case, lead, at)
 
 
 async def run(
@@ -126,22 +115,23 @@ async def run(
             simulation = _Run(past, *await _endings(conn, since))
             simulation.begin(row["at"])
         _go_through(simulation, row)
+    if simulation is not None:
+        simulation.go_to(until)
     return _told(simulation or _Run(past, {}, []))
 
 
 def _go_through(run: _Run, row: Any) -> None:
     """Take in one decision of the past."""
     case, was_given = (row["lead_id"], row["cycle"]), row["outcome"] != str(Outcome.WAITING)
+    run.go_to(row["at"])
     if was_given:
         run.actual[case] = row["rep_id"]
     lead = lead_of(row) if row["inputs"] is not None else None
     if lead is None or lead.only_pool is not None:
-        run.go_to(row["at"])
         if was_given:
             run.force(row)
     elif case not in run.arrived:
         run.arrived[case] = row["at"]
-        run.go_to(row["at"])
         if not run.decide(case, replace(lead, waiting_since=None, touched=True), row["at"]):
             run.waited += 1
 

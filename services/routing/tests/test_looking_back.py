@@ -7,8 +7,9 @@ from uuid import UUID
 import pytest
 
 from backbone import ids, times
+from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from services.routing.tests.desk import decision, holder, learn, put_policy, put_rep, qualified, taken_over
+from services.routing.tests.desk import decision, fields, holder, learn, put_policy, put_rep, qualified, taken_over
 
 POLICY = """
 pools: [{pool: sdr, reps: rep.role == "sdr"}]
@@ -162,3 +163,44 @@ async def test_a_question_about_no_pool_or_no_span_is_refused(routing: Actor) ->
     assert (await report(routing))["ana"]["actual"] == 1
     backwards = {"policy": POLICY, "from": "2026-11-02T00:00:00Z", "to": "2026-11-01T00:00:00Z"}
     assert (await routing.http.post("/v1/policy/simulate", json=backwards)).status_code == 422
+
+
+TWO_QUEUES = """
+pools:
+  - {pool: german, reps: rep.team == "german"}
+  - {pool: small, reps: rep.team == "small"}
+rules:
+  - {rule: german, when: lead.country == "DE", to: german}
+  - {rule: rest, to: small}
+"""
+
+
+async def test_who_waits_for_one_pool_keeps_nobody_from_another_in_a_what_if(routing: Actor) -> None:
+    await put_policy(routing, TWO_QUEUES)
+    await put_rep(routing, "gert", team="german", cap=0)
+    await put_rep(routing, "ben", team="small", cap=1)
+    german = fields(company="Acme", country="DE")
+    await learn(routing, "qualification", *(qualified(ids.new(), told=german) for _ in range(20)))
+    leads = await come(routing, 12)
+    for lead in leads:
+        assert await holder(routing, lead) == "ben"
+        await close(routing, lead)
+    found = await what_if(routing, TWO_QUEUES)
+    assert (found["leads"], found["other"], found["still_waiting"]) == (32, 0, 20)
+    assert found["reps"] == [{"rep_id": "ben", "actual": 12, "simulated": 12, "most_open": 1}]
+
+
+async def test_a_what_if_lets_a_fallback_have_whom_the_router_let_it_have(routing: Actor) -> None:
+    falls_back = TWO_QUEUES.replace("to: german}", "to: german, fallback: small, after: 1s}")
+    await put_policy(routing, falls_back)
+    await put_rep(routing, "gert", team="german", cap=0)
+    await put_rep(routing, "ben", team="small", cap=1)
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead, told=fields(company="Acme", country="DE")))
+
+    async def has_fallen_back() -> None:
+        assert await holder(routing, lead) == "ben"
+
+    await eventually(has_fallen_back)
+    found = await what_if(routing, falls_back)
+    assert (found["leads"], found["waited"], found["other"], found["still_waiting"]) == (1, 1, 0, 0)
