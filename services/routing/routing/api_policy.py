@@ -1,6 +1,5 @@
 """The policy: put in force, shown, and asked what it would do with a lead."""
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,12 +9,12 @@ from pydantic import Field
 from backbone import database, fields, outbox, security, times
 from backbone.database import Connection
 from backbone.problem import Pointer, Problem
-from routing import assigning, checking, deciding, imagining, policies, simulating, store, store_group
+from routing import assigning, checking, deciding, imagining, policies, simulating, store_group, transaction
 from routing.changing import Changing
 from routing.desk import Desk
-from routing.domain import Lead
+from routing.domain import Decision
 from routing.spans import Span
-from routing.store_group import Cache, Group
+from routing.store_group import Cache
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
@@ -94,14 +93,22 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
     @api.post("/v1/policy/explain")
     async def explain(_: Manager, body: Question) -> dict[str, Any]:
-        """Say what the policy would do with a lead now; nothing is written."""
+        """Say what the policy would do with a lead now; nothing is written.
+
+        Of a lead that waits: what trying it now comes to, since when and for which pool it waits included. Of one that
+        somebody has: what would be decided if it were to be routed anew now, by the same rules as the router's: its
+        place in that rep's load counts as free, and who has it now may be who gets it, unless they declined it.
+        """
         async with db.transaction() as conn:
-            group, now = await cache.lock(conn)
+            desk = await transaction.open_desk(conn, cache, [body.lead.lead_id] if body.lead.lead_id else [])
             # The choice counts itself in what this process knows of the group, which nobody is to see.
             cache.forget()
-            lead = await known(conn, group, now, body.lead.lead_id) if body.lead.lead_id else None
-            lead = lead or await imagining.lead_of(conn, body.lead, group, now)
-            decision = assigning.decide(lead, group.index, group.policy, now, most=None)
+            group = desk.group
+            if body.lead.lead_id:
+                decision = await anew(conn, desk, body.lead.lead_id)
+            else:
+                lead = await imagining.lead_of(conn, body.lead, group, desk.now)
+                decision = assigning.decide(lead, group.index, group.policy, desk.now, most=None)
         return {
             "outcome": str(decision.outcome),
             "rule": decision.rule,
@@ -127,13 +134,13 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             found = await simulating.run(conn, 0, document.data, since, until)
         return {**found, "from": times.text(since), "to": times.text(until)}
 
-    async def known(conn: Connection, group: Group, now: datetime, lead_id: UUID) -> Lead:
-        row = (await store.load(conn, [lead_id]))[lead_id]
+    async def anew(conn: Connection, desk: Desk, lead_id: UUID) -> Decision:
+        row = desk.rows[lead_id]
         if row.fields is None:
             fault = Pointer("/lead/lead_id", "no such lead here")
             raise Problem(422, "No such lead", "Send the fields of one instead.", errors=[fault])
-        desk = Desk(group=group, now=now, rows={lead_id: row}, assignments={}, waiting={}, to_route={lead_id: None})
+        desk.to_route[lead_id] = None
         await desk.look_up_companies(conn)
-        return deciding.lead_of(desk, row)
+        return deciding.imagine(desk, row)
 
     return api

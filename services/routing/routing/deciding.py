@@ -11,7 +11,7 @@ from backbone.database import Connection
 from routing import assigning, parting, queueing, store, store_queue
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import GRADES, WORST_RANK, Lead, Outcome, role_at
+from routing.domain import GRADES, WORST_RANK, Decision, Lead, Outcome, role_at
 from routing.store import Row
 
 DRAINED_AT_ONCE: Final = 500
@@ -128,6 +128,17 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
     if by_hand:
         desk.waits_for_sales(row, decision.rep_id, reasons)
     return True
+
+
+def imagine(desk: Desk, row: Row) -> Decision:
+    """Return what would be decided over a lead if it were to be routed now, and of everybody what is thought of them.
+
+    The index counts it; whoever asks has to forget the index.
+    """
+    held = desk.assignments.get(row.lead_id)
+    if held is not None:
+        desk.group.index.take(held.rep_id, held.pool, untouched=not held.touched)
+    return assigning.decide(lead_of(desk, row), desk.group.index, desk.group.policy, desk.now, most=None)
 
 
 def order_of(desk: Desk, row: Row) -> tuple[int, datetime, UUID]:
