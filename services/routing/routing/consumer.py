@@ -79,11 +79,12 @@ def _concerned(event: Incoming) -> set[UUID]:
 
 def _take_in(desk: Desk, row: Row, message: Message) -> None:
     if isinstance(message, _TELLING):
-        was_live, before = row.live, row.domain
+        was_live, before = row.live, (row.domain, row.company)
         _learn(row, message.stamp, message.lead)
-        if (held := desk.assignments.get(row.lead_id)) is not None and row.domain != before:
-            desk.companies.note(before, row.lead_id, None)
-            desk.companies.note(row.domain, row.lead_id, Colleague(held.assigned_at, row.lead_id, held.rep_id))
+        if (held := desk.assignments.get(row.lead_id)) is not None and (row.domain, row.company) != before:
+            desk.companies.note(*before, row.lead_id, None)
+            colleague = Colleague(held.assigned_at, row.lead_id, held.rep_id)
+            desk.companies.note(row.domain, row.company, row.lead_id, colleague)
         _stand(desk, row, message.standing if message.HasField("standing") else None)
         # Told more, a lead that waits may match another rule; and history that does something today is news.
         if row.lead_id in desk.waiting or (row.live and not was_live):

@@ -42,15 +42,18 @@ async def settle(desk: Desk, conn: Connection) -> None:
 async def _decide_colleagues_anew(desk: Desk, conn: Connection) -> bool:
     """Say of who waits that others work their company now, where the policy asks for that; says whether any may."""
     policy = desk.group.policy
-    if policy is None or not policy.reads_colleagues or not (domains := desk.companies.take_changed()):
+    if policy is None or not policy.reads_colleagues:
+        return False
+    domains, names = desk.companies.take_changed()
+    if not domains:
         return False
     for waits in desk.waiting.values():
         # What this transaction made wait, or looked at before, the database does not have as it is.
-        if waits.domain in domains and desks.is_routable(desk.rows[waits.lead_id]):
+        if (waits.domain in domains or waits.company in names) and desks.is_routable(desk.rows[waits.lead_id]):
             desk.to_route[waits.lead_id] = None
     if desk.nobody_waited:
         return False
-    return await store_queue.decide_company_anew(conn, domains)
+    return await store_queue.decide_company_anew(conn, domains, names)
 
 
 async def _next_of_queue(desk: Desk, conn: Connection, seen: set[UUID]) -> tuple[list[UUID], bool, bool]:

@@ -10,7 +10,7 @@ import msgspec
 from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event
-from routing import accounts, events, parting, queueing, store, store_accounts
+from routing import events, parting, queueing, store, store_accounts
 from routing.domain import Decision, Lead, Outcome, WhyNot, role_at
 from routing.parting import Reasons
 from routing.store import Assignment, Row
@@ -75,7 +75,7 @@ class Desk:
         row.previous_rep, row.previous_at = assignment.rep_id, self.now
         if rep is not None:
             row.previous[rep.role] = [assignment.rep_id, self.now.isoformat()]
-        self.companies.note(row.domain, row.lead_id, None)
+        self.companies.note(row.domain, row.company, row.lead_id, None)
         self.past.append(store.as_ended(assignment, outcome, self.now))
         self.outgoing.append(
             events.released(
@@ -184,7 +184,8 @@ class Desk:
         rep = self.group.index.reps[rep_id]
         assignment.accept_by = self._accept_by(row, rep_id) if inputs is not None else None
         self.assignments[row.lead_id] = assignment
-        self.companies.note(row.domain, row.lead_id, Colleague(assignment.assigned_at, row.lead_id, rep_id))
+        colleague = Colleague(assignment.assigned_at, row.lead_id, rep_id)
+        self.companies.note(row.domain, row.company, row.lead_id, colleague)
         self.dirty.add(row.lead_id)
         self.changed.add(row.lead_id)
         self.ended.discard(row.lead_id)
@@ -231,7 +232,7 @@ class Desk:
             targets=wanted,
             reasons=reasons,
             domain=row.domain,
-            company=accounts.company(row.fields.company) if row.fields is not None else "",
+            company=row.company,
             only_pool=lead.only_pool,
         )
         self.leaving.pop(row.lead_id, None)
@@ -274,10 +275,11 @@ class Desk:
         """Look up the companies of those who are decided over next; who was given one before stays known."""
         rows = [self.rows[lead_id] for lead_id in self.to_route]
         wanted = [(row.fields.account_domain, row.fields.company) for row in rows if row.fields is not None]
-        if not wanted:
+        if not wanted and not self.companies.changes:
             return
-        found = await store_accounts.companies(conn, wanted, self.group.policy, has_accounts=self.group.has_accounts)
-        self.companies = found.after(self.companies)
+        self.companies = await store_accounts.companies(
+            conn, wanted, self.group.policy, has_accounts=self.group.has_accounts, before=self.companies
+        )
 
     def pause(self, rep_id: str) -> None:
         """Give the rep nothing from now on; it is written at the end."""

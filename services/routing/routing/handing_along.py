@@ -10,8 +10,8 @@ from backbone import conditions
 from backbone.conditions import Condition
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from routing import accounts as companies
 from routing import deciding, events, policies, store_accounts
+from routing.accounts import Accounts
 from routing.desk import Desk
 from routing.domain import WhyNot
 from routing.store import Row
@@ -199,9 +199,9 @@ async def meant_deals(conn: Connection, work: Work, reach: Reach) -> list[OpenDe
     return [deal for deal in reach.deals if _is_deal_meant(work, deal, found.accounts)]
 
 
-def _is_deal_meant(work: Work, deal: OpenDeal, known: companies.Accounts) -> bool:
+def _is_deal_meant(work: Work, deal: OpenDeal, known: Accounts) -> bool:
     if deal.lead_id is None:
-        account = companies.match(deal.account, deal.account, known) or {}
+        account = known.match(deal.account, deal.account) or {}
         return work.holds_of_account(account.get("domain", ""), account, deal.owner_id)
     row = work.desk.rows[deal.lead_id]
     return row.fields is not None and work.holds(row, deal.owner_id)

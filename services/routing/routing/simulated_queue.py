@@ -15,7 +15,7 @@ from routing.index import Index
 from routing.store_group import Group
 
 REFUSED_IN_A_ROW: Final = 16
-"""So many of one queue, best first, are looked at in vain: they may have declined whoever has room."""
+"""So many of one queue, best first, are looked at in vain: room is counted as the most that there may be."""
 
 Case = tuple[UUID, int]
 """A lead in one cycle."""

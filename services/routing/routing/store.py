@@ -8,6 +8,7 @@ from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
+from routing import accounts
 from routing.domain import MOST_CONSIDERED, Decision
 
 _LEAD = (
@@ -48,6 +49,11 @@ class Row:
     def domain(self) -> str:
         """Its company's, "" where none is known."""
         return self.fields.account_domain if self.fields is not None else ""
+
+    @property
+    def company(self) -> str:
+        """Its company's name as names are compared, "" where none is known."""
+        return accounts.company(self.fields.company) if self.fields is not None else ""
 
 
 @dataclass(slots=True)
@@ -96,22 +102,23 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
     """Write whole leads."""
     await conn.execute(
         "INSERT INTO lead (lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle,"
-        " touched, previous_rep, previous_at, sdr_id, declined, closed, account_domain, host_email, previous)"
+        " touched, previous_rep, previous_at, sdr_id, declined, closed, account_domain, host_email, previous, company)"
         " SELECT v.lead_id, v.fields, v.qualification, v.live, v.stage, v.created_at, v.recorded_at, v.arrived_at,"
         " v.cycle, v.touched, v.previous_rep, v.previous_at, v.sdr_id,"
-        " string_to_array(v.declined, chr(31)), v.closed, v.account_domain, v.host_email, v.previous"
+        " string_to_array(v.declined, chr(31)), v.closed, v.account_domain, v.host_email, v.previous, v.company"
         " FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[], $5::text[], $6::timestamptz[],"
         " $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[], $11::text[], $12::timestamptz[],"
-        " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::jsonb[])"
+        " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::jsonb[], $19::text[])"
         " AS v(lead_id, fields, qualification, live, stage,"
         " created_at, recorded_at, arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed,"
-        " account_domain, host_email, previous)"
+        " account_domain, host_email, previous, company)"
         " ON CONFLICT (lead_id) DO UPDATE SET fields = excluded.fields, qualification = excluded.qualification,"
         " live = excluded.live, stage = excluded.stage, created_at = excluded.created_at,"
         " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, cycle = excluded.cycle,"
         " touched = excluded.touched, previous_rep = excluded.previous_rep, previous_at = excluded.previous_at,"
         " sdr_id = excluded.sdr_id, declined = excluded.declined, closed = excluded.closed,"
-        " account_domain = excluded.account_domain, host_email = excluded.host_email, previous = excluded.previous",
+        " account_domain = excluded.account_domain, host_email = excluded.host_email, previous = excluded.previous,"
+        " company = excluded.company",
         [row.lead_id for row in rows],
         [row.fields.SerializeToString() if row.fields is not None else None for row in rows],
         [row.qualification.SerializeToString() if row.qualification is not None else None for row in rows],
@@ -130,6 +137,7 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.fields.account_domain if row.fields is not None else None for row in rows],
         [row.host_email for row in rows],
         [row.previous for row in rows],
+        [row.company for row in rows],
     )
 
 
@@ -238,7 +246,7 @@ async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
     """Delete what is held of a person."""
     gone = list(lead_ids)
     await conn.execute(
-        "UPDATE lead SET fields = NULL, qualification = NULL, account_domain = NULL, host_email = NULL"
+        "UPDATE lead SET fields = NULL, qualification = NULL, account_domain = NULL, host_email = NULL, company = ''"
         " WHERE lead_id = ANY($1::uuid[])",
         gone,
     )

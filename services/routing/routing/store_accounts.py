@@ -1,6 +1,6 @@
 """What is known of leads' companies: accounts, colleagues in work, open deals. Read under the group's lock."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -8,10 +8,13 @@ from uuid import UUID
 
 from backbone.database import Connection
 from routing import accounts
+from routing.accounts import Accounts
 from routing.domain import Policy
 
 COLLEAGUES: Final = 20
 """Of one company, those who are worked longest."""
+DAUGHTERS: Final = 100
+"""Of one company, those whose leads are colleagues of its own: the first by domain."""
 TEXTS: Final = ("domain", "name", "status", "rep_id", "parent_domain", "segment", "target")
 NOTHING_KNOWN: Final = {
     **{f"account.{key}": "" for key in TEXTS},
@@ -32,13 +35,13 @@ class Colleague(NamedTuple):
 class Companies:
     """The companies of some leads."""
 
-    accounts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """By domain."""
+    accounts: Accounts = field(default_factory=lambda: Accounts({}))
     colleagues: dict[str, list[Colleague]] = field(default_factory=dict)
-    """By domain, the longest first."""
+    """By their own domain and by their account's, the longest first."""
     deals: dict[str, set[UUID]] = field(default_factory=dict)
     """Open ones, by domain or by the company's name."""
-    changes: list[tuple[str, UUID, Colleague | None]] = field(default_factory=list)
+    changes: list[tuple[str, str, UUID, Colleague | None]] = field(default_factory=list)
+    """Of a lead, by its company's domain and name."""
     taken: int = 0
     """How many of the changes were told of to those who wait."""
 
@@ -46,8 +49,9 @@ class Companies:
         """Return what conditions read of a lead's company; `roles` are the reps', `role` is whose work the lead is."""
         if not (self.accounts or self.colleagues or self.deals):
             return NOTHING_KNOWN
-        account = accounts.match(domain, name, self.accounts) or {}
-        others = [one.rep_id for one in self.colleagues.get(domain, ()) if one.lead_id != but]
+        account = self.accounts.match(domain, name) or {}
+        colleagues = (one for place in self.places(domain, name) for one in self.colleagues.get(place, ()))
+        others = [one.rep_id for one in colleagues if one.lead_id != but]
         same = [rep_id for rep_id in others if roles.get(rep_id) == role]
         deals = self.deals.get(domain, set()) | self.deals.get(accounts.company(name), set())
         return {
@@ -56,12 +60,20 @@ class Companies:
             "account.open_opportunities": len(deals),
         }
 
-    def note(self, domain: str, lead_id: UUID, now_with: Colleague | None) -> None:
+    def places(self, domain: str, name: str) -> Sequence[str]:
+        """Return under which domains a lead's colleagues are, the nearest first: its own, its account's, the family's.
+
+        Leads of one account are colleagues as they have one owner: by domain, by hierarchy, by the company's name.
+        """
+        account = self.accounts.find(domain, name)
+        own = [domain] if domain else []
+        return own if account is None else list(dict.fromkeys([*own, *self.accounts.family(account)]))
+
+    def note(self, domain: str, name: str, lead_id: UUID, now_with: Colleague | None) -> None:
         """Note who has a lead of the company since a moment of this transaction, None: nobody."""
-        if not domain:
-            return
-        self.changes.append((domain, lead_id, now_with))
-        self._apply(domain, lead_id, now_with)
+        if domain or name:
+            self.changes.append((domain, name, lead_id, now_with))
+            self._apply(domain, name, lead_id, now_with)
 
     def after(self, before: "Companies") -> "Companies":
         """Return these with what changed since the transaction began."""
@@ -70,58 +82,93 @@ class Companies:
             self._apply(*change)
         return self
 
-    def take_changed(self) -> set[str]:
-        """Return the domains whose leads changed hands since the last time."""
-        changed = {domain for domain, _, _ in self.changes[self.taken :]}
-        self.taken = len(self.changes)
-        return changed
+    def take_changed(self) -> tuple[set[str], set[str]]:
+        """Return the domains and the names of the companies whose leads' colleagues changed hands since the last time.
 
-    def _apply(self, domain: str, lead_id: UUID, now_with: Colleague | None) -> None:
-        if (known := self.colleagues.get(domain)) is not None:
-            others = [one for one in known if one.lead_id != lead_id]
-            self.colleagues[domain] = others if now_with is None else [*others, now_with]
+        These changes' companies have to be looked up.
+        """
+        changed = {(domain, name) for domain, name, _, _ in self.changes[self.taken :]}
+        self.taken = len(self.changes)
+        domains = {place for one in changed for place in self.places(*one)}
+        return domains, {self.accounts.name(one) for one in domains} - {""}
+
+    def _apply(self, domain: str, name: str, lead_id: UUID, now_with: Colleague | None) -> None:
+        for place in {domain, self.accounts.find(domain, name)}:
+            if place is not None and (known := self.colleagues.get(place)) is not None:
+                others = [one for one in known if one.lead_id != lead_id]
+                self.colleagues[place] = others if now_with is None else [*others, now_with]
 
 
 async def companies(
-    conn: Connection, of: Iterable[tuple[str, str]], policy: Policy | None, *, has_accounts: bool
+    conn: Connection,
+    of: Iterable[tuple[str, str]],
+    policy: Policy | None,
+    *,
+    has_accounts: bool,
+    before: Companies | None = None,
 ) -> Companies:
-    """Look companies up by domain and name: only what the policy reads."""
+    """Look companies up by domain and name: only what the policy reads. What changed `before` stays known."""
+    before = before or Companies()
+    reads_colleagues = policy is not None and policy.reads_colleagues
     wanted = set(of)
+    if reads_colleagues:
+        wanted |= {(domain, name) for domain, name, _, _ in before.changes}
     domains = sorted({domain for domain, _ in wanted if domain})
     names = sorted({accounts.company(name) for _, name in wanted if name})
     found = Companies()
     if has_accounts:
-        found.accounts = await _accounts(conn, domains, names)
-    if policy is not None and policy.reads_colleagues:
-        found.colleagues = await _colleagues(conn, domains)
+        found.accounts = await _accounts(conn, domains, names, daughters=DAUGHTERS if reads_colleagues else 0)
+    if reads_colleagues:
+        places = {place for one in wanted for place in found.places(*one)}
+        found.colleagues = await _colleagues(conn, {place: found.accounts.name(place) for place in sorted(places)})
     if policy is not None and policy.reads_deals:
         found.deals = await _deals(conn, domains, names)
-    return found
+    return found.after(before)
 
 
-async def _accounts(conn: Connection, domains: list[str], names: list[str]) -> dict[str, Mapping[str, Any]]:
+FAMILIES_OF: Final = """
+WITH RECURSIVE up AS (
+    SELECT domain, document FROM account WHERE domain = ANY($1::text[])
+    UNION SELECT domain, document FROM account WHERE name = ANY($2::text[]) AND name <> ''
+    UNION SELECT a.domain, a.document FROM up JOIN account a ON a.domain = up.document->>'parent_domain'
+), family AS (
+    SELECT domain, document FROM up
+    UNION SELECT a.domain, a.document FROM family CROSS JOIN LATERAL
+        (SELECT domain, document FROM account WHERE document->>'parent_domain' = family.domain
+         ORDER BY domain LIMIT $3) AS a
+)
+SELECT domain, document FROM family
+"""
+"""The accounts of these domains and names, those above them, and so many right below each of all these."""
+
+
+async def _accounts(conn: Connection, domains: list[str], names: list[str], *, daughters: int) -> Accounts:
     hosts = sorted({one for domain in domains for one in accounts.domains(domain)})
-    rows = await conn.fetch(
-        "WITH RECURSIVE up AS ("
-        " SELECT domain, document FROM account"
-        " WHERE domain = ANY($1::text[]) OR name = ANY($2::text[])"
-        " UNION SELECT a.domain, a.document FROM up JOIN account a ON a.domain = up.document->>'parent_domain')"
-        " SELECT domain, document FROM up",
-        hosts,
-        names,
-    )
-    return {row["domain"]: row["document"] for row in rows}
+    rows = await conn.fetch(FAMILIES_OF, hosts, names, daughters)
+    return Accounts({row["domain"]: row["document"] for row in rows})
 
 
-async def _colleagues(conn: Connection, domains: list[str]) -> dict[str, list[Colleague]]:
-    rows = await conn.fetch(
-        "SELECT d.domain, a.assigned_at, a.lead_id, a.rep_id FROM unnest($1::text[]) AS d(domain) CROSS JOIN LATERAL"
-        " (SELECT a.assigned_at, a.lead_id, a.rep_id FROM lead l JOIN assignment a USING (lead_id)"
-        " WHERE l.account_domain = d.domain ORDER BY a.assigned_at, a.lead_id LIMIT $2) AS a",
-        domains,
-        COLLEAGUES,
-    )
-    found: dict[str, list[Colleague]] = {domain: [] for domain in domains}
+COLLEAGUES_OF: Final = """
+SELECT place.domain, a.assigned_at, a.lead_id, a.rep_id
+FROM unnest($1::text[], $2::text[]) AS place(domain, name) CROSS JOIN LATERAL (
+    (SELECT a.assigned_at, a.lead_id, a.rep_id FROM lead l JOIN assignment a USING (lead_id)
+     WHERE l.account_domain = place.domain AND l.account_domain <> '' ORDER BY a.assigned_at, a.lead_id LIMIT $3)
+    UNION
+    (SELECT a.assigned_at, a.lead_id, a.rep_id FROM lead l JOIN assignment a USING (lead_id)
+     WHERE l.company = place.name AND l.company <> ''
+     AND NOT EXISTS (SELECT FROM account o WHERE o.domain = l.account_domain)
+     AND NOT EXISTS (SELECT FROM account o
+         WHERE o.name = place.name AND o.name <> '' AND o.domain < place.domain COLLATE "C")
+     ORDER BY a.assigned_at, a.lead_id LIMIT $3)
+) AS a ORDER BY a.assigned_at, a.lead_id
+"""
+"""Whoever has an account of their domain is no colleague by name, and of accounts with one name the first counts."""
+
+
+async def _colleagues(conn: Connection, names: Mapping[str, str]) -> dict[str, list[Colleague]]:
+    """Return the leads that reps have by domain, of accounts also by their names."""
+    rows = await conn.fetch(COLLEAGUES_OF, list(names), list(names.values()), COLLEAGUES)
+    found: dict[str, list[Colleague]] = {domain: [] for domain in names}
     for row in rows:
         found[row["domain"]].append(Colleague(row["assigned_at"], row["lead_id"], row["rep_id"]))
     return found
