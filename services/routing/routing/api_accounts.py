@@ -1,8 +1,10 @@
 """Accounts: how companies stand with us, and whose they are."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Path
+from pydantic import AfterValidator
 
 from backbone import database, fields, outbox, security
 from backbone.database import Connection
@@ -15,7 +17,20 @@ from routing.store_group import Cache
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
-Domain = Annotated[Id, Path()]
+
+
+_DOMAIN: Final = re.compile(r"(?=.{1,253}$)([^\W_]([\w-]{0,61}[^\W_])?\.)+[^\W_]([\w-]{0,61}[^\W_])?")
+
+
+def _domain(said: str) -> str:
+    """Return a company's domain as leads have it: in small letters, without www. and without the dot at its end."""
+    found = said.lower().removesuffix(".").removeprefix("www.")
+    if _DOMAIN.fullmatch(found) is None:
+        raise ValueError("the domain of a company, such as acme.example")
+    return found
+
+
+Domain = Annotated[Id, Path(), AfterValidator(_domain)]
 
 
 class Account(fields.Body):
@@ -24,7 +39,7 @@ class Account(fields.Body):
     name: Id | None = None
     status: Literal["prospect", "customer", "former", "partner", "competitor", "blocked"] = "prospect"
     rep_id: Id | None = None
-    parent_domain: Id | None = None
+    parent_domain: Annotated[Id, AfterValidator(_domain)] | None = None
     segment: Id | None = None
     target: Id | None = None
 
@@ -43,14 +58,12 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     @api.put("/v1/accounts/{domain}")
     async def put_account(_: Manager, domain: Domain, body: Account) -> dict[str, Any]:
         """Say how a company stands with us."""
-        said = body.model_dump()
-        said["parent_domain"] = said["parent_domain"].lower() if said["parent_domain"] else None
-        return await save(domain.lower(), said)
+        return await save(domain, body.model_dump())
 
     @api.put("/v1/named-accounts/{domain}")
     async def put_owner(_: Manager, domain: Domain, body: Owner) -> dict[str, Any]:
         """Give a named account its owner."""
-        return await save(domain.lower(), {"rep_id": body.rep_id}, keeps_the_rest=True)
+        return await save(domain, {"rep_id": body.rep_id}, keeps_the_rest=True)
 
     async def save(
         domain: str, said: dict[str, Any], *, keeps_the_rest: bool = False, must_exist: bool = False
@@ -72,30 +85,30 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
     @api.get("/v1/accounts/{domain}")
     @api.get("/v1/named-accounts/{domain}")
-    async def get_account(_: Reading, domain: str) -> dict[str, Any]:
+    async def get_account(_: Reading, domain: Domain) -> dict[str, Any]:
         """Show an account."""
         async with db.reading() as conn:
-            document = await conn.fetchval("SELECT document FROM account WHERE domain = $1", domain.lower())
+            document = await conn.fetchval("SELECT document FROM account WHERE domain = $1", domain)
         if document is None:
             raise _no_account()
-        return {"domain": domain.lower(), **document}
+        return {"domain": domain, **document}
 
     @api.delete("/v1/accounts/{domain}", status_code=204)
     async def delete_account(_: Manager, domain: Domain) -> None:
         """Forget an account."""
 
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
-            if await conn.execute("DELETE FROM account WHERE domain = $1", domain.lower()) == "DELETE 0":
+            if await conn.execute("DELETE FROM account WHERE domain = $1", domain) == "DELETE 0":
                 raise _no_account()
-            desk.outgoing.append(events.account_changed(domain.lower(), {}, desk.now, deleted=True))
+            desk.outgoing.append(events.account_changed(domain, {}, desk.now, deleted=True))
             return {}
 
-        await changing.make(change, locks=[events.account_subject(domain.lower())], concerns_all=True)
+        await changing.make(change, locks=[events.account_subject(domain)], concerns_all=True)
 
     @api.delete("/v1/named-accounts/{domain}", status_code=204)
     async def delete_owner(_: Manager, domain: Domain) -> None:
         """Take a named account from its owner; how the company stands with us is kept."""
-        await save(domain.lower(), {"rep_id": None}, keeps_the_rest=True, must_exist=True)
+        await save(domain, {"rep_id": None}, keeps_the_rest=True, must_exist=True)
 
     return api
 

@@ -72,3 +72,27 @@ async def test_a_company_is_found_by_its_name_however_it_is_written(routing: Act
 async def test_what_there_is_not_cannot_be_deleted(routing: Actor, kind: str) -> None:
     assert (await routing.http.delete(f"/v1/{kind}/nope.example")).status_code == 404
     assert (await routing.http.get("/v1/accounts/nope.example")).status_code == 404
+
+
+@pytest.mark.parametrize("kind", ["accounts", "named-accounts"])
+@pytest.mark.parametrize("said", ["www.foo77.example", "Foo77.example.", "WWW.foo77.Example."])
+async def test_a_domain_is_that_of_the_companys_leads_however_it_is_written(
+    routing: Actor, kind: str, said: str
+) -> None:
+    answer = await put(routing, f"/v1/{kind}/{said}", json={"rep_id": "fred"})
+    assert answer.json()["domain"] == "foo77.example"
+    assert await given(routing, "foo77.example") == "fred"
+    assert (await routing.http.get(f"/v1/{kind}/{said}")).json()["rep_id"] == "fred"
+    await put(routing, "/v1/accounts/zenith.example", json={"parent_domain": said})
+    assert await given(routing, "zenith.example") == "fred"
+    assert (await routing.http.delete(f"/v1/{kind}/{said}")).status_code == 204
+    assert await given(routing, "foo77.example") == "ana"
+
+
+@pytest.mark.parametrize("said", ["acme", "www.", "a..example", "-a.example", "foo bar.example", "jo@acme.example"])
+async def test_what_is_no_domain_is_no_company(routing: Actor, said: str) -> None:
+    for kind in ("accounts", "named-accounts"):
+        answer = await routing.http.put(f"/v1/{kind}/{said}", json={"rep_id": "fred"})
+        assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "path/domain")
+    answer = await routing.http.put("/v1/accounts/a.example", json={"parent_domain": said})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/parent_domain")
