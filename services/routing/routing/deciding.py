@@ -140,7 +140,7 @@ def imagine(desk: Desk, row: Row) -> Decision:
     """
     held = desk.assignments.get(row.lead_id)
     if held is not None:
-        desk.group.index.take(held.rep_id, held.pool, untouched=not held.touched)
+        desk.group.index.take(held.rep_id, held.pool, untouched=held.is_untouched)
     return assigning.decide(lead_of(desk, row), desk.group.index, desk.group.policy, desk.now, most=None)
 
 

@@ -15,9 +15,10 @@ from typing import Any, Final
 from backbone import times
 from backbone.database import Connection
 from routing import assigning, store_group
-from routing.domain import Lead, Outcome
+from routing.domain import Lead, Narrowing, Outcome, Pool
 from routing.history import Past, lead_of
 from routing.simulated_queue import Case, SimulatedQueue
+from routing.store_group import Group
 
 LISTED: Final = 500
 """Leads with another rep that are listed; all are counted."""
@@ -82,9 +83,8 @@ class _Run:
         if case in self.arrived:
             self.simulated[case] = (rep_id, row["rule"])
         self.waiting.drop(case)
-        pool = assigning.pool_of(group.policy, row["pool"]) if group.policy is not None and row["strategy"] else None
-        took_turn = pool is not None and rep_id in pool.members
-        group.index.give(rep_id, pool if took_turn else None, row["at"], touched=True, counted_in=row["pool"])
+        pool, narrows = _turn_of(group, row)
+        group.index.give(rep_id, pool, row["at"], touched=True, narrows=narrows, counted_in=row["pool"])
         self._hold(case, rep_id, row["pool"], row["at"])
 
     def _hold(self, case: Case, rep_id: str, pool: str, at: datetime) -> None:
@@ -102,6 +102,17 @@ class _Run:
         assert group is not None
         for case, lead in self.waiting.next(group, at):
             self.decide(case, lead, at)
+
+
+def _turn_of(group: Group, row: Any) -> tuple[Pool | None, Narrowing | None]:
+    """Return in whose round a rep was given a lead, None where it was nobody's turn."""
+    policy, rep_id = group.policy, row["rep_id"]
+    pool = assigning.pool_of(policy, row["pool"]) if policy is not None and row["strategy"] else None
+    if policy is None or pool is None or rep_id not in pool.members:
+        return None, None
+    narrows = next((rule.narrows for rule in policy.rules if rule.rule == row["rule"]), None)
+    is_taken = narrows is not None and narrows.holds(group.index.reps[rep_id].values)
+    return pool, narrows if is_taken else None
 
 
 async def run(
