@@ -95,3 +95,18 @@ async def test_who_books_again_before_anybody_notes_the_miss_has_booked_again(
         assert await conn.fetchval("SELECT met_at FROM clock WHERE lead_id = $1", again) == at(1200)
         (group,) = await reports_meetings.meetings(conn, at(0), at(3600), by="none", as_of=now())
     assert (group["missed"], group["rebooked"]) == (3, 2)
+
+
+async def test_a_meeting_whose_id_is_a_number_is_one_meeting_however_it_is_written(
+    db: Database, monitor: Monitor
+) -> None:
+    lead = ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 3d, from: meeting_missed}]", lead)
+    for seconds, meeting in enumerate((77, 77.0, "77", 77.5)):
+        starts_at = times.text(at(600 + seconds))
+        booked = engaged(lead, at(seconds), "meeting_booked", meeting_id=meeting, starts_at=starts_at)
+        await monitor.tell("intake", booked)
+    await monitor.tell("intake", engaged(lead, at(1200), "meeting_cancelled", meeting_id=77))
+    async with db.reading() as conn:
+        (group,) = await reports_meetings.meetings(conn, at(0), at(3600), by="none", as_of=now())
+    assert (group["booked"], group["cancelled"]) == (2, 1)
