@@ -7,15 +7,15 @@ from uuid import UUID
 
 from backbone.database import Connection
 from sla_monitor import cohort, known, store_clocks, store_marks, verdicts
-from sla_monitor.domain import CONNECTED, Facts
+from sla_monitor.domain import CONNECTED, NOT_CLOSED, Facts
 from sla_monitor.reports import share
 from sla_monitor.store_clocks import Clock
 
 MOST_IDS: Final = 1000
 """How many lead ids stand behind a number; the number is the true one."""
 MINIMUM_TOUCHES: Final = "minimum_touches"
-_NOT_GIVEN_UP: Final = ("converted", "merged", "erased")
-"""Outcomes of an assignment after which nobody gave the lead up."""
+_NOT_GIVEN_UP: Final = (*NOT_CLOSED, "converted", "erased")
+"""Outcomes of an assignment after which nobody gave the lead up: others work it, or it got where it was to get."""
 _WORKED: Final = """numbered AS (
     SELECT lead_id, outcome, row_number() OVER (PARTITION BY lead_id ORDER BY at, touch_id) AS number FROM touched
 ), worked AS (
@@ -41,8 +41,8 @@ async def persistence(
 ) -> list[dict[str, Any]]:
     """Return how often leads that arrived in [start, end) were tried by humans, as known at `as_of`.
 
-    `touches_until_contact` counts to the first connected one, over the contacted. `given_up`: an assignment was over,
-    without a conversion, before the touches of its minimum_touches clock were done.
+    `touches_until_contact` counts to the first connected one, over the contacted. `given_up`: an assignment was closed,
+    without a conversion, before the touches of its minimum_touches clock were done; nobody else works the lead then.
     """
     rows = await conn.fetch(cohort.query(by, _WORKED, _TRIED), start, end, as_of, CONNECTED)
     given_up = await _given_up(conn, start, end, by, as_of)

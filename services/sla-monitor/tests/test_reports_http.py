@@ -122,7 +122,7 @@ async def test_every_report_is_a_table_too_with_leads_joined_by_a_space(
         told = telling(conn)
         leads = [await told.lead(), await told.lead()]
         for lead in leads:
-            await told.given(lead, 0, returned=60)
+            await told.given(lead, 0, recycled=60)
             await told.clock(lead, told.plan("minimum_touches", needs={"call": 3}), state=State.CANCELLED)
         await told.clock(leads[0], told.plan(), state=State.MET)
         await told.touch(leads[0], 10)

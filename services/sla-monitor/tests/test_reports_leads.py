@@ -59,16 +59,21 @@ async def test_persistence_of_nobody_is_a_group_of_nothing(told: Any) -> None:
     assert (group["leads"], group["contacted_share"], group["given_up"]) == (0, None, {"leads": 0, "lead_ids": []})
 
 
-async def test_given_up_is_who_was_released_before_the_minimum_of_touches(told: Any) -> None:
+async def test_given_up_is_who_was_closed_before_the_minimum_of_touches(told: Any) -> None:
     minimum = told.plan("minimum_touches", within=DAY, needs={"call": 2}, ends_when=("connected",))
     leads = {}
     for name, outcome, touches, said in (
-        ("given up", "returned", 1, "attempted"),
+        ("given up", "recycled", 1, "attempted"),
         ("given up late", "unreachable", 1, "attempted"),
-        ("tried enough", "returned", 2, "attempted"),
+        ("tried enough", "recycled", 2, "attempted"),
         ("converted", "converted", 1, "attempted"),
-        ("spoken with", "returned", 1, "connected"),
+        ("spoken with", "recycled", 1, "connected"),
         ("erased", "erased", 0, "attempted"),
+        # Somebody else works these.
+        ("reassigned", "reassigned", 1, "attempted"),
+        ("declined", "declined", 0, "attempted"),
+        ("returned", "returned", 1, "attempted"),
+        ("handed back", "handed_back", 1, "attempted"),
     ):
         lead = leads[name] = await told.lead()
         await told.given(lead, 0, **{outcome: 3 * DAY if "late" in name else 600})
@@ -81,7 +86,7 @@ async def test_given_up_is_who_was_released_before_the_minimum_of_touches(told: 
     await told.given(kept, 0)
     await told.clock(kept, minimum)
     soon = leads["without such a clock"] = await told.lead()
-    await told.given(soon, 0, returned=600)
+    await told.given(soon, 0, recycled=600)
     await told.clock(soon, told.plan(), state=State.CANCELLED)
 
     async def given_up(as_of: float | None = None) -> set[str]:
@@ -100,7 +105,7 @@ async def test_a_merged_lead_that_was_given_up_counts_under_its_survivor_once(to
     kept, lost, other = [await told.lead() for _ in range(3)]
     await told.merged(lost, kept)
     for lead in (kept, lost, other):
-        await told.given(lead, 0, declined=60)
+        await told.given(lead, 0, unreachable=60)
         await told.clock(lead, told.plan("minimum_touches", needs={"call": 1}), state=State.CANCELLED)
     found = (await persistence(told))["all"]["given_up"]
     assert found == {"leads": 2, "lead_ids": [str(min(kept, other))]}
