@@ -27,6 +27,9 @@ from sla_monitor.shapes_reports import described
 
 Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
 By = Literal["none", "rep", "team", "source", "hour", "weekday", "week"]
+Table = Annotated[
+    Literal["weeks", "periods", "totals"], Query(description="Which of them a table (text/csv) shows; JSON has all.")
+]
 
 ENDS_TIMEOUT_S: Final = 1.0
 AGES_S: Final = tuple(2**power for power in range(21))
@@ -135,8 +138,10 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
         return await answer(request, span, make)
 
     @api.get("/v1/reports/marketing", responses=described(shapes.MarketingReport))
-    async def marketing(request: Request, _: Reports, span: Span, by: Literal["none", "source"] = "none") -> Response:
-        """Report leads that qualified in [from, to) beside marketing's promises, sales' side too; as CSV the weeks."""
+    async def marketing(
+        request: Request, _: Reports, span: Span, by: Literal["none", "source"] = "none", table: Table = "weeks"
+    ) -> Response:
+        """Report leads that qualified in [from, to) beside marketing's promises, sales' too; as CSV a `table` of it."""
         if span.end - span.start > LONGEST:
             fault = Pointer("query/to", f"at most {LONGEST.days} days after `from`: each week in between has its row")
             raise Problem(422, "Too long a span", "Give a time within ten years of `from`.", errors=[fault])
@@ -147,7 +152,8 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
             )
             found = await reports_marketing.report(conn, asked)
             body = {name: [_written(row) for row in rows] for name, rows in found.items()}
-            return _Found(body=body, rows=reports.flat(found["weeks"]))
+            rows = reports_marketing.by_key(body[table]) if table == "periods" else body[table]
+            return _Found(body=body, rows=reports.flat(rows))
 
         return await answer(request, span, make)
 

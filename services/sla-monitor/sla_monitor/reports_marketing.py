@@ -242,3 +242,13 @@ def _period(
         **beside(ALL, delivered.total()),
         "by_source": [{"key": source, **beside(source, delivered[source])} for source in sources],
     }
+
+
+def by_key(periods: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for all of a period, and one for each of its sources."""
+    rows = []
+    for period in periods:
+        beside = {name: value for name, value in period.items() if name != "by_source"}
+        head = {name: beside.pop(name) for name in ("period", "name")}
+        rows += [{**head, "key": ALL, **beside, **one} for one in ({}, *period["by_source"])]
+    return rows

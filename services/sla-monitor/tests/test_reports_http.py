@@ -145,6 +145,43 @@ async def test_every_report_is_a_table_too_with_leads_joined_by_a_space(
     assert [(row["kind"], row["met"]) for row in await table("attainment")] == [("first_response_5m", "1")]
 
 
+async def test_marketings_report_is_three_tables(served: Actor, db: Database, telling: Any) -> None:
+    async with db.transaction() as conn:
+        told = telling(conn)
+        for source in ("web", "fair", "fair"):
+            await told.mark(await told.lead(source=source, live=True), "qualified", 60, word="saas@1")
+    path, params = "/v1/reports/marketing", {**SPAN, "as_of": "2024-11-12T18:00:00Z"}
+    (week, month, quarter) = (await served.http.get(path, params=params)).json()["periods"]
+
+    async def table(**asked: str) -> list[dict[str, str]]:
+        answer = await served.http.get(path, params={**params, **asked}, headers={"Accept": "text/csv"})
+        return list(csv.DictReader(answer.text.splitlines()))
+
+    assert [(row["week"], row["qualified"]) for row in await table()] == [("2024-11-11", "3")]
+    assert await table(table="weeks") == await table()
+    totals = await table(table="totals", by="source")
+    assert [(row["key"], row["qualified"], row["handoff.waiting"]) for row in totals] == [
+        ("fair", "2", "2"),
+        ("web", "1", "1"),
+    ]
+    periods = await table(table="periods")
+    expected = [
+        (one["name"], key, n) for one in (week, month, quarter) for key, n in (("all", 3), ("fair", 2), ("web", 1))
+    ]
+    assert [(row["name"], row["key"], int(row["delivered"])) for row in periods] == expected
+    assert [float(row["projection"]) for row in periods if row["key"] == "all"] == [
+        one["projection"] for one in (week, month, quarter)
+    ]
+    assert ",".join(periods[0]) == (
+        "period,name,key,from,to,share_passed,promised,delivered,share_delivered,projection"
+    )
+    assert (periods[0]["from"], periods[0]["promised"]) == (week["from"], "")
+    assert (await served.http.get(path, params={**params, "table": "days"})).status_code == 422
+    operation = (await served.http.get("/openapi.json")).json()["paths"][path]["get"]
+    (described,) = [one["schema"] for one in operation["parameters"] if one["name"] == "table"]
+    assert (described["enum"], described["default"]) == (["weeks", "periods", "totals"], "weeks")
+
+
 async def test_attainment_without_as_of_is_what_is_stored(served: Actor, db: Database, telling: Any) -> None:
     async with db.transaction() as conn:
         told = telling(conn)
