@@ -1,14 +1,17 @@
 """What the facts known at an instant said of clocks: a verdict as of then, whatever was learned since."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import keeping, store_links, store_marks, verdicts
+from sla_monitor import keeping, rounds, starting, store_clocks, store_links, store_marks, verdicts
+from sla_monitor.agreement import Spec
 from sla_monitor.domain import LAST_TOUCH, OF_ASSIGNMENTS, Facts, State, Terms
-from sla_monitor.judging import COVERED, MERGED
+from sla_monitor.judging import COVERED, MERGED, NOT_BEGUN
 from sla_monitor.keeping import After
 from sla_monitor.starting import MARKED
 from sla_monitor.store_clocks import Clock, Key
@@ -45,18 +48,72 @@ def decide_moving(terms: Terms, about: Facts, cycle: int, as_of: datetime, after
     return Decided.MET if kept.is_over else Decided.RUNNING
 
 
-def had_begun(clock: Clock, about: Facts) -> bool:
+async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, Facts]) -> set[Key]:
+    """Return the clocks that had begun by what was known then; the lead's own one after the other, as they did then."""
+    found = {clock.key for clock in clocks if clock.terms.source not in MARKED.values() and _had_begun(clock, about)}
+    marked = {clock.lead_id for clock in clocks if clock.terms.source in MARKED.values()}
+    for of_lead in (await store_clocks.clocks(conn, marked)).values() if marked else ():
+        made: dict[str, Clock] = {}
+        for clock in sorted(of_lead, key=lambda one: one.terms.started_at):
+            if clock.terms.source not in MARKED.values() or not _had_begun(clock, about):
+                continue
+            before = made.get(clock.clock)
+            if before is None or not _ran(before, about, clock.terms.started_at):
+                made[clock.clock] = clock
+                found.add(clock.key)
+    return found
+
+
+def _had_begun(clock: Clock, about: Mapping[UUID, Facts]) -> bool:
     """Say whether what began a clock was the lead's own by what was known then: a merge brings others' along."""
-    if clock.terms.source in MARKED.values():
-        return any(mark.at == clock.terms.started_at for mark in about.marks)
-    return clock.terms.source not in OF_ASSIGNMENTS or clock.cycle in about.assignments
+    terms, facts = clock.terms, about[clock.lead_id]
+    if terms.source in MARKED.values():
+        return any(mark.at == terms.started_at for mark in facts.marks)
+    if terms.source not in OF_ASSIGNMENTS:
+        return True
+    assignment = facts.assignments.get(clock.cycle)
+    if assignment is None:
+        return False
+    spec = Spec(
+        clock=clock.clock,
+        kind=terms.kind,
+        within_seconds=terms.within_seconds,
+        source=terms.source,
+        hours=clock.hours,
+    )
+    if not spec.has_rounds:
+        return True
+    began_at = starting.begins(spec, assignment, facts)
+    if began_at is None:
+        return False
+    first = replace(terms, started_at=began_at)
+    return (terms.started_at, terms.within_seconds) in rounds.begun(spec, first, assignment, facts)
 
 
-async def ended_otherwise(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> set[Key]:
-    """Return the cancelled clocks that no fact ended, but an erasure, or a merge by then: of these is no verdict."""
-    cancelled = [clock for clock in clocks if clock.state is State.CANCELLED]
-    later = await store_links.later(conn, {clock.lead_id for clock in cancelled}, as_of)
-    cancelled = [clock for clock in cancelled if clock.reason not in (MERGED, COVERED) or clock.lead_id not in later]
+def _ran(clock: Clock, about: Mapping[UUID, Facts], at: datetime) -> bool:
+    """Say whether nothing known then had met or ended a clock by an instant."""
+    said = verdicts.verdict(clock.terms, about[clock.lead_id], clock.cycle)
+    return not any(instant is not None and instant < at for instant in (said.met_at, said.ended_at))
+
+
+async def ended_by_merge(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> set[Key]:
+    """Return the clocks that ran when their lead was merged into another: from then on the survivor's count."""
+    own = [clock for clock in clocks if clock.terms.source not in OF_ASSIGNMENTS]
+    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock in own}, as_of)
+    found: set[Key] = set()
+    for at in set(merged_at.values()):
+        some = [clock for clock in own if merged_at.get(clock.lead_id) == at]
+        about = await store_marks.facts(conn, {clock.lead_id for clock in some}, as_of=at)
+        for clock in some:
+            if decide(clock.terms, about[clock.lead_id], clock.cycle, at) is Decided.RUNNING:
+                found.add(clock.key)
+    return found
+
+
+async def ended_otherwise(conn: Connection, clocks: Sequence[Clock]) -> set[Key]:
+    """Return the cancelled clocks that no fact ended, but an erasure: of these is no verdict."""
+    by_facts = (MERGED, COVERED, NOT_BEGUN)
+    cancelled = [clock for clock in clocks if clock.state is State.CANCELLED and clock.reason not in by_facts]
     if not cancelled:
         return set()
     by_now = await store_marks.facts(conn, {clock.lead_id for clock in cancelled})

@@ -11,7 +11,7 @@ from backbone import calendars
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import cohort, known, store_clocks, store_marks, store_policies
-from sla_monitor.domain import LAST_TOUCH
+from sla_monitor.domain import ARRIVAL, LAST_TOUCH
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.keeping import After
 from sla_monitor.known import Decided
@@ -52,19 +52,21 @@ SELECT lead_id, clock, cycle, round FROM clock
 WHERE (lead_id, clock, cycle, round) > ($1::uuid, $2::text, $3::int, $4::int)
 ORDER BY lead_id, clock, cycle, round OFFSET $5 LIMIT 1
 """
-# Where a calendar moved a deadline since, the old one.
-_PAGE: Final = """
+# Where a calendar moved a deadline since, the old one. What is learned later may have begun before: that a lead came,
+# or came to life, and that it was somebody's elsewhere, whose clocks begin when they move in.
+_PAGE: Final = f"""
 SELECT KEYS AS keys, c.*, coalesce((
            SELECT x.due_before FROM clock_change x
            WHERE x.lead_id = c.lead_id AND x.clock = c.clock AND x.cycle = c.cycle AND x.round = c.round AND x.at > $3
            ORDER BY x.at LIMIT 1
        ), c.due_at) AS due_then
 FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
-WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
+WHERE BEGAN >= $1 AND BEGAN < $2 AND greatest(BEGAN, a.begins_at) <= $3
+  AND (c.source <> '{ARRIVAL}' OR l.live_known_at <= $3)
   AND (c.lead_id, c.clock, c.cycle, c.round) > ($4::uuid, $5::text, $6::int, $7::int)
   AND (c.lead_id, c.clock, c.cycle, c.round) <= ($8::uuid, $9::text, $10::int, $11::int)
   AND c.kind = ANY(coalesce($12::text[], ARRAY[c.kind])) AND STAYED
-"""
+"""  # noqa: S608
 _FIRST: Final[Key] = (UUID(int=0), "", 0, 0)
 _LAST: Final[Key] = (UUID(int=2**128 - 1), "", 0, 0)
 PAGE: Final = 2000
@@ -123,14 +125,13 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
     async for some in _started(conn, asked, as_of):
         clocks = [clock for _, clock, _ in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
-        without = await known.ended_otherwise(conn, clocks, as_of)
+        begun = await known.begun(conn, clocks, about)
+        without = await known.ended_by_merge(conn, clocks, as_of) | await known.ended_otherwise(conn, clocks)
         reps = await _reps(conn, clocks)
         for keys, clock, due_then in some:
-            if clock.key in without:
+            if clock.key not in begun or clock.key in without:
                 continue
             terms, of_lead = replace(clock.terms, due_at=due_then), about[clock.lead_id]
-            if not known.had_begun(clock, of_lead):
-                continue
             if terms.source == LAST_TOUCH:
                 said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, reps, named))
             else:

@@ -33,10 +33,17 @@ class Row:
     """Clocks from arrival were started."""
     known_at: datetime | None = None
     """When the lead was first recorded, for reports as of an instant."""
+    live_known_at: datetime | None = None
+    """When that was recorded by which it is no history, or no more; None while it is."""
     changed: bool = False
     """Something was learned of it that is to be written."""
     before: list[tuple[datetime, datetime, str]] = field(default_factory=list)
     """What it was, until a merge or a correction was recorded: (until, created at, source)."""
+
+    def note_live(self, recorded_at: datetime) -> None:
+        """Note that it was known to live by then: whichever topic is read first, the earliest counts."""
+        if self.live and (self.live_known_at is None or recorded_at < self.live_known_at):
+            self.live_known_at, self.changed = recorded_at, True
 
     def lead_fields(self) -> common_pb2.LeadFields:
         """Return what may be read of it."""
@@ -58,12 +65,13 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         return
     await conn.execute(
         "INSERT INTO lead (lead_id, live, created_at, recorded_at, arrived_at, source, closed, fields, arrival,"
-        " known_at) SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[], $4::timestamptz[],"
-        " $5::timestamptz[], $6::text[], $7::boolean[], $8::bytea[], $9::boolean[], $10::timestamptz[])"
+        " known_at, live_known_at) SELECT * FROM unnest($1::uuid[], $2::boolean[], $3::timestamptz[],"
+        " $4::timestamptz[], $5::timestamptz[], $6::text[], $7::boolean[], $8::bytea[], $9::boolean[],"
+        " $10::timestamptz[], $11::timestamptz[])"
         " ON CONFLICT (lead_id) DO UPDATE SET live = excluded.live, created_at = excluded.created_at,"
         " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, source = excluded.source,"
         " closed = excluded.closed, fields = excluded.fields, arrival = excluded.arrival,"
-        " known_at = excluded.known_at",
+        " known_at = excluded.known_at, live_known_at = excluded.live_known_at",
         [row.lead_id for row in rows],
         [row.live for row in rows],
         [row.created_at for row in rows],
@@ -74,6 +82,7 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.fields for row in rows],
         [row.arrival for row in rows],
         [row.known_at for row in rows],
+        [row.live_known_at for row in rows],
     )
     before = [(row.lead_id, *said) for row in rows for said in row.before]
     if before:

@@ -46,17 +46,12 @@ async def members(
     return found
 
 
-async def later(conn: Connection, lead_ids: Collection[UUID], as_of: datetime) -> set[UUID]:
-    """Return which of these leads were merged, with or into another, after an instant."""
+async def merged_at(conn: Connection, lead_ids: Collection[UUID], as_of: datetime) -> dict[UUID, datetime]:
+    """Return since when those of these leads were another's that were so at an instant."""
     if not lead_ids:
-        return set()
-    rows = await conn.fetch(
-        "SELECT member_id FROM link WHERE member_id = ANY($1::uuid[]) AND since > $2"
-        " UNION SELECT survivor_id FROM link WHERE survivor_id = ANY($1::uuid[]) AND since > $2",
-        list(lead_ids),
-        as_of,
-    )
-    return {row[0] for row in rows}
+        return {}
+    rows = await conn.fetch(_MERGED, list(lead_ids), as_of)
+    return {row["member_id"]: row["since"] for row in rows}
 
 
 def columns(members: Mapping[UUID, Sequence[UUID]]) -> tuple[list[UUID], list[UUID]]:
@@ -65,6 +60,9 @@ def columns(members: Mapping[UUID, Sequence[UUID]]) -> tuple[list[UUID], list[UU
     return [survivor for survivor, _ in pairs], [member for _, member in pairs]
 
 
+_MERGED: Final = f"""
+SELECT k.member_id, k.since FROM link k WHERE k.member_id = ANY($1::uuid[]) AND {HOLDS.replace("UPTO", "$2")}
+"""  # noqa: S608
 _UPTO: Final = "coalesce($2::timestamptz, 'infinity')"
 _MEMBERS: Final = f"""
 WITH RECURSIVE one (survivor, member_id) AS (

@@ -36,6 +36,7 @@ class Told:
     async def lead(self, seconds: float = 0, *, source: str = "web", **fields: Any) -> UUID:
         at = self.at(seconds)
         row = Row(ids.new(), created_at=at, recorded_at=at, known_at=at, source=source, changed=True, **fields)
+        row.note_live(at)
         await store.save(self.conn, [row])
         return row.lead_id
 

@@ -28,6 +28,7 @@ DAY = timedelta(days=1)
 async def arrived(conn: Connection, at: datetime = START, *, source: str = "web", **fields: Any) -> UUID:
     said = {"live": True, "arrived_at": at, **fields}
     row = Row(ids.new(), created_at=at, recorded_at=at, known_at=at, source=source, changed=True, **said)
+    row.note_live(at)
     await store.save(conn, [row])
     return row.lead_id
 
@@ -251,12 +252,16 @@ async def test_history_is_no_delivery_until_it_lives(db: Database) -> None:
     async with db.transaction() as conn:
         past = await qualified(conn, live=False, arrived_at=None)
         assert ((await total(conn))["qualified"], (await total(conn))["history"]) == (0, 1)
-        await conn.execute("UPDATE lead SET live = true, arrived_at = $2 WHERE lead_id = $1", past, START + 2 * DAY)
+        lives = "UPDATE lead SET live = true, arrived_at = $2, live_known_at = $2 WHERE lead_id = $1"
+        await conn.execute(lives, past, START + 2 * DAY)
         asked = {"end": START + 7 * DAY}
         assert ((await total(conn, **asked))["qualified"], (await total(conn, **asked))["history"]) == (0, 0)
         await mark(conn, past, Marked.QUALIFIED, START + 2 * DAY + MINUTE, word="saas@3")
         assert (await total(conn, **asked))["qualified"] == 1
         assert (await total(conn))["qualified"] == 0
+        # Before anybody knew that it would live, it was history.
+        before = await total(conn, as_of=START + DAY)
+        assert (before["qualified"], before["history"], before["handoff"]["waiting"]) == (0, 1, 0)
 
 
 async def test_as_of_knows_what_was_recorded_by_then(db: Database) -> None:

@@ -139,7 +139,7 @@ async def test_attainment_counts_what_is_stored_and_a_moving_clock_that_was_brok
 
 
 async def test_a_clock_of_the_lead_itself_stands_for_whoever_has_the_lead(told: Any) -> None:
-    had, never = await told.lead(), await told.lead()
+    had, never = await told.lead(live=True), await told.lead(live=True)
     await told.given(had, 100, declined=200)
     await told.given(had, 300, "ben", cycle=2, team="south")
     own = [told.plan("first_response_1d", source="arrival"), told.plan("handoff", source="qualification")]

@@ -1,0 +1,155 @@
+"""What is reported of an instant stays, whatever is learned after it of what happened before."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids
+from backbone.database import Database
+from sla_monitor import reports_attainment, reports_marketing
+from tests.monitor import Monitor, at
+from tests.telling import Told, captured, engaged, merged, qualified, routed, touch, unmerged
+
+POLICY = """
+clocks:
+  - {kind: first_response_1d, within: 10m, from: arrival}
+  - {kind: no_show_rebook, within: 10m, from: meeting_missed}
+"""
+ARRIVED, REBOOK, NEXT = "first_response_1d", "no_show_rebook", "next_step"
+THEN, LATER = 2000, 4000
+Counts = dict[str, tuple[int, int, int]]
+"""By kind: met, missed, running."""
+
+
+@pytest.fixture
+async def monitor(db: Database) -> Monitor:
+    made = Monitor(db)
+    await made.put(POLICY)
+    return made
+
+
+def learned(told: Told, seconds: float) -> Told:
+    """Say it as it comes when it is recorded late."""
+    told[1].stamp.recorded_at.FromDatetime(at(seconds))
+    return told
+
+
+async def attained(db: Database, seconds: float) -> Counts:
+    async with db.reading() as conn:
+        groups = await reports_attainment.attainment(conn, at(-3600), at(9000), by="none", as_of=at(seconds))
+    return {one["kind"]: (one["met"], one["missed"], one["running"]) for one in groups}
+
+
+async def delivered(db: Database, seconds: float) -> dict[str, Any]:
+    asked = reports_marketing.Asked(start=at(-3600), end=at(9000), by="none", as_of=at(seconds))
+    async with db.reading() as conn:
+        return await reports_marketing.report(conn, asked)
+
+
+async def test_a_lead_that_was_posted_later_is_in_no_report_of_before(db: Database, monitor: Monitor) -> None:
+    lead = ids.new()
+    before = await delivered(db, THEN)
+    await monitor.tell("intake", learned(captured(lead, at(0)), THEN + 1))
+    assert await attained(db, THEN) == {}
+    assert await delivered(db, THEN) == before
+    assert await attained(db, LATER) == {ARRIVED: (0, 1, 0)}
+    weeks = [await delivered(db, seconds) for seconds in (THEN, LATER)]
+    assert [sum(week["first_response"]["missed"] for week in one["weeks"]) for one in weeks] == [0, 1]
+
+
+@pytest.mark.parametrize("first", ["intake", "qualification", "routing"])
+async def test_a_lead_that_came_to_life_later_was_history_before(db: Database, monitor: Monitor, first: str) -> None:
+    lead = ids.new()
+    mql = qualified(lead, at(100))
+    mql[1].stamp.live = False
+    await monitor.tell("intake", captured(lead, at(0), live=False))
+    await monitor.tell("qualification", mql)
+    before = await delivered(db, THEN)
+    (total,) = before["totals"]
+    assert (total["history"], total["qualified"], total["handoff"]["waiting"]) == (1, 0, 0)
+    said = {
+        "intake": learned(engaged(lead, at(50), "demo_requested"), THEN + 1),
+        "qualification": learned(qualified(lead, at(THEN + 10)), THEN + 1),
+        "routing": learned(routed(lead, at(THEN + 20)), THEN + 1),
+    }
+    for _, message in said.values():
+        message.stamp.arrived_at.FromDatetime(at(50))
+    for topic in sorted(said, key=lambda one: one != first):
+        await monitor.tell(topic, said[topic])
+    assert await delivered(db, THEN) == before
+    assert await attained(db, THEN) == {}
+    (total,) = (await delivered(db, LATER))["totals"]
+    assert (total["history"], total["qualified"]) == (0, 1)
+
+
+async def test_a_next_step_that_was_told_later_was_no_promise_before(db: Database, monitor: Monitor) -> None:
+    lead = ids.new()
+    await monitor.tell("intake", captured(lead, at(0)))
+    await monitor.tell("routing", routed(lead, at(10)))
+    await monitor.tell("intake", touch(lead, at(100), next_at=at(1000)))
+    before = await attained(db, THEN)
+    assert before == {ARRIVED: (1, 0, 0), NEXT: (0, 1, 0)}
+    await monitor.tell("intake", learned(touch(lead, at(1500), next_at=at(6000)), THEN + 1))
+    assert await attained(db, THEN) == before
+    assert await attained(db, LATER) == {ARRIVED: (1, 0, 0), NEXT: (0, 1, 1)}
+
+
+async def test_a_lead_that_moved_in_later_was_nobodys_before(db: Database, monitor: Monitor) -> None:
+    lead = ids.new()
+    await monitor.put("clocks: [{kind: stale, within: 60d, from: last_touch}]")
+    await monitor.tell("intake", learned(captured(lead, at(0)), THEN + 1))
+    await monitor.tell("routing", learned(routed(lead, at(10), starts_clocks=False), THEN + 1))
+    assert await attained(db, THEN) == {}
+    assert await attained(db, 365 * 86_400) == {"stale": (0, 1, 0)}
+
+
+async def missed_once(db: Database, monitor: Monitor, lead: UUID, lost: UUID) -> Counts:
+    """Two leads are one, of which one had not come to a meeting; until they are two again, after `THEN`."""
+    await monitor.tell("intake", captured(lead, at(0)), captured(lost, at(0)))
+    await monitor.tell("intake", engaged(lost, at(100), "meeting_missed", meeting_id="m"))
+    await monitor.tell("intake", *merged(lead, lost, at(300), came_at=at(0)))
+    return await attained(db, THEN)
+
+
+async def test_what_leads_missed_while_they_were_one_stays_when_they_are_two_again(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    before = await missed_once(db, monitor, lead, lost)
+    assert before == {ARRIVED: (0, 1, 0), REBOOK: (0, 1, 0)}
+    apart = await attained(db, 200)
+    assert apart == {ARRIVED: (0, 0, 2), REBOOK: (0, 0, 1)}
+    await monitor.tell("intake", *unmerged(lead, lost, at(THEN + 1)))
+    assert await attained(db, THEN) == before
+    assert await attained(db, 200) == apart
+    assert await attained(db, LATER) == {ARRIVED: (0, 2, 0), REBOOK: (0, 1, 0)}
+
+
+async def test_what_began_with_anothers_touch_stays_when_they_are_two_again(db: Database, monitor: Monitor) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.put("clocks: [{kind: next_step, within: 10m, from: last_touch}]")
+    await monitor.tell("intake", captured(lead, at(0)), captured(lost, at(0)))
+    await monitor.tell("routing", routed(lead, at(10)))
+    await monitor.tell("intake", touch(lost, at(100)), *merged(lead, lost, at(300), came_at=at(0)))
+    before = await attained(db, THEN)
+    assert before == {NEXT: (0, 1, 0)}
+    await monitor.tell("intake", *unmerged(lead, lost, at(THEN + 1)))
+    assert await attained(db, THEN) == before
+    assert await attained(db, LATER) == {}
+
+
+@pytest.mark.parametrize("late", ["meeting_missed", "meeting_booked"])
+async def test_which_promise_was_the_first_is_decided_by_what_was_known(
+    db: Database, monitor: Monitor, late: str
+) -> None:
+    lead = ids.new()
+    await monitor.tell("intake", captured(lead, at(0)), engaged(lead, at(10), "meeting_missed", meeting_id="a"))
+    await monitor.tell("intake", engaged(lead, at(300), "meeting_missed", meeting_id="b"))
+    before = await attained(db, THEN)
+    assert before[REBOOK] == (0, 1, 0)
+    # An earlier miss, or a booking in between, that is recorded late: the first of them is another, or there are two.
+    seconds = 5 if late == "meeting_missed" else 100
+    await monitor.tell("intake", learned(engaged(lead, at(seconds), late, meeting_id="c"), THEN + 1))
+    assert await attained(db, THEN) == before
+    assert (await attained(db, LATER))[REBOOK] == ((0, 1, 0) if late == "meeting_missed" else (1, 1, 0))
