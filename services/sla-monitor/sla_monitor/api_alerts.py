@@ -51,7 +51,11 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
 
     @api.get("/v1/alerts/stream", response_class=_Events)
     async def stream(caller: Reading, given: Annotated[str | None, Header(alias="Last-Event-ID")] = None) -> Response:
-        """Send alerts as they fire (server-sent events); `Last-Event-ID` goes on where the last connection ended."""
+        """Send alerts as they fire (server-sent events); `Last-Event-ID` goes on where the last connection ended.
+
+        An event `alert` is a new one. One that turns out to be wrong comes again as `retracted`, at a new position and
+        with `retracted_at`; and as `restored`, without it, should it have been right after all.
+        """
         mine = _whose(caller)
         async with db.reading() as conn:
             position = await _position(conn, given) if given else await store_alerts.newest(conn)
@@ -103,6 +107,12 @@ def _alert(row: Any) -> dict[str, Any]:
     }
 
 
+def _event(row: Any) -> str:
+    if not row["is_change"]:
+        return "alert"
+    return "retracted" if row["retracted_at"] is not None else "restored"
+
+
 async def _stream(
     db: database.Database, position: int, rep_id: str | None, stopping: asyncio.Event
 ) -> AsyncIterator[str]:
@@ -111,10 +121,11 @@ async def _stream(
     quiet = 0.0
     while not stopping.is_set():
         async with db.reading() as conn:
-            found = await store_alerts.after(conn, position, rep_id=rep_id, limit=AT_ONCE)
+            found = await store_alerts.news(conn, position, rep_id=rep_id, limit=AT_ONCE)
         for one in found:
-            position = one["seq"]
-            yield f"id: {position}\nevent: alert\ndata: {json.dumps(_alert(one))}\n\n"
+            position = one["position"]
+            data = json.dumps({**_alert(one), "position": position})
+            yield f"id: {position}\nevent: {_event(one)}\ndata: {data}\n\n"
         quiet = 0.0 if found else quiet + STREAM_POLL_S
         if quiet >= KEEP_ALIVE_S:
             quiet = 0.0

@@ -1,15 +1,13 @@
-"""Alerts in the order in which they fired: commit order is position order."""
+"""Alerts in the order in which they fired, and what is said of them later: commit order is position order."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from backbone import streams
 from backbone.database import Connection
-from sla_monitor.store_clocks import Clock
-
-STREAM = "alerts"
+from sla_monitor.store_clocks import ALERTS, Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Fired:
 
 async def add(conn: Connection, fired: Sequence[Fired]) -> None:
     """Keep alerts; they take their positions last, so that nobody waits behind an open transaction for less."""
-    seq = await streams.take(conn, STREAM, len(fired))
+    seq = await streams.take(conn, ALERTS, len(fired))
     await conn.execute(
         "INSERT INTO alert (alert_id, seq, at, lead_id, clock, kind, cycle, level, step, rep_id, due_at,"
         " late_by_seconds, late, goes_to)"
@@ -80,6 +78,26 @@ async def after(
     return rows
 
 
+# Each part by its own index: positions are few after the last one that a client has.
+_NEWS: Final = """
+(SELECT seq AS position, false AS is_change, a.* FROM alert a
+ WHERE seq > $1 AND ($2::text IS NULL OR rep_id = $2) ORDER BY seq LIMIT $3)
+UNION ALL
+(SELECT changed_seq, true, a.* FROM alert a
+ WHERE changed_seq > $1 AND ($2::text IS NULL OR rep_id = $2) ORDER BY changed_seq LIMIT $3)
+ORDER BY position LIMIT $3
+"""
+
+
+async def news(conn: Connection, position: int, *, rep_id: str | None, limit: int) -> list[Any]:
+    """Return what was told after a position: alerts, and those that were retracted since, or stand again.
+
+    What was said of one twice stands at its last position alone: whoever has an earlier one gets how it is now.
+    """
+    rows: list[Any] = await conn.fetch(_NEWS, position, rep_id, limit)
+    return rows
+
+
 async def position_of(conn: Connection, alert_id: UUID) -> int | None:
     """Return where an alert stands, None when there is no such."""
     seq: int | None = await conn.fetchval("SELECT seq FROM alert WHERE alert_id = $1", alert_id)
@@ -87,5 +105,5 @@ async def position_of(conn: Connection, alert_id: UUID) -> int | None:
 
 
 async def newest(conn: Connection) -> int:
-    """Return the position of the last one."""
-    return int(await conn.fetchval("SELECT coalesce(max(seq), 0) FROM alert"))
+    """Return the last position of all."""
+    return int(await conn.fetchval("SELECT coalesce(greatest(max(seq), max(changed_seq)), 0) FROM alert"))

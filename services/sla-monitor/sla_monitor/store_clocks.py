@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from backbone import streams
 from backbone.database import Connection
 from sla_monitor.domain import Counts, State, Terms
 
@@ -222,9 +223,23 @@ def _counts(counts: Counts) -> dict[str, Any]:
     }
 
 
+ALERTS: Final = "alerts"
+"""The stream in which alerts, and what is said of them later, have their positions."""
+
+
 async def retract_alerts(conn: Connection, alert_ids: Sequence[UUID], at: datetime | None) -> None:
-    """Say of alerts that they were wrong after all; None: that they were right."""
-    await conn.execute("UPDATE alert SET retracted_at = $2 WHERE alert_id = ANY($1::uuid[])", list(alert_ids), at)
+    """Say of alerts that they were wrong after all; None: that they were right. Each takes a position of its own.
+
+    Not as the last thing of the transaction: what is locked after it is of leads whose subjects are locked already.
+    """
+    seq = await streams.take(conn, ALERTS, len(alert_ids))
+    await conn.execute(
+        "UPDATE alert a SET retracted_at = $3, changed_seq = $2::bigint + v.number - 1"
+        " FROM unnest($1::uuid[]) WITH ORDINALITY AS v(alert_id, number) WHERE a.alert_id = v.alert_id",
+        list(alert_ids),
+        seq,
+        at,
+    )
 
 
 async def raise_steps(conn: Connection, given: Sequence[tuple[Clock, int, int]], now: datetime) -> set[Key]:

@@ -12,10 +12,17 @@ import httpx
 import pytest
 
 from backbone import ids
+from backbone.database import Connection
+from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from tests.telling import now, rep, routed
+from sla_monitor import store_alerts, store_clocks
+from tests.telling import captured, learn, merged, now, rep, routed, touch, unmerged
 
 POLICY = "clocks: [{kind: first_response_5m, within: 1s, from: assignment, warn: [50%]}]"
+ESCALATED = """
+clocks: [{kind: first_response_5m, within: 1s, from: assignment}]
+escalations: [{kind: first_response_5m, after: 0s, to: manager}]
+"""
 PATIENCE_S = 30
 
 
@@ -32,17 +39,19 @@ async def let_run_out(sla: Actor, leads: list[UUID], who: str = "ana") -> None:
 
 
 async def told(http: httpx.AsyncClient, last: str | None = None) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
-    """Yield (id, alert) as they come."""
+    """Yield (id, alert) as they come, with the event's kind in `event`."""
     headers = {"Last-Event-ID": last} if last is not None else {}
     async with http.stream("GET", "/v1/alerts/stream", headers=headers) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
-        position = ""
+        position = kind = ""
         async for line in answer.aiter_lines():
             name, _, value = line.partition(": ")
             if name == "id":
                 position = value
+            elif name == "event":
+                kind = value
             elif name == "data":
-                yield position, json.loads(value)
+                yield position, {"event": kind, **json.loads(value)}
 
 
 async def some(http: httpx.AsyncClient, count: int, last: str | None = None) -> list[tuple[str, dict[str, Any]]]:
@@ -85,3 +94,69 @@ async def test_reps_are_streamed_their_own_alone(sla: Actor) -> None:
     assert {alert["lead_id"] for _, alert in found} == {str(mine)}
     assert (await sla.as_nobody().get("/v1/alerts/stream")).status_code == 401
     assert (await sla.http.get("/v1/alerts/stream", headers={"Last-Event-ID": "no such"})).status_code == 422
+
+
+def said(some: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, bool]]:
+    """Return event, level, and whether it is retracted."""
+    return [(alert["event"], alert["level"], alert["retracted_at"] is not None) for _, alert in some]
+
+
+async def next_of(stream: AsyncGenerator[tuple[str, dict[str, Any]]], count: int) -> list[tuple[str, dict[str, Any]]]:
+    """Read on in an open stream."""
+    async with asyncio.timeout(PATIENCE_S):
+        return [await anext(stream) for _ in range(count)]
+
+
+async def test_that_an_alert_was_retracted_is_told_to_who_listens_and_to_who_comes_back(sla: Actor) -> None:
+    assert (await sla.http.put("/v1/policies/standard", content=ESCALATED)).status_code == 200
+    lead, other, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(lead, at), captured(other, at), touch(other, at + timedelta(milliseconds=100)))
+    await learn(sla, "routing", routed(lead, at))
+    async with aclosing(told(sla.http, "0")) as stream:
+        fired = await next_of(stream, 2)
+        assert said(fired) == [("alert", "breach", False), ("alert", "escalation", False)]
+        last = fired[-1][0]
+        # Two leads turn out to be one, whom somebody had called in time.
+        await learn(sla, "intake", *merged(lead, other, now(), came_at=at))
+        wrong = await next_of(stream, 2)
+        assert said(wrong) == [("retracted", "breach", True), ("retracted", "escalation", True)]
+        assert [one["alert_id"] for _, one in wrong] == [one["alert_id"] for _, one in fired]
+        assert await some(sla.http, 2, last) == wrong
+        # They are two after all.
+        await learn(sla, "intake", *unmerged(lead, other, now()))
+        right = await next_of(stream, 2)
+    assert said(right) == [("restored", "breach", False), ("restored", "escalation", False)]
+    # Whoever missed a part of it, or all, gets how it is now.
+    assert await some(sla.http, 2, wrong[0][0]) == await some(sla.http, 2, last) == right
+    positions = [int(position) for position, _ in (*fired, *wrong, *right)]
+    assert positions == sorted(set(positions)) == [one["position"] for _, one in (*fired, *wrong, *right)]
+    # The list stays in the order in which they fired.
+    listed = (await sla.http.get("/v1/alerts")).json()
+    assert [(str(one["position"]), one["alert_id"]) for one in listed] == [(at, one["alert_id"]) for at, one in fired]
+    assert (await sla.http.get("/v1/alerts", params={"after": fired[0][0]})).json() == listed[1:]
+    assert (await sla.http.get("/v1/alerts", params={"after": last})).json() == []
+
+
+async def somebody_waits(conn: Connection) -> None:
+    waiting = "datname = current_database() AND wait_event_type = 'Lock'"
+    await conn.execute("SELECT pg_stat_clear_snapshot()")
+    assert await conn.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}") > 0
+
+
+async def test_retractions_and_alerts_stand_in_the_order_of_commits_each_for_its_rep(sla: Actor) -> None:
+    await let_run_out(sla, [ids.new()], "ben")
+    *_, (last, breach) = await some(sla.http, 2, last="0")
+
+    async with sla.database.transaction() as conn:
+        await store_clocks.retract_alerts(conn, [UUID(breach["alert_id"])], now())
+        # Whoever fires meanwhile waits: all that stands before a position is there when that can be seen.
+        await let_run_out(sla, [ids.new()])
+        await eventually(lambda: somebody_waits(conn))
+    found = await some(sla.http, 3, last)
+    assert [one["event"] for _, one in found] == ["retracted", "alert", "alert"]
+    assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ana"), 2, last)] == ["alert", "alert"]
+    assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ben"), 1, last)] == ["retracted"]
+    async with sla.database.transaction() as conn:
+        await store_clocks.retract_alerts(conn, [UUID(breach["alert_id"])], None)
+        # Whoever comes without a position begins after it.
+        assert await store_alerts.newest(conn) == int(found[-1][0]) + 1
