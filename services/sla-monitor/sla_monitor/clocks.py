@@ -143,22 +143,28 @@ def recompute(clock: Clock, by: Plan, version: int, now: datetime) -> bool:
     if due_at is None:
         return False
     began = clock.terms.started_at
-    fired = [
-        step for step in clock.steps[: clock.step] if times.parse(step["at"]) >= began and not step.get("of_the_past")
-    ]
-    left = list(by.steps(clock.terms.started_at, due_at))
-    for step in fired:
-        same = next((one for one in left if (one["level"], one["to"]) == (step["level"], step["to"])), None)
-        if same is not None:
-            left.remove(same)
+    left = list(by.steps(began, due_at))
+    for step in _told_now(clock):
+        _take(left, step)
     if clock.state is State.BREACHED:
         due_at = clock.terms.due_at
         left = [step for step in left if step["level"] == Level.ESCALATION]
     left = [_no_earlier(step, now) for step in left]
+    for step in clock.steps[clock.step :]:
+        if step.get("off") and (same := _take(left, step)) is not None:
+            left.append({**same, "off": True})
     move(clock, clock.terms.started_at, max(due_at, now) if clock.state is State.RUNNING else due_at, left)
     clock.calendar, clock.rep_version = by.calendar, version
     clock.version += 1
     return True
+
+
+def _take(some: list[dict[str, Any]], step: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Take the first one of a step's level, to the same, out of some."""
+    same = next((one for one in some if (one["level"], one["to"]) == (step["level"], step["to"])), None)
+    if same is not None:
+        some.remove(same)
+    return same
 
 
 def _no_earlier(step: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -173,11 +179,60 @@ def move(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> N
     clock.next_at = step_at(clock, clock.step)
 
 
-def begin_anew(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> None:
-    """Let a clock run in another window: what fired was of one before it."""
-    clock.steps = [{**step, "of_the_past": True} for step in clock.steps[: clock.step]] + list(
-        clock.steps[clock.step :]
-    )
+def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
+    """Let the steps that are left come; of a promise that is over, if too late, only the breach.
+
+    And the pause of whom it took the lead from: that one missed it, whoever has it now. What does not come is off, and
+    stands behind what does until facts say otherwise: only what fired has its number for ever.
+    """
+    left = list(clock.steps[clock.step :])
+    if any(step.get("off") for step in left):
+        left = sorted(({name: step[name] for name in step if name != "off"} for step in left), key=_in_order)
+    if is_over:
+        was_taken = is_missed and any(step["to"] == REASSIGN for step in _told_now(clock))
+        comes = [step for step in left if step["level"] == Level.BREACH or (was_taken and step["to"] == PAUSE)]
+        left = [*comes, *({**step, "off": True} for step in left if step not in comes)]
+    steps = [*clock.steps[: clock.step], *left]
+    if clock.next_at is None or steps != clock.steps:
+        clock.steps = steps
+        clock.next_at = step_at(clock, clock.step)
+
+
+def _in_order(step: Mapping[str, Any]) -> tuple[datetime, int]:
+    return times.parse(step["at"]), _ORDER[step["level"]]
+
+
+def _told_now(clock: Clock) -> list[Mapping[str, Any]]:
+    """Return what fired of the window that runs now, and was not taken back."""
+    began, fired = clock.terms.started_at, clock.steps[: clock.step]
+    past = ("of_the_past", "retracted")
+    return [step for step in fired if times.parse(step["at"]) >= began and not any(step.get(name) for name in past)]
+
+
+def is_told(clock: Clock) -> bool:
+    """Say whether it has been told that the window which runs now was missed."""
+    return any(step["level"] == Level.BREACH for step in _told_now(clock))
+
+
+def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
+    """Let a clock be in another window: what fired is of that one, and none of it of this, but what did fire of it."""
+    if started_at != clock.terms.started_at:
+        was, of = times.text(clock.terms.started_at), times.text(started_at)
+        fired = [{"of_the_past": was, **step} for step in clock.steps[: clock.step]]
+        fired = [
+            {name: value for name, value in step.items() if (name, value) != ("of_the_past", of)} for step in fired
+        ]
+        clock.steps = [*fired, *clock.steps[clock.step :]]
+    clock.terms = replace(clock.terms, started_at=started_at, due_at=due_at)
+
+
+def begin_anew(clock: Clock, started_at: datetime, due_at: datetime, steps: Steps) -> None:
+    """Let a clock run in another window. Where it did so before, it goes on there: nobody is told of a step twice."""
+    turn_to(clock, started_at, due_at)
+    left = [dict(step) for step in steps]
+    for step in _told_now(clock):
+        _take(left, step)
+    clock.state = State.BREACHED if is_told(clock) else State.RUNNING
     move(clock, started_at, due_at, left)
 
 
@@ -219,20 +274,16 @@ def told_rightly(clock: Clock) -> list[tuple[str, int]]:
 
 
 def step_at(clock: Clock, step: int) -> datetime | None:
-    """Return when a step is due, None after the last."""
-    return times.parse(clock.steps[step]["at"]) if step < len(clock.steps) else None
+    """Return when a step is due, None after the last that comes."""
+    if step >= len(clock.steps) or clock.steps[step].get("off"):
+        return None
+    return times.parse(clock.steps[step]["at"])
 
 
 def alert_id(clock: Clock, level: str, step: int) -> UUID:
     """Return the alert's id: the same step of the same clock has the same one for ever."""
     which = f"{clock.cycle}.{clock.round}" if clock.round else str(clock.cycle)
     return ids.derived("alert", str(clock.lead_id), clock.clock, which, level, str(step))
-
-
-def breach_step(clock: Clock) -> int:
-    """Return which step is the breach: the last one that fired, else the one to come."""
-    numbers = [number for number, step in enumerate(clock.steps) if step["level"] == Level.BREACH]
-    return max((number for number in numbers if number < clock.step), default=numbers[0])
 
 
 def settle(clock: Clock, facts: Facts, by: Plan) -> bool:

@@ -1,12 +1,12 @@
 """What facts change of clocks that are there: rows brought to their verdicts, whatever they were before."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from sla_monitor import clocks, keeping, verdicts
 from sla_monitor.clocks import Plan
-from sla_monitor.domain import Facts, Level, State, Verdict
+from sla_monitor.domain import Facts, State, Verdict
 from sla_monitor.keeping import Kept
 from sla_monitor.store_clocks import Clock
 
@@ -17,7 +17,7 @@ NOT_BEGUN: Final = "not_begun"
 COVERED: Final = "covered"
 """An earlier promise of its name was still running when it began, as came out later."""
 FINAL: Final = (MERGED, ERASED, COVERED)
-"""Why clocks are cancelled that no fact of their lead brings back."""
+"""Why clocks ended, or what was to be told of them, that no fact of their lead brings back."""
 Told = tuple[str, int]
 """The level and number of a step that fired."""
 
@@ -35,7 +35,7 @@ class Said:
 
 def judge(clock: Clock, facts: Facts) -> Said | None:
     """Bring a clock to what the facts say, whatever it was before: they come late and in any order."""
-    if clock.state is State.CANCELLED and clock.reason in FINAL:
+    if clock.reason in FINAL:
         return None
     before = _essence(clock)
     verdict = verdicts.verdict(clock.terms, facts, clock.cycle)
@@ -59,7 +59,15 @@ def judge(clock: Clock, facts: Facts) -> Said | None:
 
 
 def _essence(clock: Clock) -> tuple[object, ...]:
-    return (clock.state, clock.met_at, clock.next_at, clock.step, len(clock.steps), dict(clock.done), clock.breached_at)
+    return (
+        clock.state,
+        clock.met_at,
+        clock.next_at,
+        clock.step,
+        list(clock.steps),
+        dict(clock.done),
+        clock.breached_at,
+    )
 
 
 def _reopen(clock: Clock) -> Sequence[Told]:
@@ -73,27 +81,15 @@ def _reopen(clock: Clock) -> Sequence[Told]:
 
 
 def _miss(clock: Clock, verdict: Verdict) -> None:
-    """Late is late: the breach stays, or still comes; what was to be escalated after it does not.
-
-    But for the pause of whom it took the lead from: that one missed it, whoever has it now.
-    """
+    """Late is late: the breach stays, or still comes; what was to be escalated after it does not."""
     clock.met_at = verdict.met_at
-    if verdict.met_at is None and verdict.ended_at is None:
-        return
-    if clock.state is State.BREACHED:
-        fired, left = clock.steps[: clock.step], clock.steps[clock.step :]
-        was_taken = verdict.met_at is None and any(step["to"] == clocks.REASSIGN for step in fired)
-        clock.steps = [*fired, *(step for step in left if was_taken and step["to"] == clocks.PAUSE)]
-        clock.next_at = clocks.step_at(clock, clock.step)
-        return
-    breach = clocks.breach_step(clock)
-    clock.steps, clock.step = clock.steps[: breach + 1], breach
-    clock.next_at = clocks.step_at(clock, breach)
+    is_over = verdict.met_at is not None or verdict.ended_at is not None
+    clocks.let_come(clock, is_over=is_over, is_missed=verdict.met_at is None)
 
 
 def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     """Bring a clock that runs from the last touch to what the facts say."""
-    if clock.state is State.CANCELLED and clock.reason in FINAL:
+    if clock.reason in FINAL:
         return None
     before = (*_essence(clock), clock.terms)
     found = keeping.kept(clock.terms, facts, clock.cycle, by.due)
@@ -105,7 +101,7 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
         taken = clocks.told_wrongly(clock, found.broken)
     else:
         _go_on(clock, found, by)
-        taken = clocks.told_wrongly(clock, (*found.broken, found.due_at))
+        taken = clocks.told_wrongly(clock, (*found.broken, clock.terms.due_at))
     _note_breach(clock, found)
     if (*_essence(clock), clock.terms) == before and not taken:
         return None
@@ -118,41 +114,34 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
 def _note_breach(clock: Clock, found: Kept | None) -> None:
     if found is not None and found.broken:
         clock.breached_at = clock.breached_at or found.broken[-1]
-    elif clock.state is not State.BREACHED:
+    elif clock.state is State.BREACHED:
+        clock.breached_at = clock.breached_at or clock.terms.due_at
+    else:
         clock.breached_at = None
 
 
 def _end(clock: Clock, found: Kept) -> None:
     """The assignment is over: the promise was kept to its end, or broken on the way."""
     assert found.ended is not None
-    clock.terms = replace(clock.terms, started_at=found.since, due_at=found.due_at)
+    clocks.turn_to(clock, found.since, found.due_at)
     clock.state = State.BREACHED if found.broken else State.MET
     clock.met_at = None if found.broken else found.ended[0]
     clock.next_at, clock.reason = None, ""
 
 
 def _go_on(clock: Clock, found: Kept, by: Plan) -> None:
+    """Let it run in its last window. After the deadline the end of the assignment undoes nothing: late is late."""
     # By its beginning: where changed hours put the deadline, and whether it passed meanwhile, is theirs to say.
-    if clock.terms.started_at != found.since or clock.state in (State.MET, State.CANCELLED):
-        clock.state, clock.met_at, clock.reason = State.RUNNING, None, ""
+    runs = clock.state is State.RUNNING or (clock.state is State.BREACHED and clocks.is_told(clock))
+    if clock.terms.started_at != found.since or not runs:
+        clock.met_at, clock.reason = None, ""
         clocks.begin_anew(clock, found.since, found.due_at, by.steps(found.since, found.due_at))
-    if found.ended is not None:
-        _cut(clock)
-
-
-def _cut(clock: Clock) -> None:
-    """The assignment was over after the deadline: the breach stays, or still comes; nothing is escalated after it."""
-    if clock.state is State.BREACHED:
-        clock.next_at = None
-        return
-    left = list(enumerate(clock.steps))[clock.step :]
-    breach = next((number for number, step in left if step["level"] == Level.BREACH), clock.step - 1)
-    clock.steps = clock.steps[: breach + 1]
+    clocks.let_come(clock, is_over=found.ended is not None, is_missed=True)
 
 
 def revive(clock: Clock, reason: str) -> bool:
-    """Let a clock that was cancelled for this reason go on; False for every other."""
-    if clock.state is not State.CANCELLED or clock.reason != reason:
+    """Let a clock that had ended for this reason go on; False for every other."""
+    if clock.reason != reason:
         return False
     clock.state = State.BREACHED if clock.breached_at is not None else State.RUNNING
     clock.reason, clock.next_at = "", clocks.step_at(clock, clock.step)
@@ -174,7 +163,7 @@ def cancel(clock: Clock, reason: str) -> bool:
     if clock.state is not State.RUNNING and clock.next_at is None:
         return False
     if clock.state is State.RUNNING:
-        clock.state, clock.reason = State.CANCELLED, reason
-    clock.next_at = None
+        clock.state = State.CANCELLED
+    clock.reason, clock.next_at = reason, None
     clock.version += 1
     return True

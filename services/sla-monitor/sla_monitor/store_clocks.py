@@ -38,7 +38,7 @@ class Clock:
     hours: str = "wall"
     rep_version: int = 0
     reason: str = ""
-    """Why it is cancelled."""
+    """Why it is cancelled, or, of one that was missed, why nothing more is told."""
     round: int = 0
     """Which one of its name in the cycle, of a promise that begins anew."""
 

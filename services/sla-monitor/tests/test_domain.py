@@ -142,12 +142,16 @@ def test_who_was_late_is_told_once_and_not_escalated_any_more() -> None:
     one = clock()
     one.steps = [*one.steps, {"at": "2026-11-10T13:00:00Z", "level": "escalation", "to": "manager"}]
     judge(one, [touch(400)], assignment())
-    assert (one.state, one.next_at, [step["level"] for step in one.steps]) == (
-        State.RUNNING,
-        DUE,
-        ["warning", "breach"],
-    )
+    assert (one.state, one.next_at, clocks.step_at(one, 1)) == (State.RUNNING, DUE, None)
     assert judge(one, [touch(400)], assignment()) is None
+
+
+def test_what_a_late_touch_switched_off_comes_again_in_its_order_once_the_touch_was_anothers() -> None:
+    one = clock()
+    one.steps = steps = [*one.steps, {"at": "2026-11-10T13:00:00Z", "level": "escalation", "to": "manager"}]
+    judge(one, [touch(400)], assignment())
+    assert judge(one, [], assignment()) == "running"
+    assert (one.steps, one.next_at) == (steps, clocks.step_at(one, 0))
 
 
 def test_changed_hours_move_what_is_still_to_come_and_fire_nothing_again() -> None:

@@ -31,6 +31,55 @@ escalations: [{kind: first_response_5m, after: 2d, to: manager}, {kind: first_re
         assert await conn.fetchval("SELECT next_at FROM clock WHERE lead_id = $1", lost) is None
 
 
+ESCALATED = """
+clocks: [{kind: KIND, within: 5m, from: SOURCE, ends_when: [connected]}]
+escalations: [{kind: KIND, after: 2d, to: manager}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [("first_response_5m", "assignment"), ("first_response_5m", "arrival"), ("stale", "last_touch")],
+)
+@pytest.mark.parametrize("called_at", [200, 400])
+async def test_what_a_merged_leads_touch_kept_from_being_escalated_is_once_the_merge_is_undone(
+    db: Database, monitor: Monitor, kind: str, source: str, called_at: int
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(ESCALATED.replace("KIND", kind).replace("SOURCE", source), lead, lost)
+    await monitor.tell("routing", routed(lead, at(0)))
+    await monitor.fire()
+    due = "SELECT next_at FROM clock WHERE lead_id = $1"
+    told = "SELECT count(*) FROM alert WHERE lead_id = $1 AND retracted_at IS NULL"
+    async with db.reading() as conn:
+        before = await conn.fetchval(due, lead)
+    await monitor.tell("intake", touch(lost, at(called_at), outcome="connected"))
+    await monitor.tell("intake", *merged(lead, lost, at(500), came_at=at(0)))
+    async with db.reading() as conn:
+        assert await conn.fetchval(due, lead) is None
+    await monitor.tell("intake", *unmerged(lead, lost, at(600)))
+    await monitor.fire()
+    async with db.reading() as conn:
+        assert await conn.fetchval(due, lead) == before is not None
+        assert await conn.fetchval(told, lead) == 1
+    assert set((await monitor.states(lead)).values()) == {"breached"}
+
+
+async def test_what_was_to_be_escalated_of_a_merged_lead_is_once_the_merge_is_undone(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(ESCALATED.replace("KIND", "first_response_5m").replace("SOURCE", "arrival"), lead, lost)
+    await monitor.fire()
+    due = "SELECT next_at FROM clock WHERE lead_id = $1"
+    async with db.reading() as conn:
+        before = await conn.fetchval(due, lost)
+    await monitor.tell("intake", *merged(lead, lost, at(400), came_at=at(0)))
+    await monitor.tell("intake", *unmerged(lead, lost, at(500)))
+    async with db.reading() as conn:
+        assert await conn.fetchval(due, lost) == before is not None
+
+
 async def test_an_undone_merge_takes_its_touches_and_its_promises_along(db: Database, monitor: Monitor) -> None:
     lead, lost, slow, other = (ids.new() for _ in range(4))
     await monitor.arrive(

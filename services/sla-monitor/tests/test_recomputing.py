@@ -75,6 +75,21 @@ escalations: [{kind: first_response_5m, after: 2d, to: manager}, {kind: first_re
         assert await conn.fetchval("SELECT next_at FROM clock") > now() + timedelta(days=13)
 
 
+async def test_a_breach_stays_told_though_the_hours_change_that_its_window_ran_on(monitor: Monitor) -> None:
+    lead = ids.new()
+    await monitor.arrive("clocks: [{kind: stale, within: 5h, from: last_touch, hours: rep}]", lead)
+    await monitor.tell("routing", routed(lead, at(0)))
+    await monitor.fire()
+    off = rep(version=2)
+    leave = off.time_off.add()
+    leave.start.FromDatetime(at(0))
+    leave.end.FromDatetime(at(3600))
+    await monitor.tell("routing", rep_changed(off, at(0)))
+    await monitor.tell("qualification", telling.qualified(lead, at(4000)))
+    assert await monitor.alerts() == [("breach", False)]
+    assert set((await monitor.states(lead)).values()) == {"breached"}
+
+
 async def test_quiet_hours_stay_the_reps_when_a_calendar_changes(db: Database, monitor: Monitor) -> None:
     days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     body = {"time_zone": "UTC", "working_hours": [{"days": days, "start": "00:00", "end": "24:00"}]}
