@@ -39,6 +39,10 @@ AS_PROMISED: Final = Spec(clock=NEXT_STEP, kind=NEXT_STEP, within_seconds=0, sou
 """The next step is due when its rep said: every policy has this line that has none of the kind."""
 
 
+ESCALATED_TO: Final = ("rep", "manager", "reassign", "pause")
+"""In the order in which things are done that are for the same instant."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Escalation:
     """What happens a while after a breach of a kind of clock, or of the one clock with that name."""

@@ -13,15 +13,15 @@ from prometheus_client import Counter
 from backbone import calendars, ids, times
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
-from sla_monitor import keeping
+from sla_monitor import chain, keeping
 from sla_monitor.agreement import Policy, Spec
+from sla_monitor.chain import Chain
 from sla_monitor.domain import Facts, Level, State, Terms
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
-REASSIGN: Final = "reassign"
-PAUSE: Final = "pause"
-_ORDER: Final = {Level.WARNING: 0, Level.BREACH: 1, Level.ESCALATION: 2}
+REASSIGN: Final = chain.REASSIGN
+PAUSE: Final = chain.PAUSE
 UNSTARTED: Final = Counter("handoff_clocks_without_hours_total", "Clocks that did not start: their hours never come")
 REMEMBERED: Final = 10_000
 """Clocks that did not start, so that each is told of once, though each later fact of its lead tries it again."""
@@ -56,28 +56,15 @@ class Plan:
         """Return the deadline."""
         return self.after(self.spec.within_seconds, start)
 
-    def steps(self, start: datetime, due_at: datetime) -> list[dict[str, Any]]:
+    def steps(
+        self, start: datetime, due_at: datetime, told: Steps = (), now: datetime | None = None
+    ) -> list[dict[str, Any]]:
         """Return what happens when: warnings, the breach, and what is escalated after it."""
-        found: list[tuple[datetime, Level, str, int]] = [(due_at, Level.BREACH, "rep", 0)]
-        for seconds in self.spec.warn_seconds:
-            at = self._awake(self.after(seconds, start))
-            if at is not None and at < due_at:
-                found.append((at, Level.WARNING, "rep", 0))
-        for one in self.policy.escalations:
-            if one.is_of(self.spec):
-                at = self._awake(self.after(self.spec.within_seconds + one.after_seconds, start))
-                if at is not None:
-                    found.append((at, Level.ESCALATION, one.to, one.times))
-        found.sort(key=lambda step: (step[0], _ORDER[step[1]]))
-        return [
-            {"at": times.text(at), "level": str(level), "to": to} | ({"times": most} if to == REASSIGN else {})
-            for at, level, to, most in found
-        ]
+        escalations = [one for one in self.policy.escalations if one.is_of(self.spec)]
+        return Chain(self.spec, escalations, self.after, self._awake).steps(start, due_at, told, now)
 
-    def _awake(self, at: datetime | None) -> datetime | None:
-        if at is None or self.waking is None:
-            return at
-        return calendars.next_opening(self.waking, at)
+    def _awake(self, at: datetime) -> datetime | None:
+        return at if self.waking is None else calendars.next_opening(self.waking, at)
 
 
 def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> Plan | None:
@@ -139,37 +126,21 @@ def recompute(clock: Clock, by: Plan, version: int, now: datetime) -> bool:
 
     Steps that fired stay as they were, and none fires again. False when the calendar never opens again.
     """
-    due_at = by.due(clock.terms.started_at)
+    began = clock.terms.started_at
+    due_at = by.due(began)
     if due_at is None:
         return False
-    began = clock.terms.started_at
-    left = list(by.steps(began, due_at))
-    for step in _told_now(clock):
-        _take(left, step)
+    left: list[Mapping[str, Any]] = list(by.steps(began, due_at, _told_now(clock), now))
     if clock.state is State.BREACHED:
         due_at = clock.terms.due_at
         left = [step for step in left if step["level"] == Level.ESCALATION]
-    left = [_no_earlier(step, now) for step in left]
     for step in clock.steps[clock.step :]:
-        if step.get("off") and (same := _take(left, step)) is not None:
+        if step.get("off") and (same := chain.take(left, step)) is not None:
             left.append({**same, "off": True})
-    move(clock, clock.terms.started_at, max(due_at, now) if clock.state is State.RUNNING else due_at, left)
+    move(clock, began, max(due_at, now) if clock.state is State.RUNNING else due_at, left)
     clock.calendar, clock.rep_version = by.calendar, version
     clock.version += 1
     return True
-
-
-def _take(some: list[dict[str, Any]], step: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Take the first one of a step's level, to the same, out of some."""
-    same = next((one for one in some if (one["level"], one["to"]) == (step["level"], step["to"])), None)
-    if same is not None:
-        some.remove(same)
-    return same
-
-
-def _no_earlier(step: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return a step that a changed calendar put into the past at an instant of its own."""
-    return {**step, "at": times.text(now), "moved": True} if times.parse(step["at"]) < now else dict(step)
 
 
 def move(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> None:
@@ -187,7 +158,7 @@ def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
     """
     left = list(clock.steps[clock.step :])
     if any(step.get("off") for step in left):
-        left = sorted(({name: step[name] for name in step if name != "off"} for step in left), key=_in_order)
+        left = sorted(({name: step[name] for name in step if name != "off"} for step in left), key=chain.in_order)
     if is_over:
         was_taken = is_missed and any(step["to"] == REASSIGN for step in _told_now(clock))
         comes = [step for step in left if step["level"] == Level.BREACH or (was_taken and step["to"] == PAUSE)]
@@ -196,10 +167,6 @@ def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
     if clock.next_at is None or steps != clock.steps:
         clock.steps = steps
         clock.next_at = step_at(clock, clock.step)
-
-
-def _in_order(step: Mapping[str, Any]) -> tuple[datetime, int]:
-    return times.parse(step["at"]), _ORDER[step["level"]]
 
 
 def _told_now(clock: Clock) -> list[Mapping[str, Any]]:
@@ -229,9 +196,9 @@ def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
 def begin_anew(clock: Clock, started_at: datetime, due_at: datetime, steps: Steps) -> None:
     """Let a clock run in another window. Where it did so before, it goes on there: nobody is told of a step twice."""
     turn_to(clock, started_at, due_at)
-    left = [dict(step) for step in steps]
+    left = list(steps)
     for step in _told_now(clock):
-        _take(left, step)
+        chain.take(left, step)
     clock.state = State.BREACHED if is_told(clock) else State.RUNNING
     move(clock, started_at, due_at, left)
 

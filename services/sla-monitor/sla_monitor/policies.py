@@ -10,7 +10,7 @@ from backbone.conditions import LEAD, Language
 from backbone.documents import DURATION, ORDER, Document
 from backbone.problem import Pointer
 from sla_monitor import senseless
-from sla_monitor.agreement import AS_PROMISED, Escalation, Holds, Policy, Quiet, Spec
+from sla_monitor.agreement import AS_PROMISED, ESCALATED_TO, Escalation, Holds, Policy, Quiet, Spec
 from sla_monitor.domain import ENDINGS, KINDS, NEXT_STEP, SOURCES, TOUCH_KINDS, Counts
 
 STANDARD: Final = """
@@ -73,7 +73,7 @@ SCHEMA: Final = {
                 kind={"enum": list(KINDS)},
                 clock=_TEXT,
                 after=DURATION,
-                to={"enum": ["rep", "manager", "reassign", "pause"]},
+                to={"enum": list(ESCALATED_TO)},
                 times=_COUNT,
             ),
         },

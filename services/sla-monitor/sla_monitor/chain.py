@@ -1,0 +1,93 @@
+"""What happens when, of a promise: warnings, the breach, and what is escalated, in the order of the policy's times."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from backbone import times
+from sla_monitor.agreement import ESCALATED_TO, Escalation, Spec
+from sla_monitor.domain import Level
+
+REASSIGN: Final = "reassign"
+PAUSE: Final = "pause"
+_LEVELS: Final = tuple(Level)
+Step = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The steps of a line of a policy."""
+
+    spec: Spec
+    escalations: Sequence[Escalation]
+    after: Callable[[float, datetime], datetime | None]
+    """When so many seconds of the clock's hours have passed since an instant."""
+    awake: Callable[[datetime], datetime | None]
+    """When somebody may be told that would have been at an instant; both None where that never comes."""
+
+    def steps(
+        self, start: datetime, due_at: datetime, told: Sequence[Step] = (), now: datetime | None = None
+    ) -> list[dict[str, Any]]:
+        """Return what is still to come of a clock, in order; with `now` nothing before it.
+
+        Nobody is told again what was `told`, whenever that was.
+        """
+        breach_at = max(due_at, now or due_at)
+        left = list(told)
+        found = [_step(at, Level.WARNING, "rep") for at in sorted(self._warnings(start, breach_at, now))]
+        found.append(_step(breach_at, Level.BREACH, "rep") | ({"moved": True} if breach_at > due_at else {}))
+        found = [step for step in found if take(left, step) is None]
+        return found + list(self._escalated(start, left, now))
+
+    def _warnings(self, start: datetime, due_at: datetime, now: datetime | None) -> Iterator[datetime]:
+        """Whom quiet hours keep from warning in time, does not warn."""
+        for seconds in self.spec.warn_seconds:
+            at = self._told_at(self.after(seconds, start), now)
+            if at is not None and at < due_at:
+                yield at
+
+    def _escalated(self, start: datetime, told: list[Step], now: datetime | None) -> Iterator[dict[str, Any]]:
+        """What is held back, by quiet hours or since it was to be before now, holds back those after it.
+
+        So that each comes no sooner after the one before it than the policy has them apart.
+        """
+        held: tuple[float, datetime] | None = None
+        for one in sorted(self.escalations, key=lambda one: (one.after_seconds, ESCALATED_TO.index(one.to))):
+            own = self.after(self.spec.within_seconds + one.after_seconds, start)
+            step = _step(own or start, Level.ESCALATION, one.to)
+            before = take(told, step)
+            at = times.parse(before["at"]) if before is not None else self._told_at(self._behind(held, one, own), now)
+            if own is None or at is None:
+                continue
+            held = (one.after_seconds, at) if at > own else None
+            if before is None:
+                yield _step(at, Level.ESCALATION, one.to) | ({"times": one.times} if one.to == REASSIGN else {})
+
+    def _behind(self, held: tuple[float, datetime] | None, one: Escalation, own: datetime | None) -> datetime | None:
+        """Return when a step comes by itself, behind the one that was held back before it."""
+        if held is None or own is None:
+            return own
+        gap, at = one.after_seconds - held[0], held[1]
+        later = self.after(gap, at) if gap else at
+        return max(own, later) if later is not None else None
+
+    def _told_at(self, at: datetime | None, now: datetime | None) -> datetime | None:
+        return self.awake(max(at, now or at)) if at is not None else None
+
+
+def _step(at: datetime, level: Level, to: str) -> dict[str, Any]:
+    return {"at": times.text(at), "level": str(level), "to": to}
+
+
+def take(some: list[Step], step: Step) -> Step | None:
+    """Take the first one of a step's level, to the same, out of some."""
+    same = next((one for one in some if (one["level"], one["to"]) == (step["level"], step["to"])), None)
+    if same is not None:
+        some.remove(same)
+    return same
+
+
+def in_order(step: Step) -> tuple[datetime, int, int]:
+    """Return what steps are sorted by: their instants; what is for the same one, as the chain has it."""
+    return times.parse(step["at"]), _LEVELS.index(step["level"]), ESCALATED_TO.index(step["to"])

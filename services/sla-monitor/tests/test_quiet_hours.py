@@ -1,0 +1,99 @@
+"""What quiet hours hold back: warnings and escalations, never the breach; the chain keeps its order and its gaps."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import times
+from handoff.events.v1 import common_pb2
+from sla_monitor import clocks, policies
+from sla_monitor.clocks import Plan
+from sla_monitor.domain import State
+from sla_monitor.hours import Calendars
+from sla_monitor.store_clocks import Clock
+
+NIGHT = "{start: '20:00', end: '08:00', zone: UTC}"
+START = datetime(2026, 11, 10, 19, tzinfo=UTC)
+MORNING = datetime(2026, 11, 11, 8, tzinfo=UTC)
+REP = common_pb2.Rep(rep_id="ana")
+LINES = [(0, "rep"), (3, "rep"), (5, "manager"), (10, "reassign"), (15, "pause")]
+
+
+def plan(within: str, lines: list[tuple[int, str]], *, kind: str = "first_response_1d") -> Plan:
+    chain = "".join(f"  - {{kind: {kind}, after: {after}m, to: {to}}}\n" for after, to in lines)
+    text = f"clocks: [{{kind: {kind}, within: {within}, from: arrival}}]\nescalations:\n{chain}quiet_hours: {NIGHT}\n"
+    policy = policies.build("standard", 1, policies.parse(text.encode(), []).data)
+    made = clocks.plan(policy, policy.clocks[0], REP, Calendars({}, 2026))
+    assert made is not None
+    return made
+
+
+def started(by: Plan) -> Clock:
+    made = clocks.start(UUID(int=7), by, cycle=0, started_at=START, rep=REP)
+    assert made is not None
+    return made
+
+
+def told(steps: Any) -> list[tuple[datetime, str]]:
+    return [(times.parse(one["at"]), one["to"]) for one in steps if one["level"] == "escalation"]
+
+
+def minutes(at: datetime, *some: float) -> list[datetime]:
+    return [at + timedelta(minutes=one) for one in some]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_chain_waits_for_the_morning_and_comes_as_the_policy_has_it(seed: int) -> None:
+    lines = random.Random(seed).sample(LINES, len(LINES)) if seed else LINES
+    steps = started(plan("2h", lines)).steps
+    assert (steps[0]["level"], times.parse(steps[0]["at"])) == ("breach", START + timedelta(hours=2))
+    assert told(steps) == list(zip(minutes(MORNING, 0, 3, 5, 10, 15), [to for _, to in LINES], strict=True))
+
+
+def test_what_quiet_hours_hold_back_holds_back_what_comes_after_it() -> None:
+    # The deadline is at five to eight in the evening: the chain begins, and goes on in the morning.
+    assert told(started(plan("55m", LINES)).steps) == list(
+        zip(
+            [*minutes(START, 55, 58), *minutes(MORNING, 0, 5, 10)],
+            [to for _, to in LINES],
+            strict=True,
+        )
+    )
+    # At five to eight in the morning: those of its own time after eight come later too.
+    assert [at for at, _ in told(started(plan("775m", LINES)).steps)] == minutes(MORNING, 0, 3, 5, 10, 15)
+    # And in the evening once more, if they are that far apart.
+    far = [(0, "rep"), (60 * 11, "manager"), (60 * 13, "reassign")]
+    assert [at for at, _ in told(started(plan("2h", far)).steps)] == minutes(MORNING, 0, 660, 24 * 60)
+
+
+def test_what_is_for_the_same_instant_is_in_the_order_of_the_chain() -> None:
+    lines = [(0, to) for to in ("pause", "reassign", "manager", "rep")]
+    assert [to for _, to in told(started(plan("5m", lines)).steps)] == ["rep", "manager", "reassign", "pause"]
+    assert started(plan("5m", lines)).steps[0]["level"] == "breach"
+
+
+def test_changed_hours_keep_the_gaps_of_what_is_left_of_the_chain() -> None:
+    by = plan("2h", LINES)
+    clock = started(by)
+    clock.step, clock.state, clock.breached_at = 2, State.BREACHED, START + timedelta(hours=2)
+    # The rep was told at eight; that everything else was over long ago comes out at noon.
+    noon = MORNING + timedelta(hours=4)
+    early = plan("1m", LINES)
+    assert clocks.recompute(clock, early, 2, noon)
+    assert told(clock.steps[2:]) == list(zip(minutes(noon, 0, 2, 7, 12), [to for _, to in LINES[1:]], strict=True))
+    assert clock.next_at == noon
+    # At night it waits for the morning.
+    assert clocks.recompute(clock, early, 3, MORNING + timedelta(hours=15))
+    assert [at for at, _ in told(clock.steps[2:])] == minutes(MORNING + timedelta(days=1), 0, 2, 7, 12)
+
+
+def test_what_was_to_be_told_in_the_night_comes_behind_what_was_told_in_the_morning() -> None:
+    by = plan("2h", LINES)
+    clock = started(by)
+    clock.step, clock.state, clock.breached_at = 3, State.BREACHED, START + timedelta(hours=2)
+    before = list(clock.steps)
+    assert clocks.recompute(clock, by, 2, MORNING + timedelta(minutes=4))
+    assert clock.steps == before
