@@ -1,5 +1,6 @@
 """Events as other services tell them, for tests of those who read them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -66,20 +67,21 @@ def merged(survivor: UUID, lost: UUID, at: datetime, *, came_at: datetime | None
     return [(survivor, message), (lost, message)]
 
 
-def unmerged(survivor: UUID, other: UUID, at: datetime) -> list[Told]:
-    """They are two after all: told under both keys, each with its own snapshot."""
-    return [
-        (
-            one,
-            intake_pb2.LeadUnmerged(
-                stamp=stamp(one, at),
-                survivor_id=str(survivor),
-                unmerged_id=str(other),
-                lead=common_pb2.LeadFields(created_at=times.stamp(at)),
-            ),
+def unmerged(survivor: UUID, other: UUID, at: datetime, *, came: Mapping[UUID, datetime] | None = None) -> list[Told]:
+    """They are two after all: told under both keys, each with its own snapshot. `came` is when each did, if it says."""
+    told = []
+    for one in (survivor, other):
+        message = intake_pb2.LeadUnmerged(
+            stamp=stamp(one, at),
+            survivor_id=str(survivor),
+            unmerged_id=str(other),
+            lead=common_pb2.LeadFields(created_at=times.stamp(at)),
         )
-        for one in (survivor, other)
-    ]
+        message.stamp.ClearField("arrived_at")
+        if came is not None:
+            message.stamp.arrived_at.CopyFrom(times.stamp(came[one]))
+        told.append((one, message))
+    return told
 
 
 # qualification

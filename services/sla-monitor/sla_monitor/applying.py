@@ -18,11 +18,12 @@ from sla_monitor import (
     reports,
     starting,
     store,
+    store_changes,
     store_clocks,
     store_links,
     store_marks,
 )
-from sla_monitor.domain import OF_ASSIGNMENTS, Facts, Level, State, Verdict
+from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Level, State, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.promising import Promised
 from sla_monitor.starting import Assigned, Reps, Starting
@@ -40,6 +41,8 @@ class Changes:
     fresh: list[Clock] = field(default_factory=list)
     changed: dict[int, Clock] = field(default_factory=dict)
     """By identity: clocks that were there before."""
+    moved: list[tuple[Clock, str, datetime]] = field(default_factory=list)
+    """Those of them that a merge, or its undoing, let run from another arrival: (clock, calendar, deadline before)."""
     retracted: list[UUID] = field(default_factory=list)
     restored: list[UUID] = field(default_factory=list)
     outgoing: list[Event] = field(default_factory=list)
@@ -77,6 +80,8 @@ class Changes:
         for clock in self.fresh:
             self.changed.pop(id(clock), None)
         await store_clocks.change(conn, list(self.changed.values()))
+        fresh = {id(clock) for clock in self.fresh}
+        await store_changes.note_changes(conn, [one for one in self.moved if id(one[0]) not in fresh])
         if self.retracted:
             await store_clocks.retract_alerts(conn, self.retracted, self.now)
         if self.restored:
@@ -101,15 +106,15 @@ class Applying:
         known = await store_clocks.clocks(conn, live) if live else {}
         for clock in starting.arrivals(rows.values(), policies, named, known):
             changes.start(clock, known)
+        await store.save(conn, list(rows.values()))
         facts = await store_marks.facts(conn, (known.keys() | batch.news.keys()).intersection(live))
         if facts:
             by = await starting.prepare(conn, self.policies, named, facts, known, reps)
             _revive(batch, rows, known, changes)
             _start(rows, facts, known, by, changes)
-            await _go_on(conn, facts, changes)
-            _judge(rows, known, facts, by, changes)
+            others = await _go_on(conn, batch, facts, known, changes)
+            _judge(rows, known, facts, by, others, changes)
         await changes.write(conn)
-        await store.save(conn, list(rows.values()))
         for event in batch.erased:
             changes.outgoing += await _erase(conn, rows, event, now)
         await self.outbox.add(conn, changes.outgoing)
@@ -172,14 +177,26 @@ def _start(
             changes.start(clock, known)
 
 
-async def _go_on(conn: Connection, facts: Mapping[UUID, Facts], changes: Changes) -> None:
-    """What a merge moved to the survivor takes along what was told of it."""
-    survivors = {clock.lead_id for clock in changes.fresh if facts[clock.lead_id].is_survivor}
-    if not survivors:
-        return
-    before = await store_clocks.of_merged(conn, survivors)
-    for clock in changes.fresh:
-        any(clocks.go_on_from(clock, other) for other in before.get(clock.lead_id, ()))
+async def _go_on(
+    conn: Connection,
+    batch: Batch,
+    facts: Mapping[UUID, Facts],
+    known: Mapping[UUID, Sequence[Clock]],
+    changes: Changes,
+) -> Mapping[UUID, Sequence[Clock]]:
+    """What a merge, or its undoing, moves to another lead takes along what was told of it.
+
+    Returns the clocks of the others.
+    """
+    fresh = {id(clock) for clock in changes.fresh}
+    concerned = {clock.lead_id for clock in changes.fresh if facts[clock.lead_id].is_survivor} | {*batch.unmerged}
+    moved = {one.lead_id for some in known.values() for one in some if starting.is_moved(one, facts.get(one.lead_id))}
+    others = await store_clocks.of_others(conn, concerned | moved) if concerned or moved else {}
+    for lead_id, some in others.items():
+        for clock in known.get(lead_id, ()):
+            if id(clock) in fresh or lead_id in batch.unmerged:
+                any(clocks.go_on_from(clock, other) for other in some)
+    return others
 
 
 def _judge(
@@ -187,6 +204,7 @@ def _judge(
     known: Mapping[UUID, Sequence[Clock]],
     facts: Mapping[UUID, Facts],
     by: Starting,
+    others: Mapping[UUID, Sequence[Clock]],
     changes: Changes,
 ) -> None:
     begun = [events.started(rows[clock.lead_id], clock, changes.now) for clock in changes.fresh]
@@ -196,8 +214,12 @@ def _judge(
         for clock in of_lead:
             if row.closed and clock.terms.source not in OF_ASSIGNMENTS:
                 changes.cancel(row, clock, judging.MERGED)
-            elif (said := by.judge(clock, said_of)) is not None:
+                continue
+            before = (clock.calendar, clock.terms.due_at)
+            if (said := by.judge(clock, said_of, others.get(lead_id, ()))) is not None:
                 changes.tell(row, clock, said)
+                if clock.terms.source == ARRIVAL and clock.terms.due_at != before[1]:
+                    changes.moved.append((clock, *before))
 
 
 async def _erase(conn: Connection, rows: dict[UUID, Row], event: Incoming, now: datetime) -> list[Event]:

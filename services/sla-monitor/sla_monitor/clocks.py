@@ -16,7 +16,7 @@ from handoff.events.v1 import common_pb2
 from sla_monitor import chain, keeping
 from sla_monitor.agreement import Policy, Spec
 from sla_monitor.chain import Chain
-from sla_monitor.domain import Facts, Level, State, Terms
+from sla_monitor.domain import ARRIVAL, Facts, Level, State, Terms
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
@@ -170,15 +170,14 @@ def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
 
 
 def _told_now(clock: Clock) -> list[Mapping[str, Any]]:
-    """Return what fired of the window that runs now, and was not taken back."""
+    """Return what fired of the window that runs now."""
     began, fired = clock.terms.started_at, clock.steps[: clock.step]
-    past = ("of_the_past", "retracted")
-    return [step for step in fired if times.parse(step["at"]) >= began and not any(step.get(name) for name in past)]
+    return [step for step in fired if times.parse(step["at"]) >= began and not step.get("of_the_past")]
 
 
 def is_told(clock: Clock) -> bool:
     """Say whether it has been told that the window which runs now was missed."""
-    return any(step["level"] == Level.BREACH for step in _told_now(clock))
+    return any(step["level"] == Level.BREACH and not step.get("retracted") for step in _told_now(clock))
 
 
 def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
@@ -196,21 +195,43 @@ def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
 def begin_anew(clock: Clock, started_at: datetime, due_at: datetime, steps: Steps) -> None:
     """Let a clock run in another window. Where it did so before, it goes on there: nobody is told of a step twice."""
     turn_to(clock, started_at, due_at)
+    _go_on(clock, steps)
+
+
+def _go_on(clock: Clock, steps: Steps) -> None:
     left = list(steps)
     for step in _told_now(clock):
         chain.take(left, step)
-    clock.state = State.BREACHED if is_told(clock) else State.RUNNING
-    move(clock, started_at, due_at, left)
+    broken = deadlines_told(clock)
+    clock.state = State.BREACHED if broken else State.RUNNING
+    if broken:
+        clock.breached_at = clock.breached_at or broken[-1]
+    # Late is late, whatever the hours make of the deadline by now.
+    move(clock, clock.terms.started_at, broken[-1] if broken else clock.terms.due_at, left)
 
 
 def go_on_from(clock: Clock, other: Clock) -> bool:
-    """Let a clock go on where that of a merged lead stopped: whoever has been told of a step is not told again."""
-    same = (other.clock, other.terms.rep_id, other.terms.started_at, other.terms.due_at)
-    if same != (clock.clock, clock.terms.rep_id, clock.terms.started_at, clock.terms.due_at) or not other.step:
+    """Let a clock go on where that of a lead stopped that is, or was, one with its own: it is the same promise.
+
+    Whoever has been told of a step is not told again. What was told is taken back, if so, as it was told.
+    """
+    if (clock.clock, clock.terms.rep_id) != (other.clock, other.terms.rep_id):
         return False
-    clock.steps, clock.step, clock.breached_at = other.steps, other.step, other.breached_at
-    clock.state = State.BREACHED if other.breached_at is not None else State.RUNNING
-    clock.next_at = step_at(clock, clock.step)
+    known, began = list(_told_now(clock)), times.text(clock.terms.started_at)
+    told = []
+    for number, step in enumerate(other.steps[: other.step]):
+        is_of = step.get("of_the_past", times.text(other.terms.started_at)) == began
+        if is_of and chain.take(known, step) is None:
+            alert = alert_id(other, step["level"], number)
+            told.append({name: step[name] for name in step if name != "of_the_past"} | {"alert": str(alert)})
+    if not told:
+        return False
+    left = clock.steps[clock.step :]
+    clock.steps = [*clock.steps[: clock.step], *told, *left]
+    clock.step += len(told)
+    if any(step["level"] == Level.BREACH for step in told):
+        clock.breached_at = other.breached_at
+    _go_on(clock, left)
     return True
 
 
@@ -224,20 +245,33 @@ def told_wrongly(clock: Clock, broken: Collection[datetime] = ()) -> list[tuple[
         if step["level"] == Level.BREACH:
             at = times.parse(step["at"])
             is_wrong = at not in broken and not (step.get("moved") and any(due_at <= at for due_at in broken))
-        if is_wrong and step["level"] != Level.WARNING and not step.get("retracted"):
+        if is_wrong and step["level"] != Level.WARNING and not step.get("retracted") and not _is_others(clock, step):
             step["retracted"] = True
             taken.append((str(step["level"]), number))
     clock.steps = steps
     return taken
 
 
+def _is_others(clock: Clock, step: Mapping[str, Any]) -> bool:
+    """Say whether a step was told of an arrival before the lead's own, while it was one with who came then."""
+    past = step.get("of_the_past")
+    return clock.terms.source == ARRIVAL and isinstance(past, str) and times.parse(past) < clock.terms.started_at
+
+
+def deadlines_told(clock: Clock) -> list[datetime]:
+    """Return of which deadlines of the window that runs now it has been told that they were missed."""
+    return [times.parse(step["at"]) for step in _told_now(clock) if step["level"] == Level.BREACH]
+
+
 def told_rightly(clock: Clock) -> list[tuple[str, int]]:
     """Say again what had been taken back, since what had met the clock was another lead's: (level, step)."""
-    again = [
-        (str(step["level"]), number) for number, step in enumerate(clock.steps[: clock.step]) if step.get("retracted")
+    now = _told_now(clock)
+    again = [number for number, step in enumerate(clock.steps[: clock.step]) if step.get("retracted") and step in now]
+    clock.steps = [
+        {name: value for name, value in step.items() if name != "retracted" or number not in again}
+        for number, step in enumerate(clock.steps)
     ]
-    clock.steps = [{name: value for name, value in step.items() if name != "retracted"} for step in clock.steps]
-    return again
+    return [(str(clock.steps[number]["level"]), number) for number in again]
 
 
 def step_at(clock: Clock, step: int) -> datetime | None:
@@ -248,7 +282,10 @@ def step_at(clock: Clock, step: int) -> datetime | None:
 
 
 def alert_id(clock: Clock, level: str, step: int) -> UUID:
-    """Return the alert's id: the same step of the same clock has the same one for ever."""
+    """Return the alert's id: the same step of the same clock has the same one for ever, or that it was told with."""
+    told = clock.steps[step].get("alert") if step < len(clock.steps) else None
+    if told is not None:
+        return UUID(told)
     which = f"{clock.cycle}.{clock.round}" if clock.round else str(clock.cycle)
     return ids.derived("alert", str(clock.lead_id), clock.clock, which, level, str(step))
 

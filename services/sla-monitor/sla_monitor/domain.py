@@ -173,6 +173,8 @@ class Facts:
     assignments: Mapping[int, Assignment] = field(default_factory=dict)
     is_survivor: bool = False
     """Others were merged into it, as far as that is known."""
+    arrived_at: datetime | None = None
+    """When the first of them arrived, by what is known now."""
 
     @property
     def plans_ahead(self) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from sla_monitor import clocks, keeping, verdicts
@@ -33,11 +34,23 @@ class Said:
     """What had been taken back and was right."""
 
 
-def judge(clock: Clock, facts: Facts) -> Said | None:
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """From where a clock is to run that runs from elsewhere so far."""
+
+    at: datetime
+    by: Plan
+    others: Sequence[Clock] = ()
+    """Of leads that are or were one with its own: it goes on where they stopped."""
+
+
+def judge(clock: Clock, facts: Facts, anew: Elsewhere | None = None) -> Said | None:
     """Bring a clock to what the facts say, whatever it was before: they come late and in any order."""
     if clock.reason in FINAL:
         return None
-    before = _essence(clock)
+    before = (*_essence(clock), clock.terms)
+    if anew is not None:
+        _run_from(clock, anew)
     verdict = verdicts.verdict(clock.terms, facts, clock.cycle)
     clock.done = verdict.done
     taken: Sequence[Told] = ()
@@ -51,9 +64,10 @@ def judge(clock: Clock, facts: Facts) -> Said | None:
     else:
         restored = _reopen(clock)
         _miss(clock, verdict)
-    if _essence(clock) == before:
+        taken = clocks.told_wrongly(clock, clocks.deadlines_told(clock))
+    if (*_essence(clock), clock.terms) == before:
         return None
-    clock.retracted = (clock.retracted or bool(taken)) and not restored
+    clock.retracted = (clock.retracted or bool(taken)) and clock.state is not State.BREACHED
     clock.version += 1
     return Said(verdict, taken, restored)
 
@@ -72,12 +86,20 @@ def _essence(clock: Clock) -> tuple[object, ...]:
 
 def _reopen(clock: Clock) -> Sequence[Told]:
     """What had met or ended it was another lead's after all: a merge that was undone took it along."""
-    if clock.state in (State.RUNNING, State.BREACHED):
-        return ()
-    clock.met_at, clock.reason, clock.next_at = None, "", clocks.step_at(clock, clock.step)
-    is_told = clock.breached_at is not None
-    clock.state = State.BREACHED if is_told else State.RUNNING
-    return clocks.told_rightly(clock) if is_told else ()
+    if clock.state not in (State.RUNNING, State.BREACHED):
+        clock.met_at, clock.reason, clock.next_at = None, "", clocks.step_at(clock, clock.step)
+        clock.state = State.BREACHED if clock.breached_at is not None else State.RUNNING
+    return clocks.told_rightly(clock) if clock.state is State.BREACHED else ()
+
+
+def _run_from(clock: Clock, anew: Elsewhere) -> None:
+    due_at = anew.by.due(anew.at)
+    if due_at is None:
+        return
+    clock.met_at, clock.breached_at, clock.reason = None, None, ""
+    clocks.begin_anew(clock, anew.at, due_at, anew.by.steps(anew.at, due_at))
+    for other in anew.others:
+        clocks.go_on_from(clock, other)
 
 
 def _miss(clock: Clock, verdict: Verdict) -> None:
@@ -92,6 +114,7 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     if clock.reason in FINAL:
         return None
     before = (*_essence(clock), clock.terms)
+    restored: Sequence[Told] = ()
     found = keeping.kept(clock.terms, facts, clock.cycle, by.due)
     if found is None:
         clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, NOT_BEGUN
@@ -101,6 +124,7 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
         taken = clocks.told_wrongly(clock, found.broken)
     else:
         _go_on(clock, found, by)
+        restored = clocks.told_rightly(clock) if clock.state is State.BREACHED else ()
         taken = clocks.told_wrongly(clock, (*found.broken, clock.terms.due_at))
     _note_breach(clock, found)
     if (*_essence(clock), clock.terms) == before and not taken:
@@ -108,15 +132,13 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     clock.retracted = clock.retracted or bool(taken)
     clock.version += 1
     ended_at, why = (found.ended if found is not None else None) or (None, clock.reason)
-    return Said(Verdict(met_at=clock.met_at, ended_at=ended_at, ended_by=why), taken)
+    return Said(Verdict(met_at=clock.met_at, ended_at=ended_at, ended_by=why), taken, restored)
 
 
 def _note_breach(clock: Clock, found: Kept | None) -> None:
     if found is not None and found.broken:
         clock.breached_at = clock.breached_at or found.broken[-1]
-    elif clock.state is State.BREACHED:
-        clock.breached_at = clock.breached_at or clock.terms.due_at
-    else:
+    elif clock.state is not State.BREACHED:
         clock.breached_at = None
 
 

@@ -97,11 +97,16 @@ class Starting:
     named: Calendars
     present: set[Key]
 
-    def judge(self, clock: Clock, facts: Facts) -> judging.Said | None:
-        """Bring a clock to what the facts say."""
-        if clock.terms.source != domain.LAST_TOUCH:
-            return judging.judge(clock, facts)
-        by = self.plan_of(clock)
+    def judge(self, clock: Clock, facts: Facts, others: Sequence[Clock] = ()) -> judging.Said | None:
+        """Bring a clock to what the facts say; of `others` that are one lead with its own, it goes on where they were.
+
+        Merges move the arrival of a lead, and their undoing moves it back: what runs from it moves along.
+        """
+        moves = clock.terms.source == domain.LAST_TOUCH
+        at = facts.arrived_at if is_moved(clock, facts) else None
+        by = self.plan_of(clock) if moves or at is not None else None
+        if not moves:
+            return judging.judge(clock, facts, judging.Elsewhere(at, by, others) if at and by else None)
         return judging.keep(clock, facts, by) if by is not None else None
 
     def of_arrival(self, lead_id: UUID, at: datetime, policy: Policy) -> list[Clock]:
@@ -188,6 +193,12 @@ def begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:
     return assignment.begins
 
 
+def is_moved(clock: Clock, facts: Facts | None) -> bool:
+    """Say whether a clock of the lead's arrival runs from another than the facts give now."""
+    arrived_at = facts.arrived_at if facts is not None else None
+    return clock.terms.source == domain.ARRIVAL and arrived_at not in (None, clock.terms.started_at)
+
+
 async def prepare(
     conn: Connection,
     policies: Policies,
@@ -201,7 +212,12 @@ async def prepare(
     assigned = [
         (lead_id, one) for lead_id, said in facts.items() for one in said.assignments.values() if one.policy is not None
     ]
-    moving = [one for some in known.values() for one in some if one.terms.source == domain.LAST_TOUCH or one.round > 0]
+    moving = [
+        one
+        for lead_id, some in known.items()
+        for one in some
+        if one.terms.source == domain.LAST_TOUCH or one.round > 0 or is_moved(one, facts.get(lead_id))
+    ]
     references = {one.policy or "" for _, one in assigned} | {one.policy for one in moving}
     references |= {mark.policy for said in facts.values() for mark in said.marks if mark.policy is not None}
     compiled = {reference: await policies.of(conn, reference) for reference in references}

@@ -130,6 +130,16 @@ async def touches(
     return found
 
 
+async def arrivals(conn: Connection, members: Mapping[UUID, Sequence[UUID]]) -> dict[UUID, datetime]:
+    """Return when the first one arrived of all that are one lead, by its survivor."""
+    rows = await conn.fetch(
+        "SELECT one.survivor, min(l.arrived_at) FROM unnest($1::uuid[], $2::uuid[]) AS one (survivor, lead_id)"
+        " JOIN lead l USING (lead_id) WHERE l.arrived_at IS NOT NULL GROUP BY 1",
+        *store_links.columns(members),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def assignments(
     conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None
 ) -> dict[UUID, dict[int, Assignment]]:

@@ -59,16 +59,17 @@ async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[
     return found
 
 
-async def of_merged(conn: Connection, survivors: Iterable[UUID]) -> dict[UUID, list[Clock]]:
-    """Return the clocks that leads merged into these had of their own, by survivor."""
+async def of_others(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Clock]]:
+    """Return the clocks that leads have of their own which are one with these, or were before a merge was undone."""
     rows = await conn.fetch(
-        "SELECT k.survivor_id, c.* FROM link k JOIN clock c ON c.lead_id = k.member_id"
-        " WHERE k.survivor_id = ANY($1::uuid[]) AND k.until IS NULL",
-        list(survivors),
+        "SELECT k.lead_id AS of, c.* FROM (SELECT survivor_id AS lead_id, member_id AS other FROM link"
+        " UNION SELECT member_id, survivor_id FROM link) k JOIN clock c ON c.lead_id = k.other"
+        " WHERE k.lead_id = ANY($1::uuid[])",
+        list(lead_ids),
     )
     found: dict[UUID, list[Clock]] = {}
     for row in rows:
-        found.setdefault(row["survivor_id"], []).append(clock_of(row))
+        found.setdefault(row["of"], []).append(clock_of(row))
     return found
 
 

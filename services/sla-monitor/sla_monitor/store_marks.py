@@ -70,12 +70,14 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
             if len(members[one]) == 1:  # What a merge moved here was another's then.
                 assignments[one] = {cycle: had for cycle, had in by_cycle.items() if not had.moved}
     marked = await marks(conn, members, as_of=as_of)
+    arrived = await store.arrivals(conn, members) if as_of is None else {}
     return {
         one: Facts(
             touches=touches[one],
             marks=marked[one],
             assignments=assignments.get(one, {}),
             is_survivor=len(members[one]) > 1,
+            arrived_at=arrived.get(one),
         )
         for one in wanted
     }

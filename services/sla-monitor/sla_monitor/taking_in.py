@@ -75,7 +75,8 @@ def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
 
 
 def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
-    message, row = event.message, rows[event.subject]
+    # Who is one lead by now, had an age and an arrival of its own: each key tells its lead's, in order.
+    message, row = event.message, rows[event.original_subject]
     if isinstance(message, intake_pb2.TouchRecorded):
         batch.news.setdefault(event.subject, [])
         batch.touches.append((UUID(message.original_lead_id), _touch(message), times.at(message.stamp.recorded_at)))
@@ -84,10 +85,10 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         _note_meeting(batch, message, event.subject)
     elif isinstance(message, intake_pb2.LeadMerged):
         batch.news.setdefault(event.subject, [])
-        survivor, merged = rows.get(UUID(message.survivor_id)), rows.get(UUID(message.merged_id))
+        merged = rows.get(UUID(message.merged_id))
         batch.linked.append((UUID(message.merged_id), UUID(message.survivor_id), times.at(message.stamp.recorded_at)))
-        if survivor is not None:
-            _learn(survivor, message.stamp, message.lead)
+        if event.original_subject == UUID(message.survivor_id):
+            _learn(row, message.stamp, message.lead)
         if merged is not None:
             merged.closed = merged.changed = True
     elif isinstance(message, (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated, intake_pb2.LeadUnmerged)):

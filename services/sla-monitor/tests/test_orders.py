@@ -92,10 +92,11 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
     over = draw(st.none() | st.integers(20, 600))
     accepts = draw(st.none() | st.integers(1, 200))
     merges = draw(st.booleans())
+    lost_came = after(draw(st.sampled_from([-60, 0, 60])))
     lost_qualifies, lost_is_out = draw(st.none() | st.integers(-30, 500)), draw(st.none() | st.integers(-30, 500))
 
     def tell(lead: UUID, lost: UUID) -> dict[str, list[Told]]:
-        came = [captured(lead, START), *([captured(lost, after(-60))] if merges else [])]
+        came = [captured(lead, START), *([captured(lost, lost_came)] if merges else [])]
         said = [
             # By turns the lead's own and those of the one that is merged into it.
             touch(
@@ -115,7 +116,7 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
             judging.append(qualified(lost, after(lost_qualifies)))
         if merges and lost_is_out is not None:
             judging.append(telling.disqualified(lost, after(lost_is_out)))
-        link = telling.merged(lead, lost, after(300), came_at=START) if merges else []
+        link = telling.merged(lead, lost, after(300), came_at=min(START, lost_came)) if merges else []
         given = [routed(lead, START)]
         given += [accepted(lead, after(accepts))] if accepts is not None else []
         if over is not None:
@@ -125,8 +126,9 @@ def stories(draw: st.DrawFn) -> Callable[[UUID, UUID], dict[str, list[Told]]]:
             for at, ahead in sorted(updates, key=lambda update: update[0])
         ]
         told = {"intake": [*came, *said, *link], "routing": given, "qualification": judging}
-        for _, message in (one for events in told.values() for one in events):
-            message.stamp.arrived_at.CopyFrom(times.stamp(START))
+        for of, message in (one for events in told.values() for one in events):
+            if message.DESCRIPTOR.name != "LeadMerged":
+                message.stamp.arrived_at.CopyFrom(times.stamp(START if of == lead else lost_came))
         return told
 
     return tell
