@@ -272,7 +272,8 @@ def _live(one: Clock, by: Plan, about: Facts, now: datetime) -> None:
     instants = {touch.at for touch in about.touches} | {given.released_at or now, now}
     for instant in sorted(instants):
         if one.state is State.RUNNING and one.terms.due_at < instant and one.next_at is not None:
-            one.state, one.breached_at, one.step, one.next_at = State.BREACHED, one.terms.due_at, 1, None
+            one.state, one.breached_at, one.next_at = State.BREACHED, one.terms.due_at, None
+            one.step += 1
         is_over = given.released_at is not None and given.released_at <= instant
         facts = Facts(
             touches=[touch for touch in about.touches if touch.at <= instant],
