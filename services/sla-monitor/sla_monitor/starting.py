@@ -161,11 +161,12 @@ def arrivals(
     starting = Starting({}, {}, named, {(one.lead_id, one.clock, one.cycle) for some in known.values() for one in some})
     made: list[Clock] = []
     for row in rows:
-        if not row.live or row.arrival or row.closed or row.fields is None:
+        # Another topic than intake's may say first that it lives; when it arrived, intake says.
+        if not row.live or row.arrival or row.closed or row.fields is None or row.arrived_at is None:
             continue
         row.arrival = row.changed = True
         policy = applicable(in_force, row.lead_fields())
-        if row.arrived_at is not None and policy is not None:
+        if policy is not None:
             made += starting.of_arrival(row.lead_id, row.arrived_at, policy)
     return made
 

@@ -1,7 +1,7 @@
 """What is learned late or turns out to be wrong: merges, undone ones, releases, teams, managers, hours, erasures."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import pytest
@@ -15,6 +15,7 @@ from tests.monitor import Monitor, at
 from tests.telling import (
     Told,
     captured,
+    engaged,
     now,
     qualified,
     queued,
@@ -25,7 +26,6 @@ from tests.telling import (
     touch,
 )
 
-START = now().replace(microsecond=0) - timedelta(days=1)
 ESCALATED = """
 clocks: [{kind: first_response_5m, within: 5m, from: SOURCE}]
 escalations: [{kind: first_response_5m, after: 2d, to: manager}, {kind: first_response_5m, after: 3d, to: reassign}]
@@ -46,6 +46,19 @@ async def test_a_clock_of_qualifications_starts_though_intake_is_read_later(
     await monitor.tell("qualification", tell(lead, at(1)))
     await monitor.tell("intake", captured(lead, at(0)))
     assert list((await monitor.states(lead)).values()) == ["running"]
+
+
+@pytest.mark.parametrize("first", ["routing", "intake"])
+async def test_what_comes_to_life_has_the_clocks_of_its_arrival_whichever_topic_says_so_first(
+    monitor: Monitor, first: str
+) -> None:
+    lead = ids.new()
+    await monitor.put("clocks: [{kind: first_response_1d, within: 3d, from: arrival}]")
+    await monitor.tell("intake", captured(lead, at(-HOUR), live=False))
+    told = {"routing": routed(lead, at(10)), "intake": engaged(lead, at(0), "demo_requested")}
+    for topic in sorted(told, key=lambda one: one != first):
+        await monitor.tell(topic, told[topic])
+    assert await monitor.states(lead) == {("first_response_1d", 0): "running"}
 
 
 @pytest.mark.parametrize("first", ["routing", "qualification"])
