@@ -201,7 +201,7 @@ async def test_a_stored_offset_that_the_log_has_deleted_stops_its_partition_and_
     await actor.settled()
     # The log is cut off behind what is believed to be next, as when a reader comes back after the retention.
     assert book.consumer is not None
-    book.consumer._positions[partition] = 3
+    book.consumer.applier.positions[partition] = 3
     async with actor.database.transaction() as conn:
         await conn.execute("UPDATE consumer_offset SET next_offset = 3 WHERE next_offset = 5")
     admin = AIOKafkaAdminClient(bootstrap_servers=actor.settings.kafka)

@@ -21,8 +21,10 @@ async def test_a_missed_meeting_is_booked_again_or_its_rep_says_why_not(sla: Act
         "clocks: [{kind: no_show_rebook, within: 1s, from: meeting_missed}]\n"
         "escalations: [{kind: no_show_rebook, after: 0s, to: reassign}]",
     )
+    patient = "applies: lead.source == 'fair'\nclocks: [{kind: no_show_rebook, within: 1h, from: meeting_missed}]"
+    await put(sla, patient, name="patient")
     booked, told, slow, at = ids.new(), ids.new(), ids.new(), now() + timedelta(seconds=4)
-    await learn(sla, "intake", *(captured(lead, at) for lead in (booked, told, slow)))
+    await learn(sla, "intake", captured(booked, at), captured(slow, at), captured(told, at, source="fair"))
     await learn(sla, "routing", routed(booked, at), routed(told, at), routed(slow, at, cycle=3))
     missed = [engaged(lead, at, "meeting_missed", meeting_id="m1") for lead in (booked, slow)]
     await learn(sla, "intake", *missed, engaged(told, now(), "meeting_missed", meeting_id="m1"))
