@@ -12,11 +12,11 @@ FADING = """
 applies: lead.source == "SOURCE"
 required: [company]
 fit: [{rule: any, when: "true", points: 10}]
-interest: {half_life: 1s, groups: [{group: deeds, rules: [{rule: trial, kind: trial_started, points: 60}]}]}
+interest: {half_life: 1s, groups: [{group: deeds, rules: [{rule: trial, kind: trial_started, points: 240}]}]}
 bands: {fit: {A: 10, C: 0}, interest: {1: 50, 3: 0}}
 matrix: {A1: pass, A3: nurture, C1: nurture, C3: nurture}
 """
-HOT = FADING.replace("half_life: 1s, ", "").replace("points: 60", "points: 15") + "hot: {points: 30, within: 10m}\n"
+HOT = FADING.replace("half_life: 1s, ", "").replace("points: 240", "points: 15") + "hot: {points: 30, within: 10m}\n"
 
 
 async def test_interest_makes_an_mql_that_cites_its_definition_and_explains_itself(

@@ -11,6 +11,8 @@ from sla_monitor.domain import Level
 
 REASSIGN: Final = "reassign"
 PAUSE: Final = "pause"
+ACTS: Final = (REASSIGN, PAUSE)
+"""What takes something from somebody."""
 _LEVELS: Final = tuple(Level)
 Step = Mapping[str, Any]
 
@@ -86,6 +88,15 @@ def take(some: list[Step], step: Step) -> Step | None:
     if same is not None:
         some.remove(same)
     return same
+
+
+def let_pass(steps: Sequence[Step], number: int, now: datetime) -> list[Step] | None:
+    """Put what is due, and takes nothing from anybody, before a step that has to wait; None where nothing is."""
+    for place in range(number + 1, len(steps)):
+        step = steps[place]
+        if step["to"] not in ACTS and not step.get("off") and times.parse(step["at"]) <= now:
+            return [*steps[:number], step, *steps[number:place], *steps[place + 1 :]]
+    return None
 
 
 def in_order(step: Step) -> tuple[datetime, int, int]:

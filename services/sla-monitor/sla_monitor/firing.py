@@ -17,7 +17,7 @@ from backbone import database, kafka, parking, subjects, times
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
-from sla_monitor import clocks, events, recipients, store, store_alerts, store_clocks
+from sla_monitor import chain, clocks, events, recipients, store, store_alerts, store_clocks
 from sla_monitor.domain import Level, State
 from sla_monitor.recipients import Recipient
 from sla_monitor.store_alerts import Fired
@@ -34,7 +34,6 @@ LATE_S: Final = 1.0
 LOOK_AGAIN_S: Final = 0.05
 ENDS_TIMEOUT_S: Final = 2.0
 POSTPONED: Final = timedelta(milliseconds=100)
-ACTS: Final = (clocks.REASSIGN, clocks.PAUSE)
 ACTS_ON: Final = ("intake", "routing")
 """Topics that may say that the rep called after all."""
 
@@ -171,18 +170,31 @@ class Firing:
             now,
         )
         found = [store_clocks.clock_of(row) for row in rows]
-        acting = [clock for clock in found if clock.steps[clock.step]["to"] in ACTS]
-        parked = await parking.parked_subjects(conn, self._consumer.group, _leads(acting)) if acting else set()
-        held = [clock for clock in acting if clock.lead_id in parked or not await self._may_act(conn, clock)]
-        if held:
-            self._wants_ends.set()
-            await store_clocks.postpone(conn, held, now + POSTPONED)
-        spent = await _spent(conn, [clock for clock in acting if clock not in held])
-        due_now = [clock for clock in found if clock not in held]
+        held = await self._held(conn, found, now)
+        due_now = [clock for clock in found if clock.key not in held]
+        spent = await _spent(conn, due_now)
         to = await recipients.of(conn, due_now)
         fired = [_step(clock, to[id(clock)], now) for clock in due_now]
         await self._write(conn, fired, spent, now)
         return len(fired)
+
+    async def _held(self, conn: Connection, found: Sequence[Clock], now: datetime) -> set[Key]:
+        """Put off those whose step has to wait, and return them; another that is due of them goes before it."""
+        acting = [clock for clock in found if clock.steps[clock.step]["to"] in chain.ACTS]
+        parked = await parking.parked_subjects(conn, self._consumer.group, _leads(acting)) if acting else set()
+        waiting = [clock for clock in acting if clock.lead_id in parked or not await self._may_act(conn, clock)]
+        if not waiting:
+            return set()
+        self._wants_ends.set()
+        held: list[Clock] = []
+        passed: list[Clock] = []
+        for clock in waiting:
+            steps = chain.let_pass(clock.steps, clock.step, now)
+            clock.steps = steps or clock.steps
+            (passed if steps else held).append(clock)
+        await store_clocks.reorder(conn, passed)
+        await store_clocks.postpone(conn, held, now + POSTPONED)
+        return {clock.key for clock in held}
 
     async def _may_act(self, conn: Connection, clock: Clock) -> bool:
         """Say whether the lead's topics were read past the ends seen after the deadline.

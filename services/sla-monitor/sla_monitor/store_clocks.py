@@ -267,6 +267,22 @@ async def raise_steps(conn: Connection, given: Sequence[tuple[Clock, int, int]],
     return {(row[0], row[1], row[2], row[3]) for row in raised}
 
 
+async def reorder(conn: Connection, given: Sequence[Clock]) -> None:
+    """Write in which order steps of these clocks come that have not fired."""
+    if not given:
+        return
+    await conn.execute(
+        "UPDATE clock c SET steps = v.steps FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::jsonb[])"
+        " AS v(lead_id, clock, cycle, round, steps)"
+        " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round",
+        [one.lead_id for one in given],
+        [one.clock for one in given],
+        [one.cycle for one in given],
+        [one.round for one in given],
+        [{"steps": list(one.steps)} for one in given],
+    )
+
+
 async def postpone(conn: Connection, given: Sequence[Clock], until: datetime) -> None:
     """Look at these clocks again a little later; their steps stay due when they were."""
     await conn.execute(
