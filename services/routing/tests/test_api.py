@@ -24,11 +24,6 @@ rules:
 """
 
 
-@pytest.fixture
-async def routing(start: Stage) -> Actor:
-    return await start("routing")
-
-
 async def put_policy(routing: Actor, text: str = POLICY) -> None:
     await desk.put_policy(routing, text)
 

@@ -7,7 +7,7 @@ import pytest
 
 from backbone import ids
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2
 from routing import assigning
 from services.routing.tests.desk import (
@@ -29,11 +29,6 @@ pools:
   - {pool: sales, reps: rep.role == "sales"}
   - {pool: german, reps: rep.team == "german"}
 """
-
-
-@pytest.fixture
-async def routing(start: Stage) -> Actor:
-    return await start("routing")
 
 
 async def waits(routing: Actor, **more: Any) -> UUID:

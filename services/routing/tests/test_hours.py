@@ -2,11 +2,9 @@
 
 from datetime import timedelta
 
-import pytest
-
 from backbone import ids, times
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
 from services.routing.tests.desk import (
     DAYS,
     decision,
@@ -21,11 +19,6 @@ from services.routing.tests.desk import (
 )
 
 POOLS = 'pools: [{pool: sdr, reps: rep.role == "sdr"}]\n'
-
-
-@pytest.fixture
-async def routing(start: Stage) -> Actor:
-    return await start("routing")
 
 
 async def test_who_waits_is_routed_when_a_leave_ends_and_nothing_else_happens(routing: Actor) -> None:

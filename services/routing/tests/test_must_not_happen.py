@@ -21,11 +21,6 @@ rules: [{rule: everyone, to: sdr}]
 LEAST = ROUND.replace('rep.role == "sdr"}', 'rep.role == "sdr", strategy: least_loaded}')
 
 
-@pytest.fixture
-async def routing(start: Stage) -> Actor:
-    return await start("routing")
-
-
 async def company(routing: Actor, policy: str, *names: str, **fields: Any) -> None:
     for name in names:
         await put_rep(routing, name, **fields)

@@ -4,11 +4,9 @@ from collections import Counter
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from backbone import ids
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
 from handoff.events.v1 import forecast_pb2
 from services.routing.tests.desk import (
     booked,
@@ -30,11 +28,6 @@ pools:
   - {pool: sdr, reps: rep.role == "sdr"}
   - {pool: sales, reps: rep.role == "sales", strategy: least_loaded}
 """
-
-
-@pytest.fixture
-async def routing(start: Stage) -> Actor:
-    return await start("routing")
 
 
 def told(domain: str = "", company: str = "Acme") -> Any:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from backbone.testing.stage import Actor, Stage
+from backbone.testing.stage import Actor
 from services.routing.tests.desk import put_rep
 
 POLICY = """
@@ -14,11 +14,6 @@ rules:
   - {rule: sales ready, when: lead.stage == "srl", to: paired, else: sales}
   - {rule: everyone, to: sdr}
 """
-
-
-@pytest.fixture
-async def routing(start: Stage) -> Actor:
-    return await start("routing")
 
 
 @pytest.mark.parametrize(

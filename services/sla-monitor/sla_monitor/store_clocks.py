@@ -267,6 +267,11 @@ async def raise_steps(conn: Connection, given: Sequence[tuple[Clock, int, int]],
     return {(row[0], row[1], row[2], row[3]) for row in raised}
 
 
+def _keys(given: Sequence[Clock]) -> tuple[list[Any], ...]:
+    """Return columns of what clocks are told apart by."""
+    return tuple(list(column) for column in zip(*(one.key for one in given), strict=True)) if given else ([],) * 4
+
+
 async def reorder(conn: Connection, given: Sequence[Clock]) -> None:
     """Write in which order steps of these clocks come that have not fired."""
     if not given:
@@ -275,10 +280,7 @@ async def reorder(conn: Connection, given: Sequence[Clock]) -> None:
         "UPDATE clock c SET steps = v.steps FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::jsonb[])"
         " AS v(lead_id, clock, cycle, round, steps)"
         " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round",
-        [one.lead_id for one in given],
-        [one.clock for one in given],
-        [one.cycle for one in given],
-        [one.round for one in given],
+        *_keys(given),
         [{"steps": list(one.steps)} for one in given],
     )
 
@@ -289,9 +291,6 @@ async def postpone(conn: Connection, given: Sequence[Clock], until: datetime) ->
         "UPDATE clock c SET next_at = $5 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[])"
         " AS v(lead_id, clock, cycle, round)"
         " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round",
-        [one.lead_id for one in given],
-        [one.clock for one in given],
-        [one.cycle for one in given],
-        [one.round for one in given],
+        *_keys(given),
         until,
     )
