@@ -20,8 +20,6 @@ from sla_monitor.domain import ARRIVAL, Facts, Level, State, Terms
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
-REASSIGN: Final = chain.REASSIGN
-PAUSE: Final = chain.PAUSE
 UNSTARTED: Final = Counter("handoff_clocks_without_hours_total", "Clocks that did not start: their hours never come")
 REMEMBERED: Final = 10_000
 """Clocks that did not start, so that each is told of once, though each later fact of its lead tries it again."""
@@ -160,8 +158,8 @@ def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
     if any(step.get("off") for step in left):
         left = sorted(({name: step[name] for name in step if name != "off"} for step in left), key=chain.in_order)
     if is_over:
-        was_taken = is_missed and any(step["to"] == REASSIGN for step in _told_now(clock))
-        comes = [step for step in left if step["level"] == Level.BREACH or (was_taken and step["to"] == PAUSE)]
+        was_taken = is_missed and any(step["to"] == chain.REASSIGN for step in _told_now(clock))
+        comes = [step for step in left if step["level"] == Level.BREACH or (was_taken and step["to"] == chain.PAUSE)]
         left = [*comes, *({**step, "off": True} for step in left if step not in comes)]
     steps = [*clock.steps[: clock.step], *left]
     if clock.next_at is None or steps != clock.steps:

@@ -229,7 +229,7 @@ def _leads(some: Iterable[Clock]) -> set[UUID]:
 
 async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
     """Return which would take a lead away once more than the policy allows."""
-    taking = [clock for clock in acting if clock.steps[clock.step]["to"] == clocks.REASSIGN]
+    taking = [clock for clock in acting if clock.steps[clock.step]["to"] == chain.REASSIGN]
     if not taking:
         return set()
     taken = await store_alerts.taken_away(conn, _leads(taking))

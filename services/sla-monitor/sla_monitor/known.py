@@ -58,7 +58,8 @@ async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, 
             if clock.terms.source not in MARKED.values() or not _had_begun(clock, about):
                 continue
             before = made.get(clock.clock)
-            if before is None or not _ran(before, about, clock.terms.started_at):
+            facts, at = about[clock.lead_id], clock.terms.started_at
+            if before is None or not verdicts.ran_at(before.terms, facts, before.cycle, at):
                 made[clock.clock] = clock
                 found.add(clock.key)
     return found
@@ -88,12 +89,6 @@ def _had_begun(clock: Clock, about: Mapping[UUID, Facts]) -> bool:
         return False
     first = replace(terms, started_at=began_at)
     return (terms.started_at, terms.within_seconds) in rounds.begun(spec, first, assignment, facts)
-
-
-def _ran(clock: Clock, about: Mapping[UUID, Facts], at: datetime) -> bool:
-    """Say whether nothing known then had met or ended a clock by an instant."""
-    said = verdicts.verdict(clock.terms, about[clock.lead_id], clock.cycle)
-    return not any(instant is not None and instant < at for instant in (said.met_at, said.ended_at))
 
 
 async def ended_by_merge(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> set[Key]:

@@ -98,7 +98,7 @@ def _promised(by: Starting, lead_id: UUID, name: str, marks: Sequence[Mark], fac
     made: list[Clock] = []
     for mark in marks:
         for spec in _specs(by, mark):
-            if spec.clock != name or any(_runs(one, facts, mark.at) for one in made[-1:]):
+            if spec.clock != name or any(verdicts.ran_at(one.terms, facts, one.cycle, mark.at) for one in made[-1:]):
                 continue
             missed = mark.kind == Marked.MEETING_MISSED
             rep = by.reps.get(holder_at(facts, mark.at), NOBODY) if missed else NOBODY
@@ -107,9 +107,3 @@ def _promised(by: Starting, lead_id: UUID, name: str, marks: Sequence[Mark], fac
             if clock is not None:
                 made.append(clock)
     return made
-
-
-def _runs(clock: Clock, facts: Facts, at: datetime) -> bool:
-    """Say whether nothing had met or ended a clock by then."""
-    said = verdicts.verdict(clock.terms, facts, clock.cycle)
-    return not any(instant is not None and instant < at for instant in (said.met_at, said.ended_at))

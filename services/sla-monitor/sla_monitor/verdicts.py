@@ -56,6 +56,12 @@ def verdict(terms: Terms, facts: Facts, cycle: int) -> Verdict:
     return replace(said, ended_at=ended[0], ended_by=ended[1])
 
 
+def ran_at(terms: Terms, facts: Facts, cycle: int, at: datetime) -> bool:
+    """Say whether nothing had met or ended a clock by an instant."""
+    said = verdict(terms, facts, cycle)
+    return not any(instant is not None and instant < at for instant in (said.met_at, said.ended_at))
+
+
 def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
     """Return when the clock was over without a verdict, by the first thing that ends it."""
     ends: list[End] = []
