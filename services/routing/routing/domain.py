@@ -62,7 +62,10 @@ class Strategy(StrEnum):
 
 
 class Turn(NamedTuple):
-    """A rep's place in a round, in the round's own time: one lead takes 1 / weight of it."""
+    """A rep's place in a round, in the round's own time: one lead takes 1 / weight of it.
+
+    A least-loaded pool's time is the number of leads that it gave.
+    """
 
     next: float
     """When the rep's next turn begins."""

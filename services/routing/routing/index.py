@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from routing.domain import NAMED, Narrowing, Pool, Rep, Strategy, Turn, WhyNot
+from routing.levelling import LoadOrder, Pace, load, pace_of
 from routing.standings import Standing
-from routing.turns import LoadOrder, Round, TurnOrder, round_of
+from routing.turns import Round, TurnOrder, round_of
 
 Opens = Callable[[Pool, datetime, float], datetime | None]
 
@@ -38,7 +39,8 @@ class Index:
         """The counts of those that changed since `begin`, as they were then."""
         self._rounds: dict[str, Round] = {}
         self._standings: dict[tuple[str, str, Narrowing | None, bool], Standing] = {}
-        self._of: defaultdict[str, list[Round | Standing]] = defaultdict(list)
+        self._paces: dict[str, Pace] = {}
+        self._of: defaultdict[str, list[Pace | Round | Standing]] = defaultdict(list)
 
     def begin(self) -> None:
         """Begin a transaction: nothing has changed yet."""
@@ -52,7 +54,7 @@ class Index:
         found = self._standings.get(key)
         if found is None:
             by_load = pool.strategy is Strategy.LEAST_LOADED
-            order = LoadOrder() if by_load else TurnOrder(self._round(pool, narrows))
+            order = LoadOrder(self._pace(pool)) if by_load else TurnOrder(self._round(pool, narrows))
             found = Standing(pool, narrows, order, self.reps, touched=touched)
             self._standings[key] = found
             self._join(pool, found)
@@ -79,6 +81,10 @@ class Index:
         rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
         if pool is not None and pool.strategy is not Strategy.LEAST_LOADED:
             rep.turns[round_of(pool, narrows)] = self._round(pool, narrows).take(rep)
+        elif pool is not None and (pace := self._pace(pool)) is not None:
+            rep.turns[pace_of(pool)] = pace.take(
+                rep, is_level=self._is_level(rep, pool, pace, narrows, touched=touched)
+            )
         self._changed(rep)
 
     def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
@@ -128,7 +134,24 @@ class Index:
             self._join(pool, found)
         return found
 
-    def _join(self, pool: Pool, one: Round | Standing) -> None:
+    def _pace(self, pool: Pool) -> Pace | None:
+        """Return the pace of a pool, None for a pool of one rep of the lead's: nobody else could have the lead."""
+        if pool.pool in NAMED:
+            return None
+        found = self._paces.get(pool.pool)
+        if found is None:
+            found = self._paces[pool.pool] = Pace(pool, self.reps)
+            self._join(pool, found)
+        return found
+
+    def _is_level(self, rep: Rep, pool: Pool, pace: Pace, narrows: Narrowing | None, *, touched: bool) -> bool:
+        """Say whether a rep who got a lead is as loaded by now as who would be next after them."""
+        if not pace.catches_up(rep):
+            return True
+        other = self.standing(pool, narrows, touched=touched).first({rep.rep_id})
+        return other is not None and load(rep) >= load(self.reps[other])
+
+    def _join(self, pool: Pool, one: Pace | Round | Standing) -> None:
         for rep_id in pool.members:
             self._of[rep_id].append(one)
 

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
-from routing.domain import Narrowing, Pool, Rep, Strategy, WhyNot
+from routing.domain import Narrowing, Pool, Rep, WhyNot
 from routing.turns import Order
 
 _BACK: Final = (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE)
@@ -88,9 +88,8 @@ class Standing:
 
     def thoughts(self, declined: Collection[str], most: int | None) -> dict[str, WhyNot]:
         """Return what is thought of the first `most` of the pool, whoever of them is chosen; None: of all."""
-        other = WhyNot.MORE_LOAD if self.pool.strategy is Strategy.LEAST_LOADED else WhyNot.NOT_THEIR_TURN
         known = (rep_id for rep_id in self.pool.members if rep_id in self._room)
-        said = {rep_id: self._why.get(rep_id, other) for rep_id in islice(known, most)}
+        said = {rep_id: self._why.get(rep_id) or self._order.why_not(rep_id) for rep_id in islice(known, most)}
         for rep_id in declined:
             if rep_id in said and said[rep_id] is not WhyNot.INACTIVE:
                 said[rep_id] = WhyNot.DECLINED_BEFORE

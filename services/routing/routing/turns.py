@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-from routing.domain import Narrowing, Pool, Rep, Strategy, Turn
+from routing.domain import Narrowing, Pool, Rep, Strategy, Turn, WhyNot
 
 DIGITS: Final = 6
 """Two instants of a pool's clock are the same when they agree in so many: sums of fractions are never exact."""
@@ -91,7 +91,7 @@ class Round:
         return turn.clock + (turn.next - turn.clock) * turn.weight / own
 
 
-class _Heap:
+class Heap:
     """Entries that end with a rep's id and the mark under which they are still true."""
 
     def __init__(self, marks: Mapping[str, int]) -> None:
@@ -148,24 +148,11 @@ class Order(ABC):
         """Return who is next, None when nobody can."""
 
     @abstractmethod
+    def why_not(self, rep_id: str) -> WhyNot:
+        """Return why a rep who can take the lead is not next, when another is."""
+
+    @abstractmethod
     def _place(self, rep: Rep, mark: int) -> None: ...
-
-
-class LoadOrder(Order):
-    """The least loaded by open / cap, then the longest wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._heap = _Heap(self._marks)
-
-    def first(self, skipped: Collection[str]) -> str | None:
-        """Return who is next, None when nobody can."""
-        found = self._heap.first_but(skipped)
-        return str(found[-2]) if found is not None else None
-
-    def _place(self, rep: Rep, mark: int) -> None:
-        since, rep_id = waited(rep)
-        self._heap.put(rep.open / (rep.cap * rep.share), since, rep_id, mark)
 
 
 class TurnOrder(Order):
@@ -174,11 +161,11 @@ class TurnOrder(Order):
     def __init__(self, of: Round) -> None:
         super().__init__()
         self._round = of
-        self._later = _Heap(self._marks)
+        self._later = Heap(self._marks)
         """Whose turn has not begun: when it begins and ends, the wait."""
-        self._begun = _Heap(self._marks)
+        self._begun = Heap(self._marks)
         """Whose turn has begun: when it ends, the wait."""
-        self._behind = _Heap(self._marks)
+        self._behind = Heap(self._marks)
         """Whose turn would have ended by now: the wait alone decides."""
 
     def first(self, skipped: Collection[str]) -> str | None:
@@ -189,6 +176,10 @@ class TurnOrder(Order):
             self._move_on(later[0])
             found = self._first_begun(skipped)
         return str(found[-2]) if found is not None else None
+
+    def why_not(self, rep_id: str) -> WhyNot:
+        """Return why a rep who can take the lead is not next, when another is."""
+        return WhyNot.NOT_THEIR_TURN
 
     def _first_begun(self, skipped: Collection[str]) -> tuple[Any, ...] | None:
         return self._behind.first_but(skipped) or self._begun.first_but(skipped)

@@ -16,6 +16,7 @@ from routing.index import Index
 
 NOW: Final = datetime(2026, 11, 10, 12, tzinfo=UTC)
 UNIT: Final = 1_000_000
+NEVER_HAD: Final = Turn(0.0, 0.0)
 NAMES: Final = ("ana", "ben", "cem", "dee", "eli")
 AWAY: Final = (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE, WhyNot.PAUSED, WhyNot.INACTIVE)
 
@@ -66,7 +67,11 @@ def expected(lead: Lead, narrows: Any, pool: Pool, reps: dict[str, Rep]) -> str 
     if not able:
         return None
     if pool.strategy is Strategy.LEAST_LOADED:
-        return min(able, key=lambda rep: (rep.open / (rep.cap * rep.share), wait(rep))).rep_id
+        given = max(rep.turns.get("main by load", NEVER_HAD).clock for rep in reps.values())
+        due = [rep for rep in able if rep.turns.get("main by load", NEVER_HAD).next <= given]
+        first = min(rep.turns.get("main by load", NEVER_HAD).next for rep in able)
+        soonest = [rep for rep in able if rep.turns.get("main by load", NEVER_HAD).next == first]
+        return min(due or soonest, key=lambda rep: (rep.open / (rep.cap * rep.share), wait(rep))).rep_id
     shown = max(turn(rep).clock for rep in reps.values())
     now = max(shown, min(turn(rep).next for rep in able))
     begun = [rep for rep in able if round(turn(rep).next - now, 6) <= 0]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -128,6 +129,58 @@ def test_least_loaded_goes_by_the_share_of_the_cap_and_then_by_the_longest_wait(
     assert turns(index(full, small, large), rules, 3) == ["small", "large", "small"]
     idle = index(rep("ana"), rep("zoe"))
     assert turns(idle, policy(Strategy.LEAST_LOADED, ["ana", "zoe"]), 4) == ["ana", "zoe", "ana", "zoe"]
+
+
+@given(caps=st.lists(st.integers(1, 40), min_size=1, max_size=6), count=st.integers(1, 80))
+def test_least_loaded_fills_everybody_alike(caps: list[int], count: int) -> None:
+    reps = {f"rep{number}": rep(f"rep{number}", cap=cap) for number, cap in enumerate(caps)}
+    given_so_far: Counter[str] = Counter()
+    for name in turns(index(*reps.values()), policy(Strategy.LEAST_LOADED, list(reps)), min(count, sum(caps))):
+        loads = {other: given_so_far[other] / one.cap for other, one in reps.items() if given_so_far[other] < one.cap}
+        assert loads[name] == min(loads.values())
+        given_so_far[name] += 1
+
+
+def gaps(names: list[str], name: str) -> list[int]:
+    """Return how many leads after the last one each next of a rep comes."""
+    places = [place for place, one in enumerate(names) if one == name]
+    return [after - before for before, after in pairwise(places)]
+
+
+def test_whoever_comes_back_to_the_least_load_catches_up_without_a_run_of_leads() -> None:
+    names = [f"rep{number}" for number in range(8)]
+    pool, rules = index(*map(rep, names)), policy(Strategy.LEAST_LOADED, names)
+    pool.come_or_go("rep3", WhyNot.ON_LEAVE)
+    turns(pool, rules, 70)
+    pool.come_or_go("rep3", None)
+    after = turns(pool, rules, 160)
+    # Twice their share, every fourth lead, until all eight have the same; a share of the leads from then on.
+    assert set(gaps(after[:60], "rep3")) == {4}
+    assert {one.open for one in pool.reps.values()} <= {28, 29}
+    assert set(gaps(turns(pool, rules, 40), "rep3")) == {8}
+
+
+def test_whoever_joins_the_least_loaded_gets_every_second_lead_of_two_at_most() -> None:
+    pool, rules = index(rep("ana")), policy(Strategy.LEAST_LOADED, ["ana", "new", "off"])
+    turns(pool, rules, 20)
+    pool.reps["new"] = rep("new")
+    pool.refresh(pool.reps["new"])
+    assert turns(pool, rules, 6) == ["new", "ana", "new", "ana", "new", "ana"]
+    passed_over = assigning.decide(lead(), pool, rules, NOW).considered
+    assert {one.rep_id: one.reason for one in passed_over} == {"new": "chosen", "ana": "more_load"}
+    passed_over = assigning.decide(lead(), pool, rules, NOW).considered
+    assert {one.rep_id: one.reason for one in passed_over} == {"ana": "chosen", "new": "not_their_turn"}
+    pool.come_or_go("ana", WhyNot.OFF_HOURS)
+    # Nobody waits beside room for somebody else's sake.
+    assert turns(pool, rules, 3) == ["new"] * 3
+
+
+def test_whoever_was_there_all_the_time_and_closes_much_is_least_loaded_at_once() -> None:
+    pool, rules = index(rep("ana"), rep("ben"), rep("cem")), policy(Strategy.LEAST_LOADED, ["ana", "ben", "cem"])
+    turns(pool, rules, 30)
+    for _ in range(5):
+        pool.take("ben", "sdr", untouched=True)
+    assert turns(pool, rules, 5) == ["ben"] * 5
 
 
 def test_a_cap_of_one_is_one_and_a_pools_cap_bounds_the_pool_alone() -> None:

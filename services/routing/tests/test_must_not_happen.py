@@ -96,8 +96,9 @@ async def test_4_an_idle_rep_without_records_is_picked_and_closed_work_is_no_loa
     assert await loads(routing) == {"ana": 1, "new": 1}
 
 
-async def test_5_who_is_away_gets_nothing_and_is_not_flooded_on_return(routing: Actor) -> None:
-    await company(routing, ROUND, "ana", "ben", "cem", "dee")
+@pytest.mark.parametrize("policy", [ROUND, LEAST])
+async def test_5_who_is_away_gets_nothing_and_is_not_flooded_on_return(routing: Actor, policy: str) -> None:
+    await company(routing, policy, "ana", "ben", "cem", "dee")
     now = await routing.database.pool.fetchval("SELECT now()")
     leave = {"start": times.text(now - timedelta(hours=1)), "end": times.text(now + timedelta(hours=1))}
     await routing.http.post("/v1/reps/ben/time-off", json=leave)
