@@ -23,6 +23,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
 
+from backbone import calling
 from backbone.database import Connection, Database
 from backbone.problem import Problem
 
@@ -236,7 +237,7 @@ class Access:
         """Fetch the console's keys every few seconds, and when somebody comes with an unknown one."""
         self._refreshes = True
         known: object = None
-        async with httpx.AsyncClient(base_url=console_url, timeout=FETCH_TIMEOUT_S) as client:
+        async with calling.client(base_url=console_url, timeout=FETCH_TIMEOUT_S) as client:
             while True:
                 self._asked.clear()
                 self._begun += 1

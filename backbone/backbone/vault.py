@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 from uuid import UUID
 
-import httpx
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from backbone import calling
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -41,7 +42,7 @@ class KeyClient:
     """Asks lead-intake for leads' keys: the one call between services in the flow of leads."""
 
     def __init__(self, intake_url: str, service_key: str) -> None:
-        self._client = httpx.AsyncClient(
+        self._client = calling.client(
             base_url=intake_url, headers={"Authorization": f"Bearer {service_key}"}, timeout=TIMEOUT_S
         )
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
-from backbone import database, envelope, ids, kafka, process, security, telemetry
+from backbone import calling, database, envelope, ids, kafka, process, security, telemetry
 from backbone.envelope import Incoming
 from backbone.settings import ServiceSettings
 from backbone.testing import PATIENCE_S, eventually, servers
@@ -200,7 +200,7 @@ class Stage:
     def client(self, address: str, token: str | None) -> httpx.AsyncClient:
         """Return a client that is closed with the test."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        made = httpx.AsyncClient(base_url=address, headers=headers, timeout=30)
+        made = calling.client(base_url=address, headers=headers, timeout=30)
         self._clients.append(made)
         return made
 

@@ -19,7 +19,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from backbone import ids, security
+from backbone import calling, ids, security
 from backbone.database import Connection, Database
 from backbone.idempotency import HEADER, LONGEST_KEY
 from backbone.problem import Problem, unavailable
@@ -89,8 +89,8 @@ class Hands:
     @classmethod
     def of(cls, key: Ed25519PrivateKey, life_s: int, routing_url: str, intake_url: str) -> "Hands":
         """Return hands that reach these addresses."""
-        routing = httpx.AsyncClient(base_url=routing_url, timeout=TIMEOUT_S)
-        return cls(key, life_s, routing, httpx.AsyncClient(base_url=intake_url, timeout=TIMEOUT_S))
+        routing = calling.client(base_url=routing_url, timeout=TIMEOUT_S)
+        return cls(key, life_s, routing, calling.client(base_url=intake_url, timeout=TIMEOUT_S))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import httpx
 
-from backbone import database, subjects, times, vault
+from backbone import calling, database, subjects, times, vault
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
 from notifications import domain, events, reaching, store
@@ -37,7 +37,7 @@ class Sender:
         self._outbox = outbox
         self._settings = settings
         self._keys = vault.KeyClient(settings.intake_url, settings.service_key) if settings.intake_url else None
-        self._http = httpx.AsyncClient(
+        self._http = calling.client(
             timeout=reaching.SEND_TIMEOUT_S,
             follow_redirects=False,
             limits=httpx.Limits(max_connections=settings.senders, max_keepalive_connections=settings.senders),
