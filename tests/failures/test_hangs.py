@@ -39,7 +39,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 
 @pytest.fixture
 async def start(servers: Servers, signer: Signer, broker: Broker) -> AsyncIterator[Stage]:
-    stage = Stage(Servers(f"127.0.0.1:{broker.port}", servers.postgres, servers._templates), signer)
+    stage = Stage(servers.behind(kafka=f"127.0.0.1:{broker.port}"), signer)
     yield stage
     await stage.close()
 

@@ -55,8 +55,7 @@ async def start(
     """Services whose every connection leads through one of the proxies."""
     assert broker.process is not None
     postgres = servers.postgres.replace(f":{postgres_proxy.upstream_port}", f":{postgres_proxy.port}")
-    through = Servers(f"127.0.0.1:{kafka_proxy.port}", postgres, servers._templates)
-    stage = Stage(through, signer)
+    stage = Stage(servers.behind(kafka=f"127.0.0.1:{kafka_proxy.port}", postgres=postgres), signer)
     yield stage
     await stage.close()
 

@@ -1,6 +1,5 @@
 """The PostgreSQL and the Kafka of a test run, and an empty migrated database for each test."""
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -9,12 +8,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from uuid import uuid4
 
-import asyncpg
 import pytest
 
-from backbone import migration, security
+from backbone import security
+from backbone.testing.databases import Databases
 
 PACKAGES: Final = {
     "intake": "lead_intake",
@@ -33,41 +31,26 @@ CONTAINER_PATIENCE_S: Final = 120
 
 @dataclass(slots=True)
 class Servers:
-    """Addresses of the two servers, and what was made on them so far."""
+    """Addresses of the two servers, and the databases that were made so far."""
 
     kafka: str
     postgres: str
     """URL of the server without a database's name."""
-    _templates: dict[str, asyncio.Task[str]] = field(default_factory=dict)
-    _vaults: int = 0
+    databases: Databases = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin without any database."""
+        self.databases = Databases(self.postgres)
+
+    def behind(self, *, kafka: str | None = None, postgres: str | None = None) -> "Servers":
+        """Return the same servers at other addresses, such as a proxy's."""
+        other = Servers(kafka or self.kafka, postgres or self.postgres)
+        other.databases = self.databases
+        return other
 
     def url(self, database: str) -> str:
         """Return the URL of a database."""
         return f"{self.postgres}/{database}"
-
-    async def create_database(self, *, template: str | None = None) -> str:
-        """Create a database and return its name."""
-        name = f"test_{uuid4().hex}"
-        await self._administer(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
-        return name
-
-    async def migrated(self, package: str) -> str:
-        """Clone the package's migrated template, made once per run."""
-        if package not in self._templates:
-            self._templates[package] = asyncio.ensure_future(self._make_template(package))
-        return await self.create_database(template=await self._templates[package])
-
-    async def _make_template(self, package: str) -> str:
-        name = await self.create_database()
-        await asyncio.to_thread(migration.upgrade, self.url(name), package)
-        return name
-
-    async def _administer(self, statement: str) -> None:
-        conn = await asyncpg.connect(self.url("postgres"))
-        try:
-            await conn.execute(statement)
-        finally:
-            await conn.close()
 
 
 @contextmanager

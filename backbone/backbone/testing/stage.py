@@ -129,6 +129,8 @@ class Stage:
     versions: Counter[tuple[str, UUID]] = field(default_factory=Counter)
     """Of what was published so far, by topic and subject; set back to publish a version again."""
     _producer: kafka.Producer | None = None
+    _databases: dict[str, str | None] = field(default_factory=dict)
+    """Names of those in use, and whose tables they have."""
 
     async def __call__(self, name: str, *, database_url: str | None = None, **settings: Any) -> Actor:
         """Start the service with this topic's short name; with another's `database_url` it is a replica of that one."""
@@ -178,20 +180,24 @@ class Stage:
         """Return what some services need besides: a vault's database, the tests' signing key."""
         if name != "intake":
             return {}
-        vault = await self.servers.create_database()
+        vault = await self._take_database(None)
         key = base64.b64encode(bytes(range(32))).decode()
         return {"vault_database_url": self.servers.url(vault), "master_key": key, "public_url": "http://intake.test"}
 
     async def database_url(self, package: str) -> str:
         """Return the URL of an empty migrated database that trusts the tests' tokens."""
-        name = await self.servers.migrated(package)
-        url = self.servers.url(name)
+        url = self.servers.url(await self._take_database(package))
         conn = await database.connect_single(url, name="tests", idle_ms=0)
         try:
             await servers.trust(conn, self.signer.jwk())
         finally:
             await conn.close()
         return url
+
+    async def _take_database(self, package: str | None) -> str:
+        name = await self.servers.databases.take(package)
+        self._databases[name] = package
+        return name
 
     def replicas(self, name: str) -> list[Actor]:
         """Return the processes of a service that run: they share its partitions."""
@@ -240,7 +246,7 @@ class Stage:
         await asyncio.gather(*sent)
 
     async def close(self) -> None:
-        """Stop everything; an error that ended a service is raised."""
+        """Stop everything and give the databases back; an error that ended a service is raised."""
         for actor in self._actors:
             actor.service.stopping.set()
         ended = await asyncio.gather(*(actor._ended for actor in self._actors), return_exceptions=True)
@@ -253,6 +259,8 @@ class Stage:
         for result in ended:
             if isinstance(result, BaseException):
                 raise result
+        given = self._databases.items()
+        await asyncio.gather(*(self.servers.databases.give_back(name, package) for name, package in given))
 
 
 _UTC: Final = UTC
