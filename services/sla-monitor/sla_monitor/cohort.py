@@ -24,7 +24,7 @@ ARRIVED: Final = f"""cohort AS (
     SELECT n.lead_id, n.created_at, n.source FROM known n
     WHERE n.created_at >= $1 AND n.created_at < $2 AND n.known_at <= $3 AND {APART}
 )"""  # noqa: S608
-HELD: Final = f"""a.assigned_at <= $3 AND (NOT a.moved OR EXISTS (
+HELD: Final = f"""a.recorded_at <= $3 AND (NOT a.moved OR EXISTS (
     SELECT FROM link k WHERE k.survivor_id = a.lead_id AND {_LINKED}
 ))"""
 """Of an assignment `a`: it was known, also if a merge moved it to the survivor with the instant that it had."""

@@ -11,7 +11,7 @@ from backbone import calendars
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import cohort, known, store_clocks, store_marks, store_policies
-from sla_monitor.domain import ARRIVAL, LAST_TOUCH
+from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.keeping import After
 from sla_monitor.known import Decided
@@ -26,7 +26,7 @@ _AGAIN: Final = f"(c.state = 'running' AND c.source = '{LAST_TOUCH}' AND c.breac
 # A lead's own clock (from its arrival, its qualification, the queue) stands for whoever has the lead: nobody else can
 # keep the promise, and under no name it would be missing from every team's sum.
 _WHOSE: Final = """CASE WHEN c.rep_id <> '' THEN c.FIELD ELSE coalesce((
-    SELECT h.FIELD FROM assignment h WHERE h.lead_id = c.lead_id AND h.assigned_at <= UPTO
+    SELECT h.FIELD FROM assignment h WHERE h.lead_id = c.lead_id AND h.recorded_at <= UPTO
     ORDER BY h.cycle DESC LIMIT 1
 ), '') END"""
 # What a merge moved to the survivor is counted there, as soon as it was known.
@@ -53,7 +53,8 @@ WHERE (lead_id, clock, cycle, round) > ($1::uuid, $2::text, $3::int, $4::int)
 ORDER BY lead_id, clock, cycle, round OFFSET $5 LIMIT 1
 """
 # Where a calendar moved a deadline since, the old one. What is learned later may have begun before: that a lead came,
-# or came to life, and that it was somebody's elsewhere, whose clocks begin when they move in.
+# or came to life, and that it was somebody's elsewhere, whose clocks begin when they move in; the lead's own do not,
+# though the assignment of the same number does.
 _PAGE: Final = f"""
 SELECT KEYS AS keys, c.*, coalesce((
            SELECT x.due_before FROM clock_change x
@@ -61,7 +62,8 @@ SELECT KEYS AS keys, c.*, coalesce((
            ORDER BY x.at LIMIT 1
        ), c.due_at) AS due_then
 FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
-WHERE BEGAN >= $1 AND BEGAN < $2 AND greatest(BEGAN, a.begins_at) <= $3
+WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
+  AND (a.begins_at IS NULL OR a.begins_at <= $3 OR c.source <> ALL(ARRAY{[*OF_ASSIGNMENTS]}))
   AND (c.source <> '{ARRIVAL}' OR l.live_known_at <= $3)
   AND (c.lead_id, c.clock, c.cycle, c.round) > ($4::uuid, $5::text, $6::int, $7::int)
   AND (c.lead_id, c.clock, c.cycle, c.round) <= ($8::uuid, $9::text, $10::int, $11::int)

@@ -42,8 +42,8 @@ def applicable(
     return agreement.applicable(policies, conditions.lead_values(lead, qualification))
 
 
-Assigned = tuple[UUID, Assignment, str]
-"""(Lead, assignment, team)."""
+Assigned = tuple[UUID, Assignment, str, datetime]
+"""(Lead, assignment, team, when we learned of it)."""
 
 
 def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now: datetime) -> list[Assigned]:
@@ -68,7 +68,9 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
             moved=message.rule == MERGED,
             begins_at=max(times.at(message.assigned_at), now) if touched else None,
         )
-        given.append((lead_id, assignment, message.rep.team))
+        # What is taken over was so before anybody said it here. That it is, nobody knew before it was.
+        known_at = max(assignment.assigned_at, times.at(message.stamp.recorded_at))
+        given.append((lead_id, assignment, message.rep.team, known_at))
     return given
 
 

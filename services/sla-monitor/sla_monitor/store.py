@@ -143,13 +143,13 @@ async def arrivals(conn: Connection, members: Mapping[UUID, Sequence[UUID]]) -> 
 async def assignments(
     conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None
 ) -> dict[UUID, dict[int, Assignment]]:
-    """Return the assignments of each lead by cycle; with `as_of` what had happened to them by then."""
+    """Return the assignments of each lead by cycle; with `as_of` what was known of them by then."""
     rows = await conn.fetch(
         "SELECT lead_id, cycle, rep_id, assigned_at, CASE WHEN accepted_at <= v.at THEN accepted_at END AS accepted_at,"
         " CASE WHEN released_at <= v.at THEN released_at END AS released_at,"
         " CASE WHEN released_at <= v.at THEN outcome END AS outcome, policy, touched, begins_at, moved"
         " FROM assignment, coalesce($2::timestamptz, 'infinity') AS v(at)"
-        " WHERE lead_id = ANY($1::uuid[]) AND assigned_at <= v.at",
+        " WHERE lead_id = ANY($1::uuid[]) AND recorded_at <= v.at",
         list(lead_ids),
         as_of,
     )
@@ -161,12 +161,13 @@ async def assignments(
     return found
 
 
-async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignment, str]]) -> None:
-    """Keep assignments: (lead id, assignment, team)."""
+async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignment, str, datetime]]) -> None:
+    """Keep assignments: (lead id, assignment, team, when we learned of it)."""
     await conn.execute(
-        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, policy, touched, begins_at, moved)"
+        "INSERT INTO assignment (lead_id, cycle, rep_id, team, assigned_at, policy, touched, begins_at, moved,"
+        " recorded_at)"
         " SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],"
-        " $7::boolean[], $8::timestamptz[], $9::boolean[]) ON CONFLICT DO NOTHING",
+        " $7::boolean[], $8::timestamptz[], $9::boolean[], $10::timestamptz[]) ON CONFLICT DO NOTHING",
         [one[0] for one in given],
         [one[1].cycle for one in given],
         [one[1].rep_id for one in given],
@@ -176,6 +177,7 @@ async def add_assignments(conn: Connection, given: Sequence[tuple[UUID, Assignme
         [one[1].touched for one in given],
         [one[1].begins_at for one in given],
         [one[1].moved for one in given],
+        [one[3] for one in given],
     )
 
 

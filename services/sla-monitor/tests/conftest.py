@@ -68,7 +68,7 @@ class Told:
     ) -> None:
         """Give it to a rep; `converted=60` says how that was over, and when; `nothing=60` that nobody did."""
         made = Assignment(cycle=cycle, rep_id=rep_id, assigned_at=self.at(seconds))
-        await store.add_assignments(self.conn, [(of, made, team)])
+        await store.add_assignments(self.conn, [(of, made, team, made.assigned_at)])
         for outcome, end in over.items():
             without = outcome == "nothing"
             said = ("recycled" if without else outcome, "", without)

@@ -7,9 +7,17 @@ import pytest
 
 from backbone import ids
 from backbone.database import Database
-from sla_monitor import reports_attainment, reports_marketing
+from sla_monitor import (
+    reports,
+    reports_attainment,
+    reports_conversion,
+    reports_leaks,
+    reports_marketing,
+    reports_meetings,
+    reports_persistence,
+)
 from tests.monitor import Monitor, at
-from tests.telling import Told, captured, engaged, merged, qualified, routed, touch, unmerged
+from tests.telling import Told, captured, engaged, merged, qualified, released, rep, routed, touch, unmerged
 
 POLICY = """
 clocks:
@@ -45,6 +53,21 @@ async def delivered(db: Database, seconds: float) -> dict[str, Any]:
     asked = reports_marketing.Asked(start=at(-3600), end=at(9000), by="none", as_of=at(seconds))
     async with db.reading() as conn:
         return await reports_marketing.report(conn, asked)
+
+
+async def reported(db: Database, seconds: float) -> dict[str, Any]:
+    """Return every report, by rep where it has reps."""
+    span: dict[str, Any] = {"start": at(-3600), "end": at(9000), "as_of": at(seconds)}
+    async with db.reading() as conn:
+        return {
+            "speed": await reports.speed(conn, **span, by="rep"),
+            "attainment": await reports_attainment.attainment(conn, **span, by="rep"),
+            "persistence": await reports_persistence.persistence(conn, **span, by="rep"),
+            "meetings": await reports_meetings.meetings(conn, **span, by="rep"),
+            "leaks": await reports_leaks.leaks(conn, **span),
+            "conversion": await reports_conversion.conversion(conn, **span, by="rep"),
+            "marketing": await reports_marketing.report(conn, reports_marketing.Asked(**span, by="none")),
+        }
 
 
 async def test_a_lead_that_was_posted_later_is_in_no_report_of_before(db: Database, monitor: Monitor) -> None:
@@ -102,6 +125,26 @@ async def test_a_lead_that_moved_in_later_was_nobodys_before(db: Database, monit
     await monitor.tell("routing", learned(routed(lead, at(10), starts_clocks=False), THEN + 1))
     assert await attained(db, THEN) == {}
     assert await attained(db, 365 * 86_400) == {"stale": (0, 1, 0)}
+
+
+async def test_who_is_said_later_to_have_had_a_lead_all_the_while_did_not_have_it_before(
+    db: Database, monitor: Monitor
+) -> None:
+    lead = ids.new()
+    await monitor.put("clocks: [{kind: handoff, within: 10m, from: qualification}]")
+    await monitor.tell("intake", captured(lead, at(0)), engaged(lead, at(60), "meeting_booked", meeting_id="m"))
+    await monitor.tell("qualification", qualified(lead, at(20)))
+    before = await reported(db, THEN)
+    await monitor.tell("routing", learned(routed(lead, at(10), starts_clocks=False, accepted=True), THEN + 1))
+    assert await reported(db, THEN) == before
+    after = await reported(db, LATER)
+    by_rep = ("speed", "attainment", "persistence", "meetings", "conversion")
+    assert {name: {one["key"] for one in before[name]} for name in by_rep} == {name: {""} for name in by_rep}
+    assert {name: {one["key"] for one in after[name]} for name in by_rep} == {name: {"ana"} for name in by_rep}
+    # Of who gets it next the lead's newest fact was recorded before.
+    await monitor.tell("routing", released(lead, at(LATER + 1), outcome="reassigned"))
+    await monitor.tell("routing", learned(routed(lead, at(LATER + 1), cycle=2, who=rep("bob")), THEN + 1))
+    assert await reported(db, LATER) == after
 
 
 async def missed_once(db: Database, monitor: Monitor, lead: UUID, lost: UUID) -> Counts:

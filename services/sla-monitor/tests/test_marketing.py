@@ -47,7 +47,7 @@ async def qualified(conn: Connection, at: datetime = START, *, ref: str = "", **
 
 
 async def given(conn: Connection, of: UUID, at: datetime, cycle: int = 1) -> None:
-    await store.add_assignments(conn, [(of, Assignment(cycle=cycle, rep_id="ana", assigned_at=at), "north")])
+    await store.add_assignments(conn, [(of, Assignment(cycle=cycle, rep_id="ana", assigned_at=at), "north", at)])
 
 
 async def merged(conn: Connection, lost: UUID, kept: UUID) -> None:

@@ -1,0 +1,18 @@
+"""Since when it is known that somebody had a lead."""
+
+from alembic import op
+
+revision = "0008"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE assignment ADD COLUMN recorded_at timestamptz")
+    op.execute("UPDATE assignment SET recorded_at = assigned_at")
+    op.execute("ALTER TABLE assignment ALTER COLUMN recorded_at SET NOT NULL")
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE assignment DROP COLUMN recorded_at")
