@@ -23,7 +23,7 @@ from sla_monitor import (
     store_links,
     store_marks,
 )
-from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Level, State, Verdict
+from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Level, State, Terms, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.promising import Promised
 from sla_monitor.starting import Assigned, Reps, Starting
@@ -41,8 +41,8 @@ class Changes:
     fresh: list[Clock] = field(default_factory=list)
     changed: dict[int, Clock] = field(default_factory=dict)
     """By identity: clocks that were there before."""
-    moved: list[tuple[Clock, str, datetime]] = field(default_factory=list)
-    """Those of them that a merge, or its undoing, let run from another arrival: (clock, calendar, deadline before)."""
+    moved: list[tuple[Clock, str, Terms]] = field(default_factory=list)
+    """Those of them that a merge, or its undoing, let run from another arrival: (clock, calendar, terms before)."""
     retracted: list[UUID] = field(default_factory=list)
     restored: list[UUID] = field(default_factory=list)
     outgoing: list[Event] = field(default_factory=list)
@@ -215,10 +215,10 @@ def _judge(
             if row.closed and clock.terms.source not in OF_ASSIGNMENTS:
                 changes.cancel(row, clock, judging.MERGED)
                 continue
-            before = (clock.calendar, clock.terms.due_at)
+            before = (clock.calendar, clock.terms)
             if (said := by.judge(clock, said_of, others.get(lead_id, ()))) is not None:
                 changes.tell(row, clock, said)
-                if clock.terms.source == ARRIVAL and clock.terms.due_at != before[1]:
+                if clock.terms.source == ARRIVAL and clock.terms != before[1]:
                     changes.moved.append((clock, *before))
 
 

@@ -10,13 +10,15 @@ from backbone.calendars import DAYS
 from sla_monitor.store_links import HOLDS
 
 _LINKED: Final = HOLDS.replace("UPTO", "$3")
-# What a lead was then: until a merge or a correction, it was of another age or source.
+# What a lead was then: until a merge or a correction, it was of another age, source or arrival.
 THEN: Final = """outdated AS (
-    SELECT DISTINCT ON (lead_id) lead_id, created_at, source FROM lead_before WHERE until > $3 ORDER BY lead_id, until
+    SELECT DISTINCT ON (lead_id) lead_id, created_at, source, arrived_at FROM lead_before
+    WHERE until > $3 ORDER BY lead_id, until
 ), known AS NOT MATERIALIZED (
-    SELECT l.lead_id, l.created_at, l.source, l.known_at FROM lead l
+    SELECT l.lead_id, l.created_at, l.source, l.arrived_at, l.known_at FROM lead l
     WHERE l.lead_id NOT IN (SELECT lead_id FROM outdated)
-    UNION ALL SELECT o.lead_id, o.created_at, o.source, l.known_at FROM outdated o JOIN lead l USING (lead_id)
+    UNION ALL SELECT o.lead_id, o.created_at, o.source, coalesce(o.arrived_at, l.arrived_at), l.known_at
+    FROM outdated o JOIN lead l USING (lead_id)
 )"""
 APART: Final = f"NOT EXISTS (SELECT FROM link k WHERE k.member_id = n.lead_id AND {_LINKED})"
 """Of a row `n` of `known`: it was a lead of its own."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import takewhile
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from backbone import database, subjects, times
@@ -17,6 +17,7 @@ from backbone.database import Connection, Database
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, events, store, store_changes, store_clocks, store_policies
 from sla_monitor.applying import Applying
+from sla_monitor.domain import Terms
 from sla_monitor.hours import REP, Calendars
 from sla_monitor.starting import NOBODY
 from sla_monitor.store_clocks import Clock
@@ -124,14 +125,14 @@ async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], c
     # The lead of a clock may be in a batch that waits for this rep: never waited for.
     free = await subjects.try_lock(conn, wanted)
     leads, now = await store.load(conn, free), await times.now(conn)
-    changed: list[tuple[Clock, str, Any]] = []
+    changed: list[tuple[Clock, str, Terms]] = []
     known = await store_clocks.clocks(conn, free)
     reps = await store.reps_as_known(conn, {clock.terms.rep_id for some in known.values() for clock in some})
     for of_lead in known.values():
         for clock in of_lead:
             if clock.next_at is None or not change.is_of(clock):
                 continue
-            before = (clock.calendar, clock.terms.due_at)
+            before = (clock.calendar, clock.terms)
             policy = await applying.policies.of(conn, clock.policy)
             spec = policy.spec(clock.clock)
             rep = change.rep or reps.get(clock.terms.rep_id, NOBODY)

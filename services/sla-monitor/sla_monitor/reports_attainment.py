@@ -20,7 +20,7 @@ from sla_monitor.store_clocks import Clock, Key
 from sla_monitor.store_links import HOLDS
 
 # A clock that moves with each touch is counted where it began first: else every touch would take it to another span.
-_BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, c.started_at) ELSE c.started_at END"
+_BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, STARTED) ELSE STARTED END"
 # One that was broken once stays so, though it runs again.
 _AGAIN: Final = f"(c.state = 'running' AND c.source = '{LAST_TOUCH}' AND c.breached_at IS NOT NULL)"
 # A lead's own clock (from its arrival, its qualification, the queue) stands for whoever has the lead: nobody else can
@@ -52,16 +52,23 @@ SELECT lead_id, clock, cycle, round FROM clock
 WHERE (lead_id, clock, cycle, round) > ($1::uuid, $2::text, $3::int, $4::int)
 ORDER BY lead_id, clock, cycle, round OFFSET $5 LIMIT 1
 """
-# Where a calendar moved a deadline since, the old one. What is learned later may have begun before: that a lead came,
-# or came to life, and that it was somebody's elsewhere, whose clocks begin when they move in; the lead's own do not,
-# though the assignment of the same number does.
+# A merge, or its undoing, moved what runs from the arrival: until that was recorded it began elsewhere. Its deadline is
+# the one that the first change since found with this beginning; where none did, as both were read at once, its hours
+# say it. What is learned later may have begun before: that a lead came, or came to life, and that it was somebody's
+# elsewhere, whose clocks begin when they move in; the lead's own do not, though the assignment of the same number does.
 _PAGE: Final = f"""
-SELECT KEYS AS keys, c.*, coalesce((
+WITH moved AS MATERIALIZED (
+    SELECT DISTINCT ON (lead_id) lead_id, arrived_at FROM lead_before
+    WHERE until > $3 AND lead_id >= $4 AND lead_id <= $8 ORDER BY lead_id, until
+)
+SELECT KEYS AS keys, c.*, STARTED AS started_then, coalesce((
            SELECT x.due_before FROM clock_change x
            WHERE x.lead_id = c.lead_id AND x.clock = c.clock AND x.cycle = c.cycle AND x.round = c.round AND x.at > $3
+             AND coalesce(x.started_before, STARTED) = STARTED
            ORDER BY x.at LIMIT 1
-       ), c.due_at) AS due_then
+       ), CASE WHEN c.started_at = STARTED THEN c.due_at END) AS due_then
 FROM clock c JOIN lead l USING (lead_id) LEFT JOIN assignment a USING (lead_id, cycle)
+LEFT JOIN moved m ON m.lead_id = c.lead_id AND c.source = '{ARRIVAL}'
 WHERE BEGAN >= $1 AND BEGAN < $2 AND BEGAN <= $3
   AND (a.begins_at IS NULL OR a.begins_at <= $3 OR c.source <> ALL(ARRAY{[*OF_ASSIGNMENTS]}))
   AND (c.source <> '{ARRIVAL}' OR l.live_known_at <= $3)
@@ -84,12 +91,12 @@ class Asked:
     by: Sequence[str]
     kinds: Sequence[str] | None = None
 
-    def of(self, text: str, upto: str) -> str:
-        """Return a query that counts under these keys, with what had begun by an instant."""
+    def of(self, text: str, upto: str, started: str) -> str:
+        """Return a query that counts under these keys, with what had begun by an instant, and where it had."""
         rep, team = (_WHOSE.replace("FIELD", field) for field in ("rep_id", "team"))
         keys = [cohort.key(by, _BEGAN, rep=rep, team=team, source=_SOURCE) for by in self.by]
         text = text.replace("KEYS", f"ARRAY[{', '.join(keys)}]").replace("STAYED", _STAYED).replace("UPTO", upto)
-        return text.replace("BEGAN", _BEGAN).replace("AGAIN", _AGAIN)
+        return text.replace("BEGAN", _BEGAN).replace("STARTED", started).replace("AGAIN", _AGAIN)
 
 
 Counted = Mapping[tuple[tuple[str, ...], str], Counter[Decided]]
@@ -117,23 +124,23 @@ async def counted(conn: Connection, asked: Asked, *, as_of: datetime | None = No
     """Return how many clocks came to what: by the state that is stored, or by the facts known at `as_of`."""
     if as_of is not None:
         return await _as_of(conn, asked, as_of)
-    rows = await conn.fetch(asked.of(_STORED, "'infinity'"), asked.start, asked.end, asked.kinds)
+    rows = await conn.fetch(asked.of(_STORED, "'infinity'", "c.started_at"), asked.start, asked.end, asked.kinds)
     return {(tuple(row["keys"]), row["kind"]): Counter({what: row[what] for what in Decided}) for row in rows}
 
 
 async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
     named = Calendars(await store_policies.calendars(conn), as_of.year)
     found: dict[tuple[tuple[str, ...], str], Counter[Decided]] = {}
-    async for some in _started(conn, asked, as_of):
-        clocks = [clock for _, clock, _ in some]
+    async for some in _started(conn, asked, as_of, named):
+        clocks, now = [clock for _, clock, _ in some], [clock for _, _, clock in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
         begun = await known.begun(conn, clocks, about)
-        without = await known.ended_by_merge(conn, clocks, as_of) | await known.ended_otherwise(conn, clocks)
+        without = await known.ended_by_merge(conn, clocks, as_of) | await known.ended_otherwise(conn, now)
         reps = await _reps(conn, clocks)
-        for keys, clock, due_then in some:
+        for keys, clock, _ in some:
             if clock.key not in begun or clock.key in without:
                 continue
-            terms, of_lead = replace(clock.terms, due_at=due_then), about[clock.lead_id]
+            terms, of_lead = clock.terms, about[clock.lead_id]
             if terms.source == LAST_TOUCH:
                 said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, reps, named))
             else:
@@ -144,19 +151,28 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
 
 
 async def _started(
-    conn: Connection, asked: Asked, as_of: datetime
-) -> AsyncIterator[Sequence[tuple[tuple[str, ...], Clock, datetime]]]:
-    """Yield the clocks of the span, some at a time: keys, clock as it is now, the deadline that it had then."""
-    query = asked.of(_PAGE, "$3")
+    conn: Connection, asked: Asked, as_of: datetime, named: Calendars
+) -> AsyncIterator[Sequence[tuple[tuple[str, ...], Clock, Clock]]]:
+    """Yield the clocks of the span, some at a time: keys, clock with the terms that it had then, clock as it is now."""
+    query = asked.of(_PAGE, "$3", "coalesce(m.arrived_at, c.started_at)")
     last = _FIRST
     while last != _LAST:
         row = await conn.fetchrow(_PAGE_END, *last, PAGE - 1)
         upto = tuple(row) if row is not None else _LAST
         rows = await conn.fetch(query, asked.start, asked.end, as_of, *last, *upto, asked.kinds)
         for number in range(0, len(rows), known.AT_ONCE):
-            some = rows[number : number + known.AT_ONCE]
-            yield [(tuple(row["keys"]), store_clocks.clock_of(row), row["due_then"]) for row in some]
+            some = [(row, store_clocks.clock_of(row)) for row in rows[number : number + known.AT_ONCE]]
+            then = [(tuple(row["keys"]), _then(row, clock, named), clock) for row, clock in some]
+            yield [(keys, was, clock) for keys, was, clock in then if was is not None]
         last = upto
+
+
+def _then(row: Any, clock: Clock, named: Calendars) -> Clock | None:
+    """Return a clock with the terms that it had then; None where its hours, as they are now, never come from there."""
+    due_at = row["due_then"] or _after(clock, {}, named)(row["started_then"])
+    if due_at is None:
+        return None
+    return replace(clock, terms=replace(clock.terms, started_at=row["started_then"], due_at=due_at))
 
 
 async def _reps(conn: Connection, clocks: Sequence[Clock]) -> dict[str, common_pb2.Rep]:

@@ -36,7 +36,7 @@ WITH RECURSIVE {cohort.THEN}, up (lead_id) AS (
     SELECT n.lead_id FROM up JOIN known n USING (lead_id) WHERE {cohort.APART}
 ), {cohort.MEMBERS}, whole AS (
     SELECT m.lead_id, array_agg(m.member_id) AS members, coalesce(bool_or(l.live_known_at <= $3), false) AS live,
-           min(n.created_at) AS created_at, min(l.arrived_at) FILTER (WHERE l.live_known_at <= $3) AS arrived_at
+           min(n.created_at) AS created_at, min(n.arrived_at) FILTER (WHERE l.live_known_at <= $3) AS arrived_at
     FROM member m JOIN known n ON n.lead_id = m.member_id JOIN lead l ON l.lead_id = m.member_id GROUP BY m.lead_id
 ), first AS (
     -- With all that is told of it: joined again by the lead, it would be compared with each other one.

@@ -37,8 +37,8 @@ class Row:
     """When that was recorded by which it is no history, or no more; None while it is."""
     changed: bool = False
     """Something was learned of it that is to be written."""
-    before: list[tuple[datetime, datetime, str]] = field(default_factory=list)
-    """What it was, until a merge or a correction was recorded: (until, created at, source)."""
+    before: list[tuple[datetime, datetime, str, datetime | None]] = field(default_factory=list)
+    """What it was, until a merge or a correction was recorded: (until, created at, source, arrived at)."""
 
     def note_live(self, recorded_at: datetime) -> None:
         """Note that it was known to live by then: whichever topic is read first, the earliest counts."""

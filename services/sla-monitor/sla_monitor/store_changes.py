@@ -1,11 +1,11 @@
-"""Which clocks run on hours, or on a team, that changed; and the record of what that moved."""
+"""Which clocks run on hours, or on a team, that changed; and the record of what that, or a merge, moved."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
+from sla_monitor.domain import Terms
 from sla_monitor.store_clocks import Clock
 
 
@@ -55,25 +55,26 @@ async def of_changed_calendar(conn: Connection, name: str, reference: str, *, li
     return [row[0] for row in rows]
 
 
-async def note_changes(conn: Connection, given: Sequence[tuple[Clock, str, datetime]]) -> None:
-    """Keep on record that calendars moved deadlines: (clock as it is now, the calendar before, the deadline before)."""
+async def note_changes(conn: Connection, given: Sequence[tuple[Clock, str, Terms]]) -> None:
+    """Keep on record what calendars and merges moved: (clock as it is now, the calendar before, its terms before)."""
     await conn.execute(
-        "INSERT INTO clock_change (lead_id, clock, cycle, round, calendar_before, calendar, due_before, due_at)"
-        " SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::text[], $6::text[],"
-        " $7::timestamptz[], $8::timestamptz[])",
+        "INSERT INTO clock_change (lead_id, clock, cycle, round, calendar_before, calendar, due_before, due_at,"
+        " started_before) SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::text[], $6::text[],"
+        " $7::timestamptz[], $8::timestamptz[], $9::timestamptz[])",
         [clock.lead_id for clock, _, _ in given],
         [clock.clock for clock, _, _ in given],
         [clock.cycle for clock, _, _ in given],
         [clock.round for clock, _, _ in given],
         [before for _, before, _ in given],
         [clock.calendar for clock, _, _ in given],
-        [due_before for _, _, due_before in given],
+        [terms.due_at for _, _, terms in given],
         [clock.terms.due_at for clock, _, _ in given],
+        [terms.started_at for _, _, terms in given],
     )
 
 
 async def changes(conn: Connection, lead_id: UUID) -> list[Any]:
-    """Return what calendars moved of a lead's clocks, in order."""
+    """Return what calendars and merges moved of a lead's clocks, in order."""
     rows: list[Any] = await conn.fetch(
         "SELECT clock, cycle, round, at, calendar_before, calendar, due_before, due_at FROM clock_change"
         " WHERE lead_id = $1 ORDER BY at",

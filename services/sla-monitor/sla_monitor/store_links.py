@@ -9,8 +9,8 @@ from backbone.database import Connection
 
 Link = tuple[UUID, UUID, datetime]
 """(Merged, survivor, when it was recorded)."""
-Before = tuple[UUID, datetime, datetime, str]
-"""(Lead, until when it was known so, when it had been created, its source)."""
+Before = tuple[UUID, datetime, datetime, str, datetime | None]
+"""(Lead, until when it was known so, when it had been created, its source, when it had arrived)."""
 HOLDS: Final = "k.since <= UPTO AND (k.until IS NULL OR k.until > UPTO)"
 """Of a row `k` of `link`: they were one lead, by what was known at UPTO."""
 
@@ -30,8 +30,12 @@ async def unlink(conn: Connection, given: Iterable[tuple[UUID, datetime]]) -> No
 
 
 async def note_before(conn: Connection, given: Sequence[Before]) -> None:
-    """Keep what leads were until a merge, or a correction, made them another's age or source."""
-    await conn.executemany("INSERT INTO lead_before VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", given)
+    """Keep what leads were until a merge, or a correction, made them another's age, source or arrival."""
+    await conn.executemany(
+        "INSERT INTO lead_before (lead_id, until, created_at, source, arrived_at) VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT DO NOTHING",
+        given,
+    )
 
 
 async def members(

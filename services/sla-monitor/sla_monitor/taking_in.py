@@ -102,17 +102,19 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
 
 
 def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
+    created_at, source, arrived_at = row.created_at, row.source, row.arrived_at
     if fields is not None:
-        created_at, source = times.at(fields.created_at), fields.first_touch.source or fields.source
-        if row.created_at is not None and (row.created_at, row.source) != (created_at, source):
-            row.before.append((times.at(stamp.recorded_at), row.created_at, row.source))
-        row.created_at, row.source, row.fields = created_at, source, fields.SerializeToString()
+        row.created_at, row.source = times.at(fields.created_at), fields.first_touch.source or fields.source
+        row.fields = fields.SerializeToString()
+    if stamp.HasField("arrived_at"):
+        row.arrived_at = times.at(stamp.arrived_at)
+    now = (row.created_at, row.source, row.arrived_at if arrived_at is not None else None)
+    if created_at is not None and (created_at, source, arrived_at) != now:
+        row.before.append((times.at(stamp.recorded_at), created_at, source, arrived_at))
     row.changed = True
     row.recorded_at = times.at(stamp.recorded_at)
     row.known_at = min(row.known_at or row.recorded_at, row.recorded_at)
     row.live = row.live or stamp.live
-    if stamp.HasField("arrived_at"):
-        row.arrived_at = times.at(stamp.arrived_at)
 
 
 def _touch(message: intake_pb2.TouchRecorded) -> Touch:

@@ -196,3 +196,79 @@ async def test_which_promise_was_the_first_is_decided_by_what_was_known(
     await monitor.tell("intake", learned(engaged(lead, at(seconds), late, meeting_id="c"), THEN + 1))
     assert await attained(db, THEN) == before
     assert (await attained(db, LATER))[REBOOK] == ((0, 1, 0) if late == "meeting_missed" else (1, 1, 0))
+
+
+def came(told: Told, seconds: float) -> Told:
+    """Say it as intake stamps it, with when the lead arrived."""
+    told[1].stamp.arrived_at.FromDatetime(at(seconds))
+    return told
+
+
+async def attained_from(db: Database, start: float, end: float, seconds: float) -> tuple[int, int, int] | None:
+    """Return what became of the promises that began with an arrival in a span."""
+    async with db.reading() as conn:
+        asked = reports_attainment.Asked(start=at(start), end=at(end), by=["none"])
+        found = await reports_attainment.counted(conn, asked, as_of=at(seconds))
+    counts = found.get((("all",), ARRIVED))
+    return (counts["met"], counts["missed"], counts["running"]) if counts is not None else None
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_lead_arrived_when_it_did_until_it_turned_out_to_be_an_older_one(
+    db: Database, monitor: Monitor, at_once: bool
+) -> None:
+    newer, older = ids.new(), ids.new()
+    told = [captured(newer, at(600)), captured(older, at(0))]
+    # Where it is read before the merge, hours that changed had moved its deadline from 1200.
+    answer = came(touch(newer, at(700 if at_once else 1400)), 600)
+    link = merged(newer, older, at(THEN + 1), came_at=at(0))
+    if at_once:
+        await monitor.tell("intake", *told, answer, *link)
+    else:
+        await monitor.tell("intake", *told)
+        async with db.transaction() as conn:
+            await conn.execute("UPDATE clock SET due_at = $2 WHERE lead_id = $1", newer, at(1500))
+        await monitor.tell("intake", answer, *link)
+
+    async def seen() -> list[Any]:
+        return [await attained_from(db, 300, 9000, seconds) for seconds in (650, THEN, LATER)]
+
+    before = [(0, 0, 1), (1, 0, 0), None]
+    assert await seen() == before
+    # Of the older one's arrival it was answered too late; that one has a promise of its own where it was read before.
+    since = await attained_from(db, -300, 300, LATER)
+    assert since == (0, 1 if at_once else 2, 0)
+    await monitor.tell("intake", *unmerged(newer, older, at(LATER + 1), came={newer: at(600), older: at(0)}))
+    assert await seen() == before
+    assert await attained_from(db, 300, 9000, 2 * 86_400) == ((1, 0, 0) if at_once else (0, 1, 0))
+
+
+async def test_what_ran_when_its_lead_was_merged_ran_then_wherever_the_lead_arrives_later(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, kept, older = ids.new(), ids.new(), ids.new()
+    await monitor.tell("intake", captured(lead, at(600)), captured(kept, at(600)), captured(older, at(0)))
+    await monitor.tell("intake", *merged(kept, lead, at(700), came_at=at(600)))
+    before = await attained(db, THEN)
+    assert before == {ARRIVED: (0, 2, 0)}
+    undone = unmerged(kept, lead, at(THEN + 1), came={kept: at(600), lead: at(600)})
+    await monitor.tell("intake", *undone, *merged(lead, older, at(THEN + 2), came_at=at(0)))
+    assert await attained(db, THEN) == before
+
+
+async def test_what_was_scored_before_a_lead_came_to_life_stays_history_if_it_is_an_older_one_after_all(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, older = ids.new(), ids.new()
+    scored = qualified(lead, at(300))
+    scored[1].stamp.live = False
+    await monitor.tell("intake", captured(lead, at(100), live=False), captured(older, at(0)))
+    await monitor.tell("qualification", scored)
+    await monitor.tell("intake", engaged(lead, at(600), "demo_requested"))
+    await monitor.tell("qualification", came(qualified(lead, at(700)), 600))
+    await monitor.tell("routing", came(routed(lead, at(800)), 600))
+    before = await delivered(db, THEN)
+    await monitor.tell("intake", *merged(lead, older, at(THEN + 1), came_at=at(0)))
+    after = await delivered(db, LATER)
+    assert await delivered(db, THEN) == before
+    assert [one["totals"][0]["handoff"]["p50_seconds"] for one in (before, after)] == [100, 500]

@@ -207,7 +207,7 @@ async def test_as_of_before_a_calendar_moved_a_deadline_the_old_one_holds(told: 
     await told.given(lead, 0)
     moved = told.made(lead, told.plan(within=5000))
     await store_clocks.add(told.conn, [moved])
-    await store_changes.note_changes(told.conn, [(moved, "wall", told.at(300))])
+    await store_changes.note_changes(told.conn, [(moved, "wall", replace(moved.terms, due_at=told.at(300)))])
     await told.conn.execute("UPDATE clock_change SET at = $1", told.at(1000))
     assert (await attained(told, 999))[ALL_FIVE] == (0, 1, 0, 0.0)
     assert (await attained(told, 1000))[ALL_FIVE] == (0, 0, 1, None)

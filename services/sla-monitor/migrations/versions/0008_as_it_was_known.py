@@ -1,4 +1,4 @@
-"""Since when it is known that somebody had a lead."""
+"""Since when it is known that somebody had a lead; and when leads had arrived, and clocks begun, before a merge."""
 
 from alembic import op
 
@@ -12,7 +12,11 @@ def upgrade() -> None:
     op.execute("ALTER TABLE assignment ADD COLUMN recorded_at timestamptz")
     op.execute("UPDATE assignment SET recorded_at = assigned_at")
     op.execute("ALTER TABLE assignment ALTER COLUMN recorded_at SET NOT NULL")
+    op.execute("ALTER TABLE lead_before ADD COLUMN arrived_at timestamptz")
+    op.execute("ALTER TABLE clock_change ADD COLUMN started_before timestamptz")
 
 
 def downgrade() -> None:
+    op.execute("ALTER TABLE clock_change DROP COLUMN started_before")
+    op.execute("ALTER TABLE lead_before DROP COLUMN arrived_at")
     op.execute("ALTER TABLE assignment DROP COLUMN recorded_at")
