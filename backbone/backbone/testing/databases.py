@@ -43,9 +43,9 @@ DO $$ DECLARE name text; BEGIN
     END LOOP;
 END $$
 """
-_CONNECTED: Final = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
+_OTHERS: Final = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
 
 
 @dataclass(slots=True)
