@@ -54,7 +54,7 @@ class Index:
         found = self._standings.get(key)
         if found is None:
             by_load = pool.strategy is Strategy.LEAST_LOADED
-            order = LoadOrder(self._pace(pool)) if by_load else TurnOrder(self._round(pool, narrows))
+            order = LoadOrder(self._pace(pool, narrows)) if by_load else TurnOrder(self._round(pool, narrows))
             found = Standing(pool, narrows, order, self.reps, touched=touched)
             self._standings[key] = found
             self._join(pool, found)
@@ -81,10 +81,10 @@ class Index:
         rep.by_pool[name] = rep.by_pool.get(name, 0) + 1
         if pool is not None and pool.strategy is not Strategy.LEAST_LOADED:
             rep.turns[round_of(pool, narrows)] = self._round(pool, narrows).take(rep)
-        elif pool is not None and (pace := self._pace(pool)) is not None:
-            rep.turns[pace_of(pool)] = pace.take(
-                rep, is_level=self._is_level(rep, pool, pace, narrows, touched=touched)
-            )
+        elif pool is not None and (pace := self._pace(pool, narrows)) is not None:
+            standing = self.standing(pool, narrows, touched=touched)
+            is_level = not pace.catches_up(rep) or self._is_level(rep, standing)
+            rep.turns[pace_of(pool, narrows)] = pace.take(is_level=is_level, among=standing.able)
         self._changed(rep)
 
     def take(self, rep_id: str, pool: str, *, untouched: bool) -> None:
@@ -134,21 +134,20 @@ class Index:
             self._join(pool, found)
         return found
 
-    def _pace(self, pool: Pool) -> Pace | None:
-        """Return the pace of a pool, None for a pool of one rep of the lead's: nobody else could have the lead."""
+    def _pace(self, pool: Pool, narrows: Narrowing | None) -> Pace | None:
+        """Return the pace of a round, None for a pool of one rep of the lead's: nobody else could have the lead."""
         if pool.pool in NAMED:
             return None
-        found = self._paces.get(pool.pool)
+        name = pace_of(pool, narrows)
+        found = self._paces.get(name)
         if found is None:
-            found = self._paces[pool.pool] = Pace(pool, self.reps)
+            found = self._paces[name] = Pace(pool, narrows, self.reps)
             self._join(pool, found)
         return found
 
-    def _is_level(self, rep: Rep, pool: Pool, pace: Pace, narrows: Narrowing | None, *, touched: bool) -> bool:
+    def _is_level(self, rep: Rep, standing: Standing) -> bool:
         """Say whether a rep who got a lead is as loaded by now as who would be next after them."""
-        if not pace.catches_up(rep):
-            return True
-        other = self.standing(pool, narrows, touched=touched).first({rep.rep_id})
+        other = standing.first({rep.rep_id})
         return other is not None and load(rep) >= load(self.reps[other])
 
     def _join(self, pool: Pool, one: Pace | Round | Standing) -> None:

@@ -1,17 +1,17 @@
 """Who is least loaded, and that nobody is flooded on return or on joining.
 
-The least loaded by open / cap is next, then the longest wait. Whoever had none of the pool's last two rounds of leads
-has been away, or is new, and may be far below the others: until they are level with who is next after them they catch
-up at no more than twice their share, so that the others go on getting leads and nobody gets a run of them. See
-docs/decisions/0013.
+The least loaded by open / cap is next, then the longest wait. Whoever had none of the last two rounds of leads has been
+away, or is new, and may be far below the others: until they are level with who is next after them they catch up at no
+more than twice their share of what goes by a rule, so that the others go on getting leads and nobody gets a run of
+them. See docs/decisions/0013.
 """
 
 from collections.abc import Collection, Mapping
 from math import inf
 from typing import Final
 
-from routing.domain import Pool, Rep, Turn, WhyNot
-from routing.turns import Heap, Order, waited
+from routing.domain import Narrowing, Pool, Rep, Turn, WhyNot
+from routing.turns import Heap, Order, round_of, waited
 
 ROUNDS: Final = 2
 """Who had none of so many leads for each rep at work comes from away: fewer may go by between reps of unlike caps."""
@@ -25,19 +25,19 @@ def load(rep: Rep) -> float:
     return rep.open / (rep.cap * rep.share) if rep.cap else inf
 
 
-def pace_of(pool: Pool) -> str:
-    """Return under which name a pool's pace is kept: a round's under another, since its time is another."""
-    return f"{pool.pool} by load"
+def pace_of(pool: Pool, narrows: Narrowing | None) -> str:
+    """Return under which name a round's pace is kept: another than its turns have, since its time is another."""
+    return f"{round_of(pool, narrows)} by load"
 
 
 class Pace:
-    """How many leads a pool gave, and how soon those who catch up get their next."""
+    """How many leads a round gave, a pool's or that of those whom a rule takes, and how soon who catches up is due."""
 
-    def __init__(self, pool: Pool, reps: Mapping[str, Rep]) -> None:
-        self._name = pace_of(pool)
+    def __init__(self, pool: Pool, narrows: Narrowing | None, reps: Mapping[str, Rep]) -> None:
+        self._name = pace_of(pool, narrows)
+        self._narrows = narrows
         self.given = 0.0
         self._at_work: set[str] = set()
-        self._with_room: set[str] = set()
         self._due: dict[str, float] = {}
         for rep_id in pool.members:
             if (rep := reps.get(rep_id)) is not None:
@@ -48,11 +48,13 @@ class Pace:
         if (turn := rep.turns.get(self._name)) is not None:
             self.given = max(self.given, turn.clock)
             self._due[rep.rep_id] = turn.next
-        _put(rep.rep_id, self._at_work, rep.away is None)
-        _put(rep.rep_id, self._with_room, rep.away is None and rep.open < rep.cap)
+        if rep.away is None and (self._narrows is None or self._narrows.holds(rep.values)):
+            self._at_work.add(rep.rep_id)
+        else:
+            self._at_work.discard(rep.rep_id)
 
     def due(self, rep_id: str) -> float:
-        """Return after how many leads of the pool the rep may have another."""
+        """Return after how many leads the rep may have another."""
         return self._due.get(rep_id, 0.0)
 
     def catches_up(self, rep: Rep) -> bool:
@@ -60,20 +62,13 @@ class Pace:
         turn = rep.turns.get(self._name, Turn(0.0, 0.0))
         return turn.next > turn.clock or self.given - turn.clock >= ROUNDS * len(self._at_work)
 
-    def take(self, rep: Rep, *, is_level: bool) -> Turn:
-        """Return the rep's place after a lead."""
+    def take(self, *, is_level: bool, among: int) -> Turn:
+        """Return a rep's place after a lead; `among` how many can take such leads."""
         given = self.given + 1
         if is_level:
             return Turn(next=given, clock=given)
-        apart = max(LEAST_APART, len(self._with_room) / TIMES_THEIR_SHARE)
+        apart = max(LEAST_APART, among / TIMES_THEIR_SHARE)
         return Turn(next=self.given + apart, clock=given)
-
-
-def _put(rep_id: str, into: set[str], is_in: bool) -> None:
-    if is_in:
-        into.add(rep_id)
-    else:
-        into.discard(rep_id)
 
 
 class LoadOrder(Order):

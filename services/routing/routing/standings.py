@@ -68,6 +68,11 @@ class Standing:
         self._all_room += room - self._room.get(rep.rep_id, 0)
         self._room[rep.rep_id] = room
 
+    @property
+    def able(self) -> int:
+        """How many reps can take such a lead."""
+        return len(self._room) - len(self._why)
+
     def room_but(self, declined: Collection[str]) -> int:
         """Return how many such leads could be let in now by others than those whom they declined."""
         return self._all_room - sum(self._room.get(rep_id, 0) for rep_id in declined)

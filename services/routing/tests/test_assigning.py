@@ -67,10 +67,12 @@ def expected(lead: Lead, narrows: Any, pool: Pool, reps: dict[str, Rep]) -> str 
     if not able:
         return None
     if pool.strategy is Strategy.LEAST_LOADED:
-        given = max(rep.turns.get("main by load", NEVER_HAD).clock for rep in reps.values())
-        due = [rep for rep in able if rep.turns.get("main by load", NEVER_HAD).next <= given]
-        first = min(rep.turns.get("main by load", NEVER_HAD).next for rep in able)
-        soonest = [rep for rep in able if rep.turns.get("main by load", NEVER_HAD).next == first]
+        name = "main by load" if narrows is None else "main by german by load"
+        had = {rep.rep_id: rep.turns.get(name, NEVER_HAD) for rep in reps.values()}
+        given = max(turn.clock for turn in had.values())
+        due = [rep for rep in able if had[rep.rep_id].next <= given]
+        first = min(had[rep.rep_id].next for rep in able)
+        soonest = [rep for rep in able if had[rep.rep_id].next == first]
         return min(due or soonest, key=lambda rep: (rep.open / (rep.cap * rep.share), wait(rep))).rep_id
     shown = max(turn(rep).clock for rep in reps.values())
     now = max(shown, min(turn(rep).next for rep in able))

@@ -160,6 +160,27 @@ def test_whoever_comes_back_to_the_least_load_catches_up_without_a_run_of_leads(
     assert set(gaps(turns(pool, rules, 40), "rep3")) == {8}
 
 
+def test_whoever_comes_back_catches_up_by_how_many_can_take_the_lead_not_by_how_many_there_are() -> None:
+    names = [f"rep{number}" for number in range(20)]
+    german = Narrowing("german", lambda values: bool(values["de"]))
+    rule = Rule(rule="german", to="sdr", holds=lambda _: True, narrows=german)
+    rules = policy(Strategy.LEAST_LOADED, names, rule)
+    pool = index(*(rep(name, values={"de": name in ("rep0", "rep1")}) for name in names))
+    pool.come_or_go("rep1", WhyNot.ON_LEAVE)
+    turns(pool, rules, 60)
+    pool.come_or_go("rep1", None)
+    assert turns(pool, rules, 6) == ["rep1", "rep0"] * 3
+    busy = index(*(rep(name) for name in names))
+    rules = policy(Strategy.LEAST_LOADED, names, untouched_cap=1000)
+    busy.come_or_go("rep1", WhyNot.ON_LEAVE)
+    turns(busy, rules, 190)
+    busy.come_or_go("rep1", None)
+    for name in names[2:]:
+        busy.reps[name].untouched = 1000
+        busy.refresh(busy.reps[name])
+    assert turns(busy, rules, 6) == ["rep1", "rep0"] * 3
+
+
 def test_whoever_joins_the_least_loaded_gets_every_second_lead_of_two_at_most() -> None:
     pool, rules = index(rep("ana")), policy(Strategy.LEAST_LOADED, ["ana", "new", "off"])
     turns(pool, rules, 20)
