@@ -178,7 +178,7 @@ def _fault(document: Document, error: Any) -> Pointer:
         return document.fault(path, f"the key {absent[0]} is missing")
     if error.validator in ("enum", "const"):
         return document.fault(path, f"has to be one of: {', '.join(map(str, error.validator_value))}")
-    if error.validator == "pattern":
+    if error.validator == "pattern" or (error.validator == "type" and "examples" in error.schema):
         such = ", ".join(error.schema.get("examples", _TIMES))
         return document.fault(path, f"is not written as it should be, such as {such}")
     return document.fault(path, _WORDS.get(error.validator, "is not what belongs here") + _bound(error))

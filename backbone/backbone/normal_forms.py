@@ -65,6 +65,13 @@ def country(text: str) -> str | None:
     return code
 
 
+def identifier(said: object) -> str:
+    """Return an id as text: JSON has no whole numbers, so 77 may come as 77.0; "" for what is no id."""
+    if isinstance(said, bool) or not isinstance(said, str | int | float):
+        return ""
+    return f"{said:.0f}" if isinstance(said, float) and said.is_integer() else str(said)
+
+
 def is_free(domain: str) -> bool:
     """Say whether everybody can have an address there."""
     return domain in _FREE

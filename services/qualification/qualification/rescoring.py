@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from backbone import conditions
+from backbone import conditions, normal_forms
 from backbone.database import Connection
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
@@ -44,15 +44,22 @@ def evaluate(
 
 
 def _host(did: Sequence[Engagement]) -> str:
-    """Return who hosts the meeting that a lead booked last, "" for nobody; the newest engagement comes first.
+    """Return who hosts the meeting that a lead booked last and did not call off, "" for nobody.
 
-    Routing may read that the lead qualified before it reads the booking that made it qualify.
+    The newest engagement comes first. Routing keeps the same account of meetings, but may read that the lead qualified
+    before it reads the booking that made it qualify.
     """
-    for one in did:
-        host_email = str(one.properties.get("host_email") or "").lower()
-        if one.kind == "meeting_cancelled" or (one.kind == "meeting_booked" and host_email):
-            return host_email if one.kind == "meeting_booked" else ""
-    return ""
+    meetings: dict[str, str] = {}
+    for one in reversed(did):
+        name = normal_forms.identifier(one.properties.get("meeting_id"))
+        if one.kind == "meeting_booked":
+            before = meetings.pop(name, "")
+            meetings[name] = str(one.properties.get("host_email") or "").lower() or before
+        elif one.kind == "meeting_cancelled" and name:
+            meetings.pop(name, None)
+        elif one.kind == "meeting_cancelled" and meetings:
+            meetings.popitem()
+    return next((host for host in reversed(meetings.values()) if host), "")
 
 
 def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | None, *, host_email: str) -> None:

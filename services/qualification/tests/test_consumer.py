@@ -44,8 +44,8 @@ async def test_interest_makes_an_mql_that_cites_its_definition_and_explains_itse
 async def test_who_hosts_the_meeting_that_made_a_lead_qualify_is_told_with_it(company: Any, engagement: Any) -> None:
     text = FADING.replace("half_life: 1s, ", "").replace("kind: trial_started", "kind: meeting_booked")
     await company.activate(text)
-    hosted, moved, off = ids.new(), ids.new(), ids.new()
-    for lead in (hosted, moved, off):
+    hosted, moved, off, other = (ids.new() for _ in range(4))
+    for lead in (hosted, moved, off, other):
         await company.publish(company.captured(lead))
     host = "Ben.Host@kestrel.example"
     await company.publish(
@@ -55,9 +55,13 @@ async def test_who_hosts_the_meeting_that_made_a_lead_qualify_is_told_with_it(co
         engagement(moved, "meeting_booked"),
         engagement(off, "meeting_booked", host_email=host, days_ago=1),
         engagement(off, "meeting_cancelled"),
+        engagement(other, "meeting_booked", host_email=host, meeting_id=7, days_ago=2),
+        engagement(other, "meeting_booked", host_email="cem@kestrel.example", meeting_id=8, days_ago=1),
+        engagement(other, "meeting_cancelled", meeting_id="8"),
     )
-    told = [(await company.told(lead, "LeadQualified"))[-1].qualification.host_email for lead in (hosted, moved, off)]
-    assert told == [host.lower(), host.lower(), ""]
+    leads = (hosted, moved, off, other)
+    told = [(await company.told(lead, "LeadQualified"))[-1].qualification.host_email for lead in leads]
+    assert told == [host.lower(), host.lower(), "", host.lower()]
     before = len(await company.told(hosted, "LeadScored"))
     await company.publish(engagement(hosted, "meeting_cancelled"))
     assert (await company.told(hosted, "LeadScored", before + 1))[-1].qualification.host_email == ""

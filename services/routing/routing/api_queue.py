@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import Response
 
-from backbone import database, fields, pages, security, subjects, times
+from backbone import database, fields, pages, security, subjects, tables, times
 from backbone.database import Connection
 from backbone.problem import Pointer, Problem
 from routing import assigning, fairness, replaying, store, store_group, store_queue
@@ -59,8 +60,8 @@ def router(db: database.Database) -> APIRouter:
             "considered": _considered(again.considered),
         }
 
-    @api.get("/v1/fairness")
-    async def fair(_: Manager, asked: Annotated[Question, Query()]) -> dict[str, Any]:
+    @api.get("/v1/fairness", responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}})
+    async def fair(request: Request, _: Manager, asked: Annotated[Question, Query()]) -> Response:
         """Say who of a pool should have got how many leads, who did, and why not exactly that."""
         async with db.reading() as conn:
             since, until = asked.bounds(await times.now(conn))
@@ -68,7 +69,8 @@ def router(db: database.Database) -> APIRouter:
             if not report["decisions"] and not await _is_pool(conn, asked.pool):
                 fault = Pointer("query/pool", "no pool of the policy, nor of a decision of that time")
                 raise Problem(422, "No such pool", "GET /v1/policy shows the pools.", errors=[fault])
-        return {**report, "from": times.text(since), "to": times.text(until)}
+        span = {"from": times.text(since), "to": times.text(until)}
+        return tables.answer(request, report, report["reps"], span)
 
     @api.get("/v1/waiting")
     async def waiting(_: Manager, asked: pages.Asked) -> dict[str, Any]:

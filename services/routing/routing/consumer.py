@@ -12,7 +12,7 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
-from routing import dealing, deciding, events, parting, store, transaction
+from routing import dealing, deciding, events, meetings, parting, store, transaction
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import ROLES, Outcome, WhyNot, role_at
@@ -25,7 +25,7 @@ STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqua
 _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
 OVER: Final = frozenset({"disqualified", "customer"})
-"""Stages at which a survivor takes nobody over from whoever is merged into it: qualification leaves it there."""
+"""Stages at which nobody is taken over, by an import or a merge: qualification leaves the lead there."""
 _ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
 
 log = structlog.get_logger()
@@ -137,6 +137,10 @@ def _stand(desk: Desk, row: Row, standing: common_pb2.Standing | None) -> None:
     if rep is None:
         log.warning("who has the lead is no rep here: it is routed anew", lead=str(row.lead_id), rep=standing.owner_id)
         return
+    if standing.stage in OVER:
+        # Closed work is no load; whoever closed it has it again should it come back.
+        row.stage, row.previous_rep, row.previous_at = standing.stage, rep.rep_id, desk.now
+        return
     if standing.keep and rep.open >= rep.cap:
         return
     at = times.at(standing.assigned_at) if standing.HasField("assigned_at") else None
@@ -224,12 +228,11 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
 
 def _engaged(desk: Desk, row: Row, message: intake_pb2.EngagementRecorded) -> None:
     """Note who hosts the meeting that the lead booked."""
-    if message.kind == "meeting_booked":
-        row.host_email = str(dict(message.properties).get("host_email") or "").lower() or row.host_email
-    elif message.kind == "meeting_cancelled":
-        row.host_email = None
-    else:
+    change = meetings.CHANGES.get(message.kind)
+    if change is None:
         return
+    row.meetings = change(row.meetings, dict(message.properties))
+    row.host_email = meetings.host(row.meetings)
     # One that a rep closed is no rep's again until qualification says so, whatever it books.
     if row.lead_id in desk.waiting:
         _to_route(desk, row)
@@ -292,5 +295,5 @@ async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:
         if row is not None:
             desk.release(row, outcome="erased", by="intake")
             desk.stop_waiting(row)
-            row.fields, row.qualification, row.host_email = None, None, None
+            row.fields, row.qualification, row.host_email, row.meetings = None, None, None, ()
     desk.outgoing.append(events.deleted(message.stamp, message.erasure_id, event.subject))

@@ -82,6 +82,7 @@ class Past:
         self._policies: dict[int, tuple[int, Mapping[str, Any]] | None] = {}
         self._rows: dict[str, dict[str, Any]] = {}
         self._version = 0
+        self._sequence = 0
         self.group: Group | None = None
 
     async def decisions(self, since: datetime, until: datetime) -> AsyncIterator[Any]:
@@ -131,7 +132,10 @@ class Past:
         if changed or self.group is None or self.group.year != year:
             self.group = group_of(list(self._rows.values()), await self._policy(), year)
         store_group.set_availability(self.group, row["at"])
-        self.group.index.begin()
+        if row["sequence"] != self._sequence:
+            # Within a transaction the order tells who waited longest.
+            self._sequence = row["sequence"]
+            self.group.index.begin()
 
     async def _policy(self) -> tuple[int, Mapping[str, Any]] | None:
         if self._fixed is not None:

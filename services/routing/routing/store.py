@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from routing import accounts
 from routing.domain import MOST_CONSIDERED, Decision
+from routing.meetings import Meetings
 
 _LEAD = (
     "lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle, touched, previous_rep,"
-    " previous_at, sdr_id, declined, closed, host_email, previous"
+    " previous_at, sdr_id, declined, closed, host_email, previous, meetings"
 )
 
 
@@ -44,6 +47,7 @@ class Row:
     """Of whoever hosts the meeting that the lead booked."""
     previous: dict[str, Any] = field(default_factory=dict)
     """By role: the rep who had it last, and until when (RFC 3339)."""
+    meetings: Meetings = ()
 
     @property
     def domain(self) -> str:
@@ -102,23 +106,26 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
     """Write whole leads."""
     await conn.execute(
         "INSERT INTO lead (lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle,"
-        " touched, previous_rep, previous_at, sdr_id, declined, closed, account_domain, host_email, previous, company)"
+        " touched, previous_rep, previous_at, sdr_id, declined, closed, account_domain, host_email, previous, company,"
+        " meetings)"
         " SELECT v.lead_id, v.fields, v.qualification, v.live, v.stage, v.created_at, v.recorded_at, v.arrived_at,"
         " v.cycle, v.touched, v.previous_rep, v.previous_at, v.sdr_id,"
-        " string_to_array(v.declined, chr(31)), v.closed, v.account_domain, v.host_email, v.previous, v.company"
+        " string_to_array(v.declined, chr(31)), v.closed, v.account_domain, v.host_email, v.previous, v.company,"
+        " v.meetings::jsonb"
         " FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[], $5::text[], $6::timestamptz[],"
         " $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[], $11::text[], $12::timestamptz[],"
-        " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::jsonb[], $19::text[])"
+        " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::jsonb[], $19::text[],"
+        " $20::text[])"
         " AS v(lead_id, fields, qualification, live, stage,"
         " created_at, recorded_at, arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed,"
-        " account_domain, host_email, previous, company)"
+        " account_domain, host_email, previous, company, meetings)"
         " ON CONFLICT (lead_id) DO UPDATE SET fields = excluded.fields, qualification = excluded.qualification,"
         " live = excluded.live, stage = excluded.stage, created_at = excluded.created_at,"
         " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, cycle = excluded.cycle,"
         " touched = excluded.touched, previous_rep = excluded.previous_rep, previous_at = excluded.previous_at,"
         " sdr_id = excluded.sdr_id, declined = excluded.declined, closed = excluded.closed,"
         " account_domain = excluded.account_domain, host_email = excluded.host_email, previous = excluded.previous,"
-        " company = excluded.company",
+        " company = excluded.company, meetings = excluded.meetings",
         [row.lead_id for row in rows],
         [row.fields.SerializeToString() if row.fields is not None else None for row in rows],
         [row.qualification.SerializeToString() if row.qualification is not None else None for row in rows],
@@ -138,6 +145,8 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.host_email for row in rows],
         [row.previous for row in rows],
         [row.company for row in rows],
+        # As text: a list in an array would be one more dimension of it.
+        [msgspec.json.encode(row.meetings).decode() for row in rows],
     )
 
 
@@ -246,8 +255,8 @@ async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
     """Delete what is held of a person."""
     gone = list(lead_ids)
     await conn.execute(
-        "UPDATE lead SET fields = NULL, qualification = NULL, account_domain = NULL, host_email = NULL, company = ''"
-        " WHERE lead_id = ANY($1::uuid[])",
+        "UPDATE lead SET fields = NULL, qualification = NULL, account_domain = NULL, host_email = NULL,"
+        " meetings = '[]', company = '' WHERE lead_id = ANY($1::uuid[])",
         gone,
     )
     await conn.execute("UPDATE decision SET inputs = NULL WHERE lead_id = ANY($1::uuid[])", gone)

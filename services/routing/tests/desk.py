@@ -61,8 +61,8 @@ def qualified(
     return lead, shape(stamp=stamp(lead, live=live), qualification=seen, lead=told, **more)
 
 
-def taken_over(lead: UUID, owner_id: str) -> tuple[UUID, Any]:
-    standing = common_pb2.Standing(owner_id=owner_id, stage="mql", assigned_at=times.stamp(NOW))
+def taken_over(lead: UUID, owner_id: str, stage: str = "mql") -> tuple[UUID, Any]:
+    standing = common_pb2.Standing(owner_id=owner_id, stage=stage, assigned_at=times.stamp(NOW))
     return lead, intake_pb2.LeadCaptured(stamp=stamp(lead), lead=FIELDS, standing=standing)
 
 
@@ -76,9 +76,9 @@ def touched(lead: UUID, rep_id: str = "ana") -> tuple[UUID, Any]:
     return lead, message
 
 
-def booked(lead: UUID, host: str, kind: str = "meeting_booked") -> tuple[UUID, Any]:
+def booked(lead: UUID, host: str, kind: str = "meeting_booked", meeting: Any = None) -> tuple[UUID, Any]:
     message = intake_pb2.EngagementRecorded(stamp=stamp(lead), kind=kind)
-    message.properties.update({"host_email": host})
+    message.properties.update({"host_email": host, **({} if meeting is None else {"meeting_id": meeting})})
     return lead, message
 
 

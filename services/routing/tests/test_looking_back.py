@@ -55,6 +55,9 @@ async def test_fairness_says_what_each_should_have_got_and_why_not(routing: Acto
     assert (seen["cem"]["expected"], seen["cem"]["actual"]) == (0.0, 0)
     assert seen["cem"]["reasons"] == {"inactive": 12}
     assert seen["ben"]["reasons"]["at_cap"] + seen["ben"]["reasons"]["not_their_turn"] == 9
+    asked = {"pool": "sdr", "from": "2026-01-01T00:00:00Z"}
+    table = await routing.http.get("/v1/fairness", params=asked, headers={"Accept": "text/csv"})
+    assert table.text.splitlines()[:2] == ["rep_id,expected,actual,deviation,reasons", "ana,8.0,9,1.0,not_their_turn:3"]
     # A rep who changed since is seen as they were.
     await put_rep(routing, "ana", weight=1, cap=0)
     assert await report(routing) == seen
@@ -95,6 +98,16 @@ async def test_a_simulated_lead_is_held_as_long_as_it_really_was(routing: Actor)
     found = await what_if(routing, small)
     assert (found["waited"], found["still_waiting"]) == (0, 0)
     assert found["reps"][-1] == {"rep_id": "ben", "actual": 2, "simulated": 4, "most_open": 1}
+
+
+async def test_the_policy_in_force_comes_out_as_itself_for_a_batch_too(routing: Actor) -> None:
+    by_load = POLICY.replace("}]\nrules", ", strategy: least_loaded}]\nrules")
+    await put_policy(routing, by_load)
+    for rep_id, cap in (("ana", 60), ("ben", 30), ("cem", 30), ("dee", 30)):
+        await put_rep(routing, rep_id, cap=cap)
+    await come(routing, 20)
+    found = await what_if(routing, by_load)
+    assert (found["same"], found["other"]) == (20, 0)
 
 
 async def reassign(routing: Actor, lead: UUID, rep_id: str) -> None:

@@ -131,6 +131,25 @@ async def test_a_booked_meeting_is_its_hosts(routing: Actor) -> None:
     assert await holder(routing, early) == "ben"
 
 
+async def test_a_meeting_that_is_called_off_leaves_the_lead_with_the_host_of_the_other(routing: Actor) -> None:
+    for rep_id in ("ana", "ben", "cem"):
+        await put_rep(routing, rep_id, email=f"{rep_id}@kestrel.example")
+    pools = 'pools: [{pool: sdr, reps: rep.rep_id == "ana"}]'
+    await put_policy(routing, f"{pools}\nrules: [{{rule: host, to: host}}, {{rule: rest, to: sdr}}]")
+    moved, called_off, unnamed, twice = (ids.new() for _ in range(4))
+    told = {
+        moved: [("ben", "meeting_booked", 7), ("cem", "meeting_booked", 8), ("", "meeting_cancelled", "7")],
+        called_off: [("ben", "meeting_booked", "a"), ("cem", "meeting_booked", "b"), ("", "meeting_cancelled", "b")],
+        unnamed: [("ben", "meeting_booked", "a"), ("cem", "meeting_booked", None), ("", "meeting_cancelled", None)],
+        twice: [("ben", "meeting_booked", "a"), ("", "meeting_booked", "a"), ("", "meeting_cancelled", "a")],
+    }
+    for lead, some in told.items():
+        hosts = [(f"{host}@kestrel.example" if host else "", kind, meeting) for host, kind, meeting in some]
+        await learn(routing, "intake", *(booked(lead, *one) for one in hosts))
+    await learn(routing, "qualification", *(qualified(lead) for lead in told))
+    assert [await holder(routing, lead) for lead in told] == ["cem", "ben", "ben", "ana"]
+
+
 async def test_a_lead_that_comes_back_goes_to_the_last_rep_of_that_role(routing: Actor) -> None:
     for rep_id in ("ana", "ben", "cem"):
         await put_rep(routing, rep_id)

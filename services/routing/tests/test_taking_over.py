@@ -108,3 +108,15 @@ async def test_what_was_taken_over_is_handed_over_as_the_untouched_lead_that_it_
     order = {"when": "!lead.touched", "to": "ben", "reason": "territory"}
     assert (await routing.http.post("/v1/hand-over", json=order)).json()["moved"]["assignments"] == 1
     assert (await holder(routing, lead), await untouched(routing), await untouched(routing, "ben")) == ("ben", 0, 1)
+
+
+@pytest.mark.parametrize("stage", ["disqualified", "customer"])
+async def test_closed_work_that_comes_with_who_had_it_is_no_load(routing: Actor, stage: str) -> None:
+    await put_policy(routing, POLICY.replace("rules: [", "rules: [{rule: back, to: previous}, "))
+    lead = ids.new()
+    await learn(routing, "intake", taken_over(lead, "ana", stage))
+    assert (await routing.http.get("/v1/reps/ana/load")).json()["open"] == 0
+    assert await holder(routing, lead) is None
+    await put_rep(routing, "ben", weight=1000)
+    await learn(routing, "qualification", qualified(lead, cycle=2))
+    assert await holder(routing, lead) == "ana", "who closed it has it again"

@@ -7,9 +7,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Value
 
-from backbone import ids, times
+from backbone import ids, normal_forms, times
 from backbone.consumer import Incoming
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 from sla_monitor.domain import Mark, Marked, Touch
@@ -138,7 +137,7 @@ def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject:
     if message.kind not in _MEETINGS:
         return
     said = message.properties.fields
-    meeting = _name(said["meeting_id"]) if "meeting_id" in said else ""
+    meeting = normal_forms.identifier(dict(message.properties).get("meeting_id"))
     starts_at = _instant(said["starts_at"].string_value) if "starts_at" in said else None
     mark = Mark(
         mark_id=UUID(message.engagement_id),
@@ -149,13 +148,6 @@ def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject:
     )
     batch.marks.append((UUID(message.original_lead_id), mark, times.at(message.stamp.recorded_at)))
     batch.news.setdefault(subject, []).append(mark.mark_id)
-
-
-def _name(said: Value) -> str:
-    """Return an id as text: JSON has no whole numbers, so 77 comes as 77.0."""
-    if said.HasField("number_value"):
-        return f"{said.number_value:.0f}" if said.number_value.is_integer() else str(said.number_value)
-    return said.string_value
 
 
 def _instant(text: str) -> datetime | None:
