@@ -34,7 +34,7 @@ run: install ## Start everything on this machine, with a demo company; Ctrl-C en
 	@exec $(BIN)/handoff up --demo
 
 test: install ## Run every test, against a PostgreSQL and a Kafka that the run starts itself
-	@$(BIN)/pytest --numprocesses 4 --dist loadfile
+	@$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: install ## Format, lint, types, import rules, contracts, generated code
 	@$(BIN)/ruff format --check --quiet . || { echo "Run: $(BIN)/ruff format ."; exit 1; }

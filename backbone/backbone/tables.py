@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,10 +16,20 @@ _PREFIX: Final = "Handoff"
 
 def answer(request: Request, body: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], said: Said) -> Response:
     """Answer with a report, or with its rows for who accepts CSV; what it says of itself is in both."""
-    if "text/csv" not in request.headers.get("accept", ""):
+    if not _is_table_wanted(request.headers.get("accept", "")):
         return JSONResponse({**body, **said})
     headers = {header(name): _line(value) for name, value in said.items() if value is not None and value != []}
     return Response(as_csv(rows), media_type="text/csv", headers=headers)
+
+
+def _is_table_wanted(accept: str) -> bool:
+    """Say whether CSV is accepted, and JSON not rather (RFC 9110, 12.5.1)."""
+    quality = {"text/csv": 0.0, "application/json": 0.0}
+    for one in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in one.split(";"))
+        said = next((value for name, _, value in (each.partition("=") for each in parameters) if name == "q"), "1")
+        quality[kind] = float(said) if re.fullmatch(r"[01](\.[0-9]{0,3})?", said) else 1.0
+    return quality["text/csv"] > 0 and quality["text/csv"] >= quality["application/json"]
 
 
 def header(name: str) -> str:

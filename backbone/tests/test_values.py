@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import UUID
 
 import pytest
+from fastapi import Request
 
-from backbone import envelope, ids, kafka, pages, telemetry, times, vault
+from backbone import envelope, ids, kafka, pages, tables, telemetry, times, vault
 from backbone.problem import Problem
 from handoff.events import topics
 from handoff.events.v1 import routing_pb2
@@ -88,3 +89,22 @@ def test_a_logged_exception_names_its_class_and_place_and_nobody() -> None:
             assert said["because"]["where"][-1].endswith(" fail")
             assert "amara" not in str(said)
     assert telemetry.without_values(None, "info", {"event": "fine"}) == {"event": "fine"}
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_table"),
+    [
+        ("text/csv", True),
+        ("Text/CSV; charset=utf-8, */*", True),
+        ("text/csv;q=0.5, application/json", False),
+        ("application/json;q=0.5, text/csv", True),
+        ("text/csv;q=0", False),
+        ("text/csv;q=much", True),
+        ("*/*", False),
+        ("", False),
+    ],
+)
+def test_a_report_is_a_table_for_who_accepts_one_and_does_not_rather_have_json(accept: str, is_table: bool) -> None:
+    request = Request({"type": "http", "headers": [(b"accept", accept.encode())]})
+    answer = tables.answer(request, {"leads": 1}, [{"leads": 1}], {})
+    assert answer.headers["content-type"].startswith("text/csv") == is_table

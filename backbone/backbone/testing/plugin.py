@@ -1,8 +1,10 @@
 """The fixtures of every test in the house: `start`, `database`, `signer`, `servers`."""
 
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -16,6 +18,7 @@ __all__ = [
     "chance",
     "database",
     "pytest_addoption",
+    "pytest_collection_modifyitems",
     "pytest_configure_node",
     "pytest_report_header",
     "pytest_sessionfinish",
@@ -64,6 +67,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """End the servers that the workers shared."""
     if _SHARED in session.config.stash:
         session.config.stash[_SHARED].close()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that may take longest: for whichever is begun last, all workers wait."""
+    patience = defaultdict[Path, float](float)
+    for item in items:
+        marker = item.get_closest_marker("timeout")
+        patience[item.path] = max(patience[item.path], float(marker.args[0]) if marker is not None else 0.0)
+    items.sort(key=lambda item: patience[item.path], reverse=True)
 
 
 @pytest.fixture

@@ -32,7 +32,10 @@ clocks:
   - {clock: by anyone in 5m,  kind: first_response_1d, within: 5m,  from: arrival}
   - {clock: by anyone in 30m, kind: first_response_1d, within: 30m, from: arrival}
 """
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
+pytestmark = [
+    pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project"),
+    pytest.mark.timeout(240),
+]
 
 
 def rows_of(name: str) -> list[dict[str, str]]:
