@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from backbone.calendars import DAYS
+from sla_monitor.store import team_of
 from sla_monitor.store_links import HOLDS
 
 _LINKED: Final = HOLDS.replace("UPTO", "$3")
@@ -51,7 +52,6 @@ _KEYED: Final = f"""touched AS (
            CASE WHEN f.at IS NOT NULL THEN greatest(extract(epoch FROM f.at - c.created_at), 0)::float8 END
                AS from_arrival
     FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN first_assignment a USING (lead_id)
-    LEFT JOIN rep toucher ON toucher.rep_id = f.rep_id
 )"""  # noqa: S608
 _LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
 # PostgreSQL's weeks begin on Monday, so those of others are moved there.
@@ -76,7 +76,7 @@ def query(by: str, *parts: str) -> str:
     lead_id, created_at, touched_at, assigned_at, from_arrival in seconds).
     """
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
-    rep, team = "coalesce(a.rep_id, f.rep_id, '')", "coalesce(a.team, toucher.team, '')"
+    rep, team = "coalesce(a.rep_id, f.rep_id, '')", f"coalesce(a.team, {team_of('f.rep_id', 'f.at')}, '')"
     keyed = _KEYED.replace("KEY", key(by, "c.created_at", rep=rep, team=team, source="c.source"))
     return statement(THEN, ARRIVED, MEMBERS, keyed, *parts)
 

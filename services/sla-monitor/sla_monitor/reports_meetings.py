@@ -5,18 +5,32 @@ from typing import Any, Final
 
 from backbone.database import Connection
 from sla_monitor import cohort
+from sla_monitor.store import team_of
 
 REASONS: Final = ("lost_interest", "wrong_time", "unreachable", "unknown")
 """Why a missed meeting was not booked again."""
 COUNTS: Final = ("booked", "held", "cancelled", "missed", "rebooked")
-# A meeting without an id is told apart by its start. It counts when it was booked, else when it begins.
+# A meeting counts when it was booked, else when it begins.
 # A missed one is looked at from its start on (the last one that had passed when it was noted, as it may have been
 # moved): who books again often does so before anybody notes that nobody came. Its own booking is not another.
-MEETINGS: Final = """told AS (
-    SELECT m.lead_id, k.kind, k.at, k.rep_id, k.word, k.until,
+# Which booking a miss or a cancellation is about, meetings.of says in the same way.
+MEETINGS: Final = """said AS (
+    SELECT m.lead_id, k.mark_id, k.kind, k.at, k.rep_id, k.word, k.until,
+           coalesce(nullif(k.ref, ''), k.until::text) IS NULL AS is_unnamed,
            coalesce(nullif(k.ref, ''), k.until::text, k.mark_id::text) AS ref
     FROM member m JOIN mark k ON k.lead_id = m.member_id
     WHERE k.kind IN ('meeting_booked', 'meeting_cancelled', 'meeting_missed', 'no_show') AND k.recorded_at <= $3
+), about AS (
+    SELECT DISTINCT ON (s.mark_id) s.mark_id, b.ref FROM said s
+    JOIN said b ON b.lead_id = s.lead_id AND b.kind = 'meeting_booked'
+     AND (b.ref = s.ref OR b.until = s.until OR (s.is_unnamed AND
+          CASE s.kind WHEN 'meeting_missed' THEN coalesce(b.until, b.at) ELSE b.at END <= s.at))
+    WHERE s.kind IN ('meeting_cancelled', 'meeting_missed')
+    ORDER BY s.mark_id, b.ref = s.ref DESC, b.until = s.until DESC NULLS LAST,
+             CASE s.kind WHEN 'meeting_missed' THEN coalesce(b.until, b.at) ELSE b.at END DESC, b.mark_id DESC
+), told AS (
+    SELECT s.lead_id, s.kind, s.at, s.rep_id, s.word, s.until, coalesce(a.ref, s.ref) AS ref
+    FROM said s LEFT JOIN about a USING (mark_id)
 ), noted AS (
     SELECT lead_id, ref,
            min(at) FILTER (WHERE kind = 'meeting_booked') AS booked_at,
@@ -92,7 +106,6 @@ LEFT JOIN LATERAL (
     WHERE a.lead_id = s.lead_id AND a.assigned_at <= coalesce(s.starts_at, s.at) AND {cohort.HELD}
     ORDER BY a.assigned_at DESC LIMIT 1
 ) a ON s.rep_id IS NULL
-LEFT JOIN rep r ON r.rep_id = s.rep_id
 WHERE s.at >= $1 AND s.at < $2 GROUP BY 1
 """  # noqa: S608
 
@@ -106,7 +119,11 @@ async def meetings(
     none was booked. `not_rebooked` says why, of the missed ones.
     """
     key = cohort.key(
-        by, "s.at", rep="coalesce(s.rep_id, a.rep_id, '')", team="coalesce(r.team, a.team, '')", source="c.source"
+        by,
+        "s.at",
+        rep="coalesce(s.rep_id, a.rep_id, '')",
+        team=f"coalesce({team_of('s.rep_id', 'coalesce(s.starts_at, s.at)')}, a.team, '')",
+        source="c.source",
     )
     query = cohort.statement(cohort.THEN, _WHO, cohort.MEMBERS, MEETINGS, _SAT, _COUNTED.replace("KEY", key))
     rows = [dict(row) for row in await conn.fetch(query, start, end, as_of)]

@@ -107,16 +107,22 @@ async def add_touches(conn: Connection, touches: Sequence[tuple[UUID, Touch, dat
     )
 
 
+def team_of(rep_id: str, at: str) -> str:
+    """Return the expression of a rep's team at an instant; of before anything is known of them, the first that is."""
+    return (
+        f"(SELECT team FROM rep_team WHERE rep_team.rep_id = {rep_id}"  # noqa: S608 - columns that queries name
+        f" ORDER BY since > {at}, abs(extract(epoch FROM {at} - since)) LIMIT 1)"
+    )
+
+
 async def touches(
     conn: Connection, members: Mapping[UUID, Sequence[UUID]], *, as_of: datetime | None = None
 ) -> dict[UUID, list[Touch]]:
     """Return the touches of all that are one lead, by its survivor; with `as_of` those recorded by then."""
     # Lead by lead, by OFFSET 0: the planner takes more leads than there are, and would read every touch.
     rows = await conn.fetch(
-        "SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"
-        # The team of then; of before anything is known of the rep, the first that is.
-        " coalesce((SELECT team FROM rep_team r WHERE r.rep_id = t.rep_id"
-        " ORDER BY r.since > t.at, abs(extract(epoch FROM t.at - r.since)) LIMIT 1), '') AS team"
+        "SELECT one.survivor, t.touch_id, t.rep_id, t.kind, t.outcome, t.automated, t.at, t.next_at,"  # noqa: S608
+        f" coalesce({team_of('t.rep_id', 't.at')}, '') AS team"
         " FROM unnest($1::uuid[], $2::uuid[]) AS one (survivor, lead_id)"
         " CROSS JOIN LATERAL (SELECT * FROM touch WHERE lead_id = one.lead_id OFFSET 0) t"
         " WHERE $3::timestamptz IS NULL OR t.recorded_at <= $3",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from sla_monitor import meetings
 from sla_monitor.domain import (
     ANYONE,
     CLOSED,
@@ -137,13 +138,14 @@ def _first(terms: Terms, facts: Facts, ended: End | None) -> Verdict:
 
 def _booked_at(terms: Terms, facts: Facts) -> datetime | None:
     """Return when a meeting was booked: after the start; or before it, where it was still ahead and not called off."""
-    off = {mark.ref for mark in facts.of(Marked.MEETING_CANCELLED) if mark.ref and mark.at <= terms.started_at}
+    cancelled = facts.of(Marked.MEETING_CANCELLED)
+    off = {meetings.of(mark, facts) for mark in cancelled if mark.at <= terms.started_at}
     return min(
         (
             mark.at
             for mark in facts.of(Marked.MEETING_BOOKED)
             if mark.at >= terms.started_at
-            or (mark.until is not None and mark.until > terms.started_at and mark.ref not in off)
+            or (mark.until is not None and mark.until > terms.started_at and meetings.name(mark) not in off)
         ),
         default=None,
     )
@@ -197,22 +199,22 @@ def _updated(terms: Terms, facts: Facts, _: int) -> datetime | None:
 def _rebooked(terms: Terms, facts: Facts, _: int) -> datetime | None:
     """Whoever books again may do so before anybody notes that nobody came: it counts from the meeting's start on."""
     missed = [mark for mark in facts.of(Marked.MEETING_MISSED) if mark.at == terms.started_at]
-    since = min((_began(facts, mark) for mark in missed), default=terms.started_at)
-    refs = {mark.ref for mark in missed}
+    names = {mark.mark_id: meetings.of(mark, facts) for mark in missed}
+    since = min((_began(facts, mark, names[mark.mark_id]) for mark in missed), default=terms.started_at)
     booked = [
         mark.at
         for mark in facts.of(Marked.MEETING_BOOKED)
-        if mark.at >= since and not (mark.ref in refs and (mark.until or mark.at) <= since)  # Of the missed one itself.
+        if mark.at >= since
+        # Not of the missed one itself.
+        and not (meetings.name(mark) in names.values() and (mark.until or mark.at) <= since)
     ]
     said = [mark.at for mark in facts.of(Marked.NO_SHOW) if mark.at >= since]
     return min(booked + said, default=None)
 
 
-def _began(facts: Facts, missed: Mark) -> datetime:
+def _began(facts: Facts, missed: Mark, named: str) -> datetime:
     """Return when a missed meeting was to begin, as far as that is known: it may have been moved since."""
-    told = facts.of(Marked.MEETING_BOOKED, Marked.MEETING_MISSED)
-    starts = [mark.until for mark in told if mark.ref == missed.ref and mark.until is not None]
-    return max((at for at in starts if at <= missed.at), default=missed.at)
+    return max((at for at in meetings.starts(named, facts) if at <= missed.at), default=missed.at)
 
 
 _BY_THEIR_OWN_EVENT: Final[Mapping[str, Callable[[Terms, Facts, int], datetime | None]]] = {

@@ -70,8 +70,9 @@ async def test_a_booking_told_late_leaves_the_second_miss_a_clock(monitor: Monit
 
 
 @pytest.mark.parametrize("noted_first", [False, True])
+@pytest.mark.parametrize("named", [{"meeting_id": "m1"}, {}, {"starts_at": times.text(at(600))}])
 async def test_who_books_again_before_anybody_notes_the_miss_has_booked_again(
-    db: Database, monitor: Monitor, noted_first: bool
+    db: Database, monitor: Monitor, named: dict[str, str], noted_first: bool
 ) -> None:
     again, late, moved = ids.new(), ids.new(), ids.new()
     await monitor.arrive("clocks: [{kind: no_show_rebook, within: 3d, from: meeting_missed}]", again, late, moved)
@@ -80,7 +81,7 @@ async def test_who_books_again_before_anybody_notes_the_miss_has_booked_again(
         return engaged(lead, at(seconds), "meeting_booked", meeting_id=meeting, starts_at=times.text(at(starts)))
 
     async def note() -> None:
-        missed = [engaged(lead, at(1200), "meeting_missed", meeting_id="m1") for lead in (again, late, moved)]
+        missed = [engaged(lead, at(1200), "meeting_missed", **named) for lead in (again, late, moved)]
         await monitor.tell("intake", *missed)
 
     if noted_first:

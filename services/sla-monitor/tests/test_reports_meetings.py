@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sla_monitor import reports_conversion, reports_meetings
+from sla_monitor import reports, reports_conversion, reports_meetings
 
 HOUR, DAY = 3600, 86_400
 NO_WORD = {"not_rebooked": dict.fromkeys(reports_meetings.REASONS, 0)}
@@ -84,6 +84,43 @@ async def test_a_meeting_without_an_id_is_known_by_its_start(told: Any) -> None:
     await told.mark(lead, "meeting_missed", HOUR + 60, until=HOUR)
     found = (await meetings(told))["all"]
     assert (found["booked"], found["held"], found["missed"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("booking", "noted"),
+    [
+        ({"ref": "m1", "until": HOUR}, {}),
+        ({"ref": "m1", "until": HOUR}, {"until": HOUR}),
+        ({"until": HOUR}, {"ref": "m1", "until": HOUR}),
+        ({"ref": "m1"}, {}),
+        ({}, {}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["meeting_missed", "meeting_cancelled"])
+async def test_a_meeting_is_one_however_it_is_named_when_it_is_missed_or_called_off(
+    told: Any, kind: str, booking: dict[str, Any], noted: dict[str, Any]
+) -> None:
+    lead, other = await told.lead(), await told.lead()
+    await told.mark(lead, "meeting_booked", 60, **booking)
+    # Another lead's, and one that is still to come.
+    await told.mark(other, "meeting_booked", 70, ref="m1", until=HOUR)
+    at = HOUR + 60 if kind == "meeting_missed" else 120
+    await told.mark(lead, kind, at, **noted)
+    await told.mark(lead, "meeting_booked", HOUR + 90, ref="m2", until=500 * DAY)
+    found = (await meetings(told))["all"]
+    named = kind.removeprefix("meeting_")
+    assert (found["booked"], found["held"], found[named]) == (3, 1, 1)
+
+
+async def test_by_team_a_past_report_does_not_change_when_a_rep_changes_teams(told: Any) -> None:
+    lead = await told.lead()
+    await told.touch(lead, 60, rep_id="dia")
+    await told.mark(lead, "meeting_booked", 60, ref="m", until=HOUR, rep_id="dia")
+    for since, team in ((-60, "north"), (DAY, "south")):
+        await told.conn.execute("INSERT INTO rep_team VALUES ('dia', $1, $2)", told.at(since), team)
+    assert set(await meetings(told, "team")) == {"north"}
+    (group,) = await reports.speed(told.conn, by="team", **whole(told))
+    assert group["key"] == "north"
 
 
 async def test_the_word_of_a_missed_meeting_is_not_that_of_the_next_one(told: Any) -> None:
