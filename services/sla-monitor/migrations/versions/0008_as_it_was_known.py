@@ -9,9 +9,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE assignment ADD COLUMN recorded_at timestamptz")
+    # The default serves instances of the version before, which go on for a while beside those of this one.
+    op.execute("ALTER TABLE assignment ADD COLUMN recorded_at timestamptz NOT NULL DEFAULT now()")
     op.execute("UPDATE assignment SET recorded_at = assigned_at")
-    op.execute("ALTER TABLE assignment ALTER COLUMN recorded_at SET NOT NULL")
     op.execute("ALTER TABLE lead_before ADD COLUMN arrived_at timestamptz")
     op.execute("ALTER TABLE clock_change ADD COLUMN started_before timestamptz")
 
