@@ -1,6 +1,6 @@
 """Events as other services tell them, for tests of those who read them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -82,6 +82,28 @@ def unmerged(survivor: UUID, other: UUID, at: datetime, *, came: Mapping[UUID, d
             message.stamp.arrived_at.CopyFrom(times.stamp(came[one]))
         told.append((one, message))
     return told
+
+
+def numbered(told: Sequence[Told]) -> Sequence[Told]:
+    """Say of whoever is merged, or is no more, which version its own key tells that with, as intake does."""
+    last: dict[UUID, int] = {}
+    own: dict[tuple[UUID, int], int] = {}
+    for subject, message in told:
+        last[subject] = last.get(subject, 0) + 1
+        if isinstance(message, intake_pb2.LeadMerged | intake_pb2.LeadUnmerged) and subject == _parted(message):
+            own[subject, message.stamp.recorded_at.ToNanoseconds()] = last[subject]
+    for _, message in told:
+        if isinstance(message, intake_pb2.LeadMerged | intake_pb2.LeadUnmerged):
+            version = own[_parted(message), message.stamp.recorded_at.ToNanoseconds()]
+            if isinstance(message, intake_pb2.LeadMerged):
+                message.merged_version = version
+            else:
+                message.unmerged_version = version
+    return told
+
+
+def _parted(message: intake_pb2.LeadMerged | intake_pb2.LeadUnmerged) -> UUID:
+    return UUID(message.merged_id if isinstance(message, intake_pb2.LeadMerged) else message.unmerged_id)
 
 
 # qualification

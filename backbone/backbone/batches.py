@@ -157,9 +157,11 @@ class Batches:
         for event in said:
             message = event.message
             if isinstance(message, intake_pb2.LeadMerged):
-                subjects.link(conn, UUID(message.merged_id), UUID(message.survivor_id))
+                if not _is_outdated(conn, event, UUID(message.merged_id), message.merged_version):
+                    subjects.link(conn, UUID(message.merged_id), UUID(message.survivor_id))
             elif isinstance(message, intake_pb2.LeadUnmerged):
-                subjects.unlink(conn, UUID(message.unmerged_id))
+                if not _is_outdated(conn, event, UUID(message.unmerged_id), message.unmerged_version):
+                    subjects.unlink(conn, UUID(message.unmerged_id))
             elif isinstance(message, intake_pb2.PersonalDataErased):
                 subjects.erase(conn, _erased(message))
                 await parking.forget(conn, _erased(message))
@@ -237,6 +239,11 @@ async def have_read(conn: Connection, group: str, ends: Mapping[kafka.Partition,
 async def have_applied(conn: Connection, group: str, ends: Mapping[kafka.Partition, int]) -> bool:
     """Say whether everything before these offsets is applied, and nothing of it parked."""
     return await have_read(conn, group, ends) and not await parking.is_any_before(conn, group, ends)
+
+
+def _is_outdated(conn: Connection, event: Incoming, merged: UUID, version: int) -> bool:
+    """Say whether the merged lead's own key told it, and maybe later links, before the survivor's key does."""
+    return event.subject != merged and version > 0 and subjects.has_seen(conn, merged, event.topic, version)
 
 
 def _erased(message: intake_pb2.PersonalDataErased) -> list[UUID]:

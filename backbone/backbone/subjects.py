@@ -106,9 +106,11 @@ def _on_the_way(asked: Iterable[UUID], rows: Mapping[UUID, Row]) -> set[UUID]:
 
 def _resolve(subject_id: UUID, rows: Mapping[UUID, Row]) -> Subject:
     row = rows[subject_id]
-    survivor, erased_at = row, row.erased_at
-    while survivor.merged_into is not None:
+    survivor, erased_at, passed = row, row.erased_at, {subject_id}
+    # Of leads that were grouped anew, links of before and since make a circle until all their keys are read.
+    while survivor.merged_into is not None and survivor.merged_into not in passed:
         survivor = rows[survivor.merged_into]
+        passed.add(survivor.subject_id)
         erased_at = erased_at or survivor.erased_at
     return Subject(survivor.subject_id, row.seen, erased_at, row.waits)
 
@@ -131,6 +133,11 @@ def erase(conn: Connection, subject_ids: Iterable[UUID]) -> None:
     for subject_id in subject_ids:
         row = _changed(conn, subject_id)
         row.erased_at = row.erased_at or datetime.now(UTC)
+
+
+def has_seen(conn: Connection, subject_id: UUID, topic: str, version: int) -> bool:
+    """Say whether a version, or a later one, was read on a topic of a subject that is locked."""
+    return _locked(conn, subject_id).seen.get(topic, 0) >= version
 
 
 def see(conn: Connection, subject_id: UUID, topic: str, version: int) -> None:

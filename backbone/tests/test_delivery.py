@@ -1,7 +1,6 @@
 """What the outbox, the relay and the consumer promise together, on a real broker and a real database."""
 
 import asyncio
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,7 +12,7 @@ from backbone.settings import ServiceSettings
 from backbone.testing import eventually
 from backbone.testing.ledger import Ledger, read, touch
 from backbone.testing.stage import Actor, Stage
-from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+from handoff.events.v1 import routing_pb2
 
 
 async def ledger(actor: Actor) -> list[tuple[UUID, str]]:
@@ -124,24 +123,6 @@ async def test_bytes_that_are_no_event_are_parked_alone(start: Stage) -> None:
     await actor.settled()
     assert await ledger(actor) == [(lead, "good")]
     assert [item["lead_id"] for item in (await actor.http.get("/v1/parked")).json()["items"]] == [None]
-
-
-async def test_a_link_moves_later_records_of_the_merged_lead_to_the_survivor(start: Stage) -> None:
-    actor = await start.bare("routing", Ledger().compose)
-    survivor, merged = ids.new(), ids.new()
-    link = intake_pb2.LeadMerged(survivor_id=str(survivor), merged_id=str(merged))
-    await start.publish("intake", [touch(merged, "before"), (survivor, link)])
-    await actor.settled()
-    await start.publish("qualification", [touch_of_qualification(merged)])
-    await actor.settled()
-    got = await ledger(actor)
-    assert got[-1] == (survivor, "LeadDemoted")
-
-
-def touch_of_qualification(lead_id: UUID) -> tuple[UUID, Any]:
-    from handoff.events.v1 import qualification_pb2
-
-    return lead_id, qualification_pb2.LeadDemoted(stamp=common_pb2.Stamp(lead_id=str(lead_id)))
 
 
 async def test_order_of_ids_is_order_of_versions_under_concurrent_writers(start: Stage) -> None:

@@ -198,9 +198,11 @@ async def _write_facts(conn: Connection, keeper: Vault, batch: Batch) -> None:
 
 
 def _number_merges(conn: Connection, told: Sequence[Event]) -> None:
-    """Say in each LeadMerged which version is the merged lead's last: that of the very event under its own key."""
+    """Say of whoever is merged, or is no more, with which version its own key tells that."""
     versions = {event.subject: subjects.version(conn, event.subject) for event in told}
     for event in told:
         versions[event.subject] += 1
         if isinstance(event.message, intake_pb2.LeadMerged):
             event.message.merged_version = versions[UUID(event.message.merged_id)]
+        elif isinstance(event.message, intake_pb2.LeadUnmerged):
+            event.message.unmerged_version = versions[UUID(event.message.unmerged_id)]

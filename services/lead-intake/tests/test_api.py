@@ -202,6 +202,10 @@ async def test_merge_by_hand_and_back(intake: Actor) -> None:
     assert (await intake.http.get(f"/v1/leads/{a}")).json()["merged_from"] == [b]
     assert (await intake.http.post(f"/v1/leads/{a}/unmerge", json={"other_lead_id": b})).status_code == 200
     assert (await intake.http.get(f"/v1/leads/{b}")).json()["merged_into"] is None
+    told = await intake.published(lambda events: sum(event.type == "LeadUnmerged" for event in events) == 2)
+    parted = [event for event in told if event.type == "LeadUnmerged"]
+    own = [event.version for event in parted if str(event.original_subject) == b]
+    assert [event.message.unmerged_version for event in parted] == own * 2
 
 
 async def test_what_a_person_verified_no_webhook_changes(intake: Actor) -> None:

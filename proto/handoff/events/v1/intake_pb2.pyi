@@ -182,11 +182,14 @@ class LeadUnmerged(_message.Message):
     SEALED_FIELD_NUMBER: _builtins.int
     KEY_LEAD_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    UNMERGED_VERSION_FIELD_NUMBER: _builtins.int
     survivor_id: _builtins.str
     unmerged_id: _builtins.str
     sealed: _builtins.bytes
     key_lead_id: _builtins.str
     reason: _builtins.str
+    unmerged_version: _builtins.int
+    """The version on this topic with which `unmerged_id` tells it under its own key."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
@@ -201,10 +204,11 @@ class LeadUnmerged(_message.Message):
         sealed: _builtins.bytes = ...,
         key_lead_id: _builtins.str = ...,
         reason: _builtins.str = ...,
+        unmerged_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "stamp", b"stamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_lead_id", b"key_lead_id", "lead", b"lead", "reason", b"reason", "sealed", b"sealed", "stamp", b"stamp", "survivor_id", b"survivor_id", "unmerged_id", b"unmerged_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_lead_id", b"key_lead_id", "lead", b"lead", "reason", b"reason", "sealed", b"sealed", "stamp", b"stamp", "survivor_id", b"survivor_id", "unmerged_id", b"unmerged_id", "unmerged_version", b"unmerged_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
