@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from backbone import times
+from backbone import subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
-from sla_monitor import store, taking_in
+from handoff.events.v1 import intake_pb2
+from sla_monitor import store, store_links, taking_in
 from sla_monitor.applying import Applying
 from sla_monitor.store import Row
 from sla_monitor.taking_in import Batch
@@ -22,12 +23,29 @@ class Handler:
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Keep the facts, start the clocks they start, judge every clock they concern."""
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
-        rows = await store.load(conn, {lead for e in about for lead in (e.subject, e.original_subject)})
+        concerned = {lead for e in about for lead in (e.subject, e.original_subject)}
+        concerned |= await _regrouped(conn, incoming)
+        rows = await store.load(conn, concerned)
         batch = Batch()
         for event in incoming:
             taking_in.note(batch, rows, event)
             _note_live(rows, event)
         await self._applying.apply(conn, batch, rows)
+
+
+async def _regrouped(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
+    """Return whom merges and their undoing concern beside those that they name: a lead may leave one for another."""
+    named: set[UUID] = set()
+    for event in incoming:
+        if isinstance(event.message, intake_pb2.LeadMerged):
+            named |= {UUID(event.message.merged_id), UUID(event.message.survivor_id)}
+        elif isinstance(event.message, intake_pb2.LeadUnmerged):
+            named |= {UUID(event.message.unmerged_id), UUID(event.message.survivor_id)}
+    if not named:
+        return named
+    concerned = named | await store_links.above(conn, named)
+    await subjects.lock(conn, concerned)
+    return concerned
 
 
 def _note_live(rows: Mapping[UUID, Row], event: Incoming) -> None:

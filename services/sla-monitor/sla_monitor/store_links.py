@@ -16,16 +16,21 @@ HOLDS: Final = "k.since <= UPTO AND (k.until IS NULL OR k.until > UPTO)"
 
 
 async def link(conn: Connection, given: Sequence[Link]) -> None:
-    """Keep that leads are one, told under either key."""
+    """Keep that leads are one, told under either key.
+
+    A lead is merged into one other at a time: where an undone merge groups those anew that were one, intake names whom
+    each is merged into from then on, and says of no link that it is over. Whichever is read first.
+    """
     await conn.executemany(
         "INSERT INTO link (member_id, survivor_id, since) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", given
     )
+    await conn.execute(_END, [member_id for member_id, _, _ in given])
 
 
 async def unlink(conn: Connection, given: Iterable[tuple[UUID, datetime]]) -> None:
     """Keep since when leads are two again: (the one that had been merged, when that was recorded)."""
     await conn.executemany(
-        "UPDATE link SET until = $2 WHERE member_id = $1 AND until IS NULL AND since <= $2", list(given)
+        "UPDATE link SET until = $2 WHERE member_id = $1 AND since <= $2 AND (until IS NULL OR until > $2)", list(given)
     )
 
 
@@ -36,6 +41,18 @@ async def note_before(conn: Connection, given: Sequence[Before]) -> None:
         " ON CONFLICT DO NOTHING",
         given,
     )
+
+
+async def above(conn: Connection, lead_ids: Iterable[UUID]) -> set[UUID]:
+    """Return all that these leads are part of by now, directly or not."""
+    rows = await conn.fetch(
+        "WITH RECURSIVE up (lead_id) AS ("
+        " SELECT survivor_id FROM link WHERE member_id = ANY($1::uuid[]) AND until IS NULL"
+        " UNION SELECT k.survivor_id FROM up JOIN link k ON k.member_id = up.lead_id AND k.until IS NULL"
+        ") SELECT lead_id FROM up",
+        list(lead_ids),
+    )
+    return {row["lead_id"] for row in rows}
 
 
 async def members(
@@ -64,8 +81,19 @@ def columns(members: Mapping[UUID, Sequence[UUID]]) -> tuple[list[UUID], list[UU
     return [survivor for survivor, _ in pairs], [member for _, member in pairs]
 
 
+_END: Final = """
+UPDATE link k SET until = n.since FROM (
+    SELECT member_id, since AS before, lead(since) OVER (PARTITION BY member_id ORDER BY since) AS since
+    FROM link WHERE member_id = ANY($1::uuid[])
+) n WHERE k.member_id = n.member_id AND k.since = n.before AND (k.until IS NULL OR k.until > n.since)
+"""
+# Who was passed on from one to the next has not been a lead of its own in between.
 _MERGED: Final = f"""
-SELECT k.member_id, k.since FROM link k WHERE k.member_id = ANY($1::uuid[]) AND {HOLDS.replace("UPTO", "$2")}
+WITH RECURSIVE one (member_id, since) AS (
+    SELECT k.member_id, k.since FROM link k WHERE k.member_id = ANY($1::uuid[]) AND {HOLDS.replace("UPTO", "$2")}
+    UNION SELECT one.member_id, k.since FROM one JOIN link k ON k.member_id = one.member_id AND k.until = one.since
+)
+SELECT member_id, min(since) AS since FROM one GROUP BY member_id
 """  # noqa: S608
 _UPTO: Final = "coalesce($2::timestamptz, 'infinity')"
 _MEMBERS: Final = f"""

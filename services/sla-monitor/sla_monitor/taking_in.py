@@ -84,12 +84,12 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         _note_meeting(batch, message, event.subject)
     elif isinstance(message, intake_pb2.LeadMerged):
         batch.news.setdefault(event.subject, [])
-        merged = rows.get(UUID(message.merged_id))
         batch.linked.append((UUID(message.merged_id), UUID(message.survivor_id), times.at(message.stamp.recorded_at)))
         if event.original_subject == UUID(message.survivor_id):
             _learn(row, message.stamp, message.lead)
-        if merged is not None:
-            merged.closed = merged.changed = True
+        if event.original_subject == UUID(message.merged_id):
+            # Its own key tells in order; the survivor's may be read when it is a lead of its own again.
+            row.closed = row.changed = True
     elif isinstance(message, (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated, intake_pb2.LeadUnmerged)):
         _learn(row, message.stamp, message.lead)
         if isinstance(message, intake_pb2.LeadUnmerged):

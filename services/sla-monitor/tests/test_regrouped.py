@@ -1,0 +1,88 @@
+"""Of leads that were one some still are and some are not: each keeps what is its own."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from uuid import UUID
+
+import pytest
+
+from backbone import ids
+from backbone.database import Database
+from sla_monitor import reports
+from tests.monitor import Monitor, at
+from tests.telling import (
+    Told,
+    captured,
+    merged,
+    numbered,
+    touch,
+    unmerged,
+)
+
+ARRIVAL = "clocks: [{kind: first_response_1d, within: 9d, from: arrival}]"
+
+
+class Three:
+    """X is merged into Y, and Y into Z; then Y is parted from Z and takes X along, or X alone is."""
+
+    def __init__(self, parted: str) -> None:
+        x, y, z = self.leads = ids.new(), ids.new(), ids.new()
+        self.told = [captured(lead, at(0)) for lead in self.leads]
+        self.told += [*merged(y, x, at(100), came_at=at(0)), *merged(z, y, at(200), came_at=at(0))]
+        # The oldest of those that go stands for them from then on; of the others it is said that they are as before.
+        self.told += unmerged(z, x, at(300), came=dict.fromkeys(self.leads, at(0)))
+        self.told += merged(x, y, at(300), came_at=at(0)) if parted == "y" else merged(z, y, at(300), came_at=at(0))
+        self.touch = touch(y, at(400))
+        self.touched, self.left = (x, z) if parted == "y" else (z, x)
+
+
+async def touched(db: Database) -> list[tuple[int, int]]:
+    """Return how many leads came, and how many of them were touched."""
+    async with db.reading() as conn:
+        found = await reports.speed(conn, at(-1), at(500), by="none", as_of=at(500))
+    return [(one["from_arrival"]["leads"], one["from_arrival"]["touched"]) for one in found]
+
+
+@pytest.mark.parametrize("parted", ["y", "x"])
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_a_touch_counts_for_whom_a_lead_was_grouped_with_anew_and_for_nobody_else(
+    db: Database, monitor: Monitor, parted: str, at_once: bool
+) -> None:
+    three = Three(parted)
+    await monitor.put(ARRIVAL)
+    for some in [three.told] if at_once else [[one] for one in three.told]:
+        await monitor.tell("intake", *some)
+    await monitor.tell("intake", three.touch)
+    assert await monitor.states(three.touched) == {("first_response_1d", 0): "met"}
+    assert await monitor.states(three.left) == {("first_response_1d", 0): "running"}
+    assert await touched(db) == [(2, 1)]
+    async with db.reading() as conn:
+        still = "SELECT survivor_id FROM link WHERE member_id = $1 AND until IS NULL"
+        assert [row[0] for row in await conn.fetch(still, three.leads[1])] == [three.touched]
+
+
+def by_key(told: Sequence[Told]) -> Mapping[UUID, Sequence[Told]]:
+    """Return what each partition tells, if each lead is on one of its own."""
+    found: dict[UUID, list[Told]] = defaultdict(list)
+    for subject, message in told:
+        found[subject].append((subject, message))
+    return found
+
+
+@pytest.mark.parametrize("parted", ["y", "x"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_whichever_partition_is_read_first_a_lead_is_grouped_with_the_same(
+    db: Database, monitor: Monitor, parted: str, order: Sequence[int]
+) -> None:
+    three = Three(parted)
+    await monitor.put(ARRIVAL)
+    told = by_key(numbered([*three.told, (three.touched, three.touch[1])]))
+    for one in order:
+        await monitor.tell("intake", *told[three.leads[one]])
+    assert await monitor.states(three.touched) == {("first_response_1d", 0): "met"}
+    assert await monitor.states(three.left) == {("first_response_1d", 0): "running"}
+    assert await touched(db) == [(2, 1)]
+    async with db.reading() as conn:
+        found = await conn.fetch("SELECT subject_id, merged_into FROM subject WHERE merged_into IS NOT NULL")
+    assert [tuple(row) for row in found] == [(three.leads[1], three.touched)]
