@@ -27,10 +27,13 @@ ARRIVED: Final = f"""cohort AS (
     SELECT n.lead_id, n.created_at, n.source FROM known n
     WHERE n.created_at >= $1 AND n.created_at < $2 AND n.known_at <= $3 AND {APART}
 )"""  # noqa: S608
-HELD: Final = f"""a.recorded_at <= $3 AND (NOT a.moved OR EXISTS (
-    SELECT FROM link k WHERE k.survivor_id = a.lead_id AND {_LINKED}
+HELD: Final = """a.recorded_at <= $3 AND (NOT a.moved OR EXISTS (
+    SELECT FROM link k WHERE k.survivor_id = a.lead_id AND k.since <= $3
 ))"""
-"""Of an assignment `a`: it was known, also if a merge moved it to the survivor with the instant that it had."""
+"""Of an assignment `a`: it was known, also if a merge moved it to the survivor with the instant that it had.
+
+There it stays, though the merge be undone.
+"""
 UP: Final = f"SELECT k.survivor_id FROM up JOIN link k ON k.member_id = up.lead_id WHERE {_LINKED}"  # noqa: S608
 """From leads in `up` to those that they were merged into."""
 MEMBERS: Final = f"""member (lead_id, member_id) AS (

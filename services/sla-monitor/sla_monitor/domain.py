@@ -172,7 +172,7 @@ class Facts:
     marks: Sequence[Mark] = ()
     assignments: Mapping[int, Assignment] = field(default_factory=dict)
     is_survivor: bool = False
-    """Others were merged into it, as far as that is known."""
+    """Others are merged into it, as far as that is known; or were when a merge moved an assignment to it."""
     arrived_at: datetime | None = None
     """When the first of them arrived, by what is known now."""
 

@@ -67,6 +67,17 @@ async def members(
     return found
 
 
+async def survivors(conn: Connection, lead_ids: Collection[UUID], *, as_of: datetime | None = None) -> set[UUID]:
+    """Return those of these leads into which others were merged at any time, with `as_of` by then."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT survivor_id FROM link WHERE survivor_id = ANY($1::uuid[])"
+        " AND since <= coalesce($2::timestamptz, 'infinity')",
+        list(lead_ids),
+        as_of,
+    )
+    return {row["survivor_id"] for row in rows}
+
+
 async def merged_at(conn: Connection, lead_ids: Collection[UUID], as_of: datetime) -> dict[UUID, datetime]:
     """Return since when those of these leads were another's that were so at an instant."""
     if not lead_ids:

@@ -65,10 +65,13 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
     members = await store_links.members(conn, wanted, as_of=as_of)
     touches = await store.touches(conn, members, as_of=as_of)
     assignments = await store.assignments(conn, wanted, as_of=as_of)
+    # What a merge moved here was another's until then, and stays when the merge is undone.
+    moved = [one for one, by_cycle in assignments.items() if any(had.moved for had in by_cycle.values())]
+    ever = await store_links.survivors(conn, moved, as_of=as_of) if moved else set()
     if as_of is not None:
-        for one, by_cycle in assignments.items():
-            if len(members[one]) == 1:  # What a merge moved here was another's then.
-                assignments[one] = {cycle: had for cycle, had in by_cycle.items() if not had.moved}
+        for one in moved:
+            if one not in ever:
+                assignments[one] = {cycle: had for cycle, had in assignments[one].items() if not had.moved}
     marked = await marks(conn, members, as_of=as_of)
     arrived = await store.arrivals(conn, members) if as_of is None else {}
     return {
@@ -76,7 +79,7 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
             touches=touches[one],
             marks=marked[one],
             assignments=assignments.get(one, {}),
-            is_survivor=len(members[one]) > 1,
+            is_survivor=len(members[one]) > 1 or one in ever,
             arrived_at=arrived.get(one),
         )
         for one in wanted

@@ -1,23 +1,27 @@
-"""Of leads that were one some still are and some are not: each keeps what is its own."""
+"""Of leads that were one some still are and some are not, or an assignment moved: each keeps what is its own."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import permutations
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from backbone import ids
 from backbone.database import Database
-from sla_monitor import reports
+from sla_monitor import reports, reports_attainment
 from tests.monitor import Monitor, at
 from tests.telling import (
     Told,
     captured,
     merged,
     numbered,
+    released,
+    routed,
     touch,
     unmerged,
+    updated,
 )
 
 ARRIVAL = "clocks: [{kind: first_response_1d, within: 9d, from: arrival}]"
@@ -86,3 +90,76 @@ async def test_whichever_partition_is_read_first_a_lead_is_grouped_with_the_same
     async with db.reading() as conn:
         found = await conn.fetch("SELECT subject_id, merged_into FROM subject WHERE merged_into IS NOT NULL")
     assert [tuple(row) for row in found] == [(three.leads[1], three.touched)]
+
+
+MOVED = """
+clocks:
+  - {kind: first_response_5m, within: 5m, from: assignment}
+  - {kind: status_update, within: 9d, from: assignment}
+"""
+
+
+def moved(lead: UUID, lost: UUID) -> dict[str, list[Told]]:
+    """Nobody has a lead, until one is merged into it that somebody has; and it stays so when that is undone."""
+    return {
+        "intake": [captured(lead, at(0)), captured(lost, at(0))],
+        "routing": [routed(lost, at(20))],
+        "merge": merged(lead, lost, at(100), came_at=at(0)),
+        "move": [released(lost, at(100), outcome="merged"), routed(lead, at(20), rule="merged")],
+        "undo": unmerged(lead, lost, at(200), came={lead: at(0), lost: at(0)}),
+    }
+
+
+@pytest.mark.parametrize("read", ["in turn", "routing first", "links first"])
+async def test_an_assignment_that_a_merge_moved_keeps_its_promises_when_that_is_undone(
+    db: Database, monitor: Monitor, read: str
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.put(MOVED)
+    told = moved(lead, lost)
+    await monitor.tell("intake", *told["intake"])
+    await monitor.tell("routing", *told["routing"])
+    if read == "routing first":
+        await monitor.tell("routing", *told["move"])
+    if read == "in turn":
+        await monitor.tell("intake", *told["merge"])
+        await monitor.tell("routing", *told["move"])
+        await monitor.tell("intake", *told["undo"])
+    else:
+        await monitor.tell("intake", *told["merge"], *told["undo"])
+    if read == "links first":
+        await monitor.tell("routing", *told["move"])
+    await monitor.fire()
+    assert await monitor.states(lead) == {("first_response_5m", 1): "breached", ("status_update", 1): "running"}
+    # What the rep says from then on begins promises as it does anywhere.
+    await monitor.tell("routing", updated(lead, at(300), next_at=at(86_400 * 9)))
+    async with db.reading() as conn:
+        rounds = await conn.fetch("SELECT clock, state FROM clock WHERE lead_id = $1 ORDER BY started_at, clock", lead)
+    assert [tuple(row) for row in rounds] == [
+        ("first_response_5m", "breached"),
+        ("status_update", "met"),
+        ("next_step", "running"),
+        ("status_update", "running"),
+    ]
+
+
+async def test_who_has_a_lead_by_an_undone_merge_is_reported_of_an_instant_as_it_is_of_now(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.put(MOVED)
+    told = moved(lead, lost)
+    for step, some in told.items():
+        await monitor.tell("routing" if step in ("routing", "move") else "intake", *some)
+    await monitor.fire()
+
+    async def reported(seconds: float | None) -> list[Any]:
+        async with db.reading() as conn:
+            as_of = at(seconds) if seconds is not None else None
+            return await reports_attainment.attainment(conn, at(-1), at(500), by="rep", as_of=as_of)
+
+    assert await reported(86_400) == await reported(None)
+    async with db.reading() as conn:
+        speed = [await reports.speed(conn, at(-1), at(500), by="rep", as_of=at(then)) for then in (90, 150, 250)]
+    keys = [{one["key"]: one["from_arrival"]["leads"] for one in found} for found in speed]
+    assert keys == [{"": 1, "ana": 1}, {"ana": 1}, {"ana": 2}]
