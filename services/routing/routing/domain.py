@@ -70,9 +70,11 @@ class Turn(NamedTuple):
     next: float
     """When the rep's next turn begins."""
     clock: float
-    """What the round's clock showed after the rep's last turn."""
+    """What the round's clock showed when this was noted."""
     weight: int = 0
     """What the rep weighed then, in millionths; 0: what they weigh now."""
+    left: float | None = None
+    """What the round's clock showed when the rep went, or was full; None while they can take leads."""
 
 
 class Narrowing(NamedTuple):

@@ -131,11 +131,11 @@ class Past:
             self._keep_counts()
         if changed or self.group is None or self.group.year != year:
             self.group = group_of(list(self._rows.values()), await self._policy(), year)
-        store_group.set_availability(self.group, row["at"])
         if row["sequence"] != self._sequence:
             # Within a transaction the order tells who waited longest.
             self._sequence = row["sequence"]
             self.group.index.begin()
+        store_group.set_availability(self.group, row["at"])
 
     async def _policy(self) -> tuple[int, Mapping[str, Any]] | None:
         if self._fixed is not None:

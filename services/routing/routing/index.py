@@ -1,7 +1,7 @@
 """Every rep of the group with their counts, kept so that a decision costs the same however many there are."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -119,6 +119,8 @@ class Index:
         rep = self.reps[rep_id]
         if (rep.away, rep.back_at, rep.share) != (away, back_at, share):
             rep.away, rep.back_at, rep.share = away, back_at, share
+            if self._move(rep, self._rounds_of(rep)):
+                self.log.append(counts(rep))
             self.refresh(rep)
 
     def refresh(self, rep: Rep) -> None:
@@ -132,7 +134,24 @@ class Index:
         if found is None:
             found = self._rounds[name] = Round(pool, narrows, self.reps)
             self._join(pool, found)
+            for rep_id in pool.members:
+                if (rep := self.reps.get(rep_id)) is not None and self._move(rep, [found]):
+                    self.log.append(counts(rep))
         return found
+
+    def _rounds_of(self, rep: Rep) -> list[Round]:
+        return [one for one in self._of.get(rep.rep_id, ()) if isinstance(one, Round)]
+
+    def _move(self, rep: Rep, rounds: Sequence[Round]) -> bool:
+        """Let the rep's time in rounds stand still, go on or be counted anew; says whether anything changed.
+
+        What is read of other instances has been moved by them: it is taken in by `refresh` alone.
+        """
+        moved = {one.name: turn for one in rounds if (turn := one.moved(rep)) is not None}
+        if moved:
+            self._changing(rep.rep_id)
+            rep.turns |= moved
+        return bool(moved)
 
     def _pace(self, pool: Pool, narrows: Narrowing | None) -> Pace | None:
         """Return the pace of a round, None for a pool of one rep of the lead's: nobody else could have the lead."""
@@ -161,6 +180,7 @@ class Index:
         return rep
 
     def _changed(self, rep: Rep) -> None:
+        self._move(rep, self._rounds_of(rep))
         self.log.append(counts(rep))
         self.refresh(rep)
 

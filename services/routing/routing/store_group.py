@@ -87,8 +87,8 @@ class Cache:
         elif group.stamp != row["stamp"]:
             await _catch_up(conn, group)
             group.sequence, group.stamp, group.nobody_waits = row["sequence"], row["stamp"], False
-        set_availability(group, now)
         group.index.begin()
+        set_availability(group, now)
         return group, now
 
     def keep(self, group: Group) -> None:

@@ -1,11 +1,13 @@
 """Whose turn it is: weighted round robin that is smooth and fair over any stretch, without debt or credit for absence.
 
 Each round has a clock: that of a pool, and one for each rule that narrows it, since whom the rule leaves out is owed
-nothing of what goes by it. A lead moves the clock on by 1 / (the weights of all at work with room), and takes
+nothing of what goes by it. A lead moves the clock on by 1 / (the weights of all who can take leads), and takes
 1 / weight of a rep's own time. Of those whose next turn has begun by the clock, the one whose turn ends first gets the
-lead (worst-case fair queueing, Bennett and Zhang 1996): nobody is ever more than one lead away from their share. Who
-was away, or is new, starts at most one turn behind the clock: there is nothing to catch up with, so nobody is flooded
-on return. Whoever weighs more or less than at their last turn is as many leads ahead as then, not as much time.
+lead (worst-case fair queueing, Bennett and Zhang 1996): nobody is ever more than one lead away from their share.
+Whoever is away, or full, has their own time stand still. They come back as far ahead or behind as they went, without
+debt or credit, so that comings and goings do not add up; when nobody's turn has begun, since others went with a part of
+theirs to come, the one whose turn begins first gets the lead. Whoever is new begins at the clock. Whoever weighs more
+or less from now on is as many leads ahead or behind as before, not as much time. See docs/decisions/0014.
 
 Heaps keep the order, so that a turn costs the same among ten reps and among ten thousand. What changed of a rep is put
 in anew; the old entry stays where it is and is passed over when it comes up.
@@ -17,6 +19,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
 from routing.domain import Narrowing, Pool, Rep, Strategy, Turn, WhyNot
+from routing.room import without_room
 
 DIGITS: Final = 6
 """Two instants of a pool's clock are the same when they agree in so many: sums of fractions are never exact."""
@@ -51,7 +54,7 @@ class Round:
     def __init__(self, pool: Pool, narrows: Narrowing | None, reps: Mapping[str, Rep]) -> None:
         self.pool = pool
         self._narrows = narrows
-        self._name = round_of(pool, narrows)
+        self.name = round_of(pool, narrows)
         self.clock = 0.0
         self._at_work = 0
         self._counted: dict[str, int] = {}
@@ -61,34 +64,45 @@ class Round:
 
     def refresh(self, rep: Rep) -> None:
         """Count a rep as they are now. The clock goes on with whoever served last, whoever left since."""
-        turn = rep.turns.get(self._name)
-        if turn is not None and turn.clock > self.clock:
-            self.clock = turn.clock
-        takes_part = rep.away is None and rep.open < rep.cap
-        if takes_part and self._narrows is not None:
-            takes_part = self._narrows.holds(rep.values)
-        counts = weight(self.pool, rep) if takes_part else 0
+        self._go_on_with(rep.turns.get(self.name))
+        counts = weight(self.pool, rep) if self._has(rep) else 0
         self._at_work += counts - self._counted.get(rep.rep_id, 0)
         self._counted[rep.rep_id] = counts
 
+    def moved(self, rep: Rep) -> Turn | None:
+        """Return the place of a rep who came, went or weighs otherwise since it was noted; None where none of these."""
+        turn, own = rep.turns.get(self.name), weight(self.pool, rep)
+        self._go_on_with(turn)
+        if not self._has(rep):
+            return turn._replace(left=self.clock) if turn is not None and turn.left is None else None
+        if turn is None:
+            return Turn(next=self.clock, clock=self.clock, weight=own)
+        if turn.left is None and turn.weight in (0, own):
+            return None
+        behind = (self._stood(turn) - turn.next) * (turn.weight or own) / own
+        return Turn(next=self.clock - behind, clock=self.clock, weight=own)
+
     def take(self, rep: Rep) -> Turn:
         """Return the rep's place after a turn."""
-        own = weight(self.pool, rep)
-        now = max(self.clock, self.due(rep))
+        own, turn = weight(self.pool, rep), rep.turns.get(self.name)
         everybody = self._at_work - self._counted.get(rep.rep_id, 0) + own
-        # Nobody who takes part all the time is ever more than one turn behind.
-        begins = max(self.due(rep), now - UNIT / own)
-        return Turn(next=begins + UNIT / own, clock=now + UNIT / everybody, weight=own)
+        began = self.due(rep) + (self.clock - self._stood(turn) if turn is not None else 0.0)
+        return Turn(next=began + UNIT / own, clock=self.clock + UNIT / everybody, weight=own)
 
     def due(self, rep: Rep) -> float:
-        """Return when the rep's next turn begins."""
-        turn = rep.turns.get(self._name)
-        if turn is None:
-            return 0.0
-        own = weight(self.pool, rep)
-        if turn.weight in (0, own):
-            return turn.next
-        return turn.clock + (turn.next - turn.clock) * turn.weight / own
+        """Return when the rep's next turn begins; while their time stands still, as of when it stopped."""
+        turn = rep.turns.get(self.name)
+        return self.clock if turn is None else turn.next
+
+    def _stood(self, turn: Turn) -> float:
+        return self.clock if turn.left is None else turn.left
+
+    def _go_on_with(self, turn: Turn | None) -> None:
+        if turn is not None and turn.clock > self.clock:
+            self.clock = turn.clock
+
+    def _has(self, rep: Rep) -> bool:
+        return without_room(self.pool, self._narrows, rep, touched=False) is None
 
 
 class Heap:
@@ -156,7 +170,7 @@ class Order(ABC):
 
 
 class TurnOrder(Order):
-    """Whose turn it is by the pool's clock."""
+    """Whose turn it is by the round's clock."""
 
     def __init__(self, of: Round) -> None:
         super().__init__()
@@ -165,33 +179,19 @@ class TurnOrder(Order):
         """Whose turn has not begun: when it begins and ends, the wait."""
         self._begun = Heap(self._marks)
         """Whose turn has begun: when it ends, the wait."""
-        self._behind = Heap(self._marks)
-        """Whose turn would have ended by now: the wait alone decides."""
 
     def first(self, skipped: Collection[str]) -> str | None:
         """Return whose turn it is, None when nobody can."""
-        self._move_on(self._round.clock)
-        if (found := self._first_begun(skipped)) is None and (later := self._later.first_but(skipped)) is not None:
-            # Nobody's turn has begun yet: the clock moves on to the first.
-            self._move_on(later[0])
-            found = self._first_begun(skipped)
+        while (entry := self._later.first()) is not None and round(entry[0] - self._round.clock, DIGITS) <= 0:
+            self._begun.put(*self._later.pop()[1:])
+        found = self._begun.first_but(skipped) or self._later.first_but(skipped)
         return str(found[-2]) if found is not None else None
 
     def why_not(self, rep_id: str) -> WhyNot:
         """Return why a rep who can take the lead is not next, when another is."""
         return WhyNot.NOT_THEIR_TURN
 
-    def _first_begun(self, skipped: Collection[str]) -> tuple[Any, ...] | None:
-        return self._behind.first_but(skipped) or self._begun.first_but(skipped)
-
     def _place(self, rep: Rep, mark: int) -> None:
-        due = self._round.due(rep)
+        due = round(self._round.due(rep), DIGITS)
         since, rep_id = waited(rep)
         self._later.put(due, round(due + UNIT / weight(self._round.pool, rep), DIGITS), since, rep_id, mark)
-
-    def _move_on(self, now: float) -> None:
-        while (entry := self._later.first()) is not None and round(entry[0] - now, DIGITS) <= 0:
-            self._begun.put(*self._later.pop()[1:])
-        shown = round(now, DIGITS)
-        while (entry := self._begun.first()) is not None and entry[0] <= shown:
-            self._behind.put(*self._begun.pop()[1:])

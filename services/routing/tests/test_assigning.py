@@ -49,10 +49,6 @@ def expected(lead: Lead, narrows: Any, pool: Pool, reps: dict[str, Rep]) -> str 
         untouched = pool.untouched_cap is None or lead.touched or rep.untouched < pool.untouched_cap
         return rep.open < rep.cap and in_pool and untouched
 
-    def turn(rep: Rep) -> Turn:
-        found = rep.turns.get(pool.pool if narrows is None else "main by german", Turn(0.0, 0.0, weight(rep)))
-        return found._replace(next=found.clock + (found.next - found.clock) * found.weight / weight(rep))
-
     def wait(rep: Rep) -> tuple[float, str]:
         return (rep.last_assigned_at.timestamp() if rep.last_assigned_at else 0.0, rep.rep_id)
 
@@ -74,11 +70,14 @@ def expected(lead: Lead, narrows: Any, pool: Pool, reps: dict[str, Rep]) -> str 
         first = min(had[rep.rep_id].next for rep in able)
         soonest = [rep for rep in able if had[rep.rep_id].next == first]
         return min(due or soonest, key=lambda rep: (rep.open / (rep.cap * rep.share), wait(rep))).rep_id
-    shown = max(turn(rep).clock for rep in reps.values())
-    now = max(shown, min(turn(rep).next for rep in able))
-    begun = [rep for rep in able if round(turn(rep).next - now, 6) <= 0]
-    ends = {rep.rep_id: round(max(turn(rep).next + UNIT / weight(rep), now), 6) for rep in begun}
-    return min(begun, key=lambda rep: (ends[rep.rep_id], wait(rep))).rep_id
+    name = "main" if narrows is None else "main by german"
+    clock = max((rep.turns[name].clock for rep in reps.values() if name in rep.turns), default=0.0)
+    begins = {rep.rep_id: round(rep.turns[name].next if name in rep.turns else clock, 6) for rep in able}
+    begun = [rep for rep in able if round(begins[rep.rep_id] - clock, 6) <= 0]
+    ends = {rep.rep_id: round(begins[rep.rep_id] + UNIT / weight(rep), 6) for rep in able}
+    if begun:
+        return min(begun, key=lambda rep: (ends[rep.rep_id], wait(rep))).rep_id
+    return min(able, key=lambda rep: (begins[rep.rep_id], ends[rep.rep_id], wait(rep))).rep_id
 
 
 class Histories(RuleBasedStateMachine):
@@ -192,7 +191,8 @@ def test_no_starvation(strategy: Strategy, weights: list[int], others: list[tupl
     index = Index(reps)
     pool = Pool(pool="main", strategy=strategy, members=NAMES)
     policy = Policy(version=1, pools={"main": pool}, rules=(PLAIN,), pairs={})
-    longest, since = sum(weights) / weights[0] + len(NAMES), 0
+    # From a lead ahead of one's share to a lead behind it, and whoever comes back with a lead that was owed.
+    longest, since = 2 * sum(weights) / weights[0] + len(NAMES), 0
     for number, (name, away) in enumerate(others * 3):
         index.come_or_go(name, away)
         lead = Lead(lead_id=UUID(int=number), values={}, rank=1, created_at=NOW)

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing import assigning, queueing
@@ -79,7 +79,7 @@ def test_whoever_weighs_more_or_less_from_now_on_takes_no_debt_or_credit_along(b
     rules = policy(ROUND, names)
     turns(pool, rules, 7)
     pool.reps["ana"].weight = after
-    pool.refresh(pool.reps["ana"])
+    pool = Index(pool.reps)  # as whoever changes a rep loads all of them anew
     got: Counter[str] = Counter()
     for number, name in enumerate(turns(pool, rules, 60), start=1):
         got[name] += 1
@@ -114,12 +114,42 @@ def test_who_was_away_for_long_gets_no_run_on_return_and_their_share_from_then_o
 
 
 def test_a_repeated_away_and_back_gives_neither_debt_nor_credit() -> None:
-    pool, rules = index(rep("ana"), rep("ben")), policy(ROUND, ["ana", "ben"])
-    for _ in range(20):
-        pool.come_or_go("ben", WhyNot.OFF_HOURS)
+    names = ["ana", "ben", "cem", "dee"]
+    pool, rules = index(*map(rep, names)), policy(ROUND, names)
+    got: Counter[str] = Counter()
+    for _ in range(40):
+        pool.come_or_go("dee", WhyNot.PAUSED)
         turns(pool, rules, 3)
-        pool.come_or_go("ben", None)
-        assert Counter(turns(pool, rules, 4))["ben"] in (2, 3)
+        pool.come_or_go("dee", None)
+        got.update(turns(pool, rules, 1))
+    assert got["dee"] in (9, 10, 11)
+
+
+@settings(max_examples=60)
+@given(
+    weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0]), min_size=2, max_size=6),
+    moves=st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(1, 6)), min_size=20, max_size=80),
+)
+def test_comings_and_goings_do_not_add_up(weights: list[float], moves: list[tuple[int, bool, int]]) -> None:
+    of = {f"rep{number}": weight for number, weight in enumerate(weights)}
+    names = list(of)
+    pool, rules = index(*(rep(name, weight=weight) for name, weight in of.items())), policy(ROUND, names)
+    ahead = dict.fromkeys(names, 0.0)
+    for place, is_full, leads in moves:
+        # Somebody is always there; the others go and come back, or are full and have room again.
+        one = pool.reps[names[1 + place % (len(names) - 1)]]
+        if is_full:
+            one.cap = one.open if one.cap > one.open else 10_000
+            pool = Index(pool.reps)  # as whoever changes a rep loads all of them anew
+        else:
+            pool.come_or_go(one.rep_id, WhyNot.OFF_HOURS if one.away is None else None)
+        for _ in range(leads):
+            there = {name: of[name] for name in names if (it := pool.reps[name]).away is None and it.open < it.cap}
+            (chosen,) = turns(pool, rules, 1)
+            for name, weight in there.items():
+                ahead[name] -= weight / sum(there.values())
+            ahead[chosen] += 1
+            assert max(map(abs, ahead.values())) <= 2
 
 
 def test_least_loaded_goes_by_the_share_of_the_cap_and_then_by_the_longest_wait() -> None:

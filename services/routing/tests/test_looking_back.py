@@ -63,6 +63,26 @@ async def test_fairness_says_what_each_should_have_got_and_why_not(routing: Acto
     assert await report(routing) == seen
 
 
+async def test_comings_and_goings_owe_nobody_anything_whichever_replica_sees_them(routing: Actor, start: Stage) -> None:
+    names = ["ana", "ben", "cem", "dee"]
+    for rep_id in names:
+        await put_rep(routing, rep_id)
+    await start("routing", database_url=routing.settings.database_url)
+    leads = []
+    for _ in range(8):
+        assert (await routing.http.post("/v1/reps/dee/pause")).is_success
+        leads += await come(routing, 3)
+        assert (await routing.http.post("/v1/reps/dee/resume")).is_success
+        leads += await come(routing, 1)
+    seen = await report(routing)
+    assert seen["dee"]["expected"] == 2.0
+    assert max(abs(seen[name]["deviation"]) for name in names) <= 1
+    for lead in leads:
+        (decision,) = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
+        again = (await routing.http.post(f"/v1/decisions/{decision['decision_id']}/replay")).json()
+        assert (again["same"], again["considered"]) == (True, decision["considered"])
+
+
 async def test_what_another_policy_would_have_done(routing: Actor) -> None:
     await put_rep(routing, "ana")
     await put_rep(routing, "ben", skills=["german"], cap=2)
