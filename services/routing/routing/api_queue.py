@@ -67,7 +67,7 @@ def router(db: database.Database) -> APIRouter:
             since, until = asked.bounds(await times.now(conn))
             report = await fairness.report(conn, asked.pool, since, until)
             if not report["decisions"] and not await _is_pool(conn, asked.pool):
-                fault = Pointer("query/pool", "no pool of the policy, nor of a decision of that time")
+                fault = Pointer("query/pool", "no pool of the policy, nor one that gave a lead in that time")
                 raise Problem(422, "No such pool", "GET /v1/policy shows the pools.", errors=[fault])
         span = {"from": times.text(since), "to": times.text(until)}
         return tables.answer(request, report, report["reps"], span)

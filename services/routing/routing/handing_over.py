@@ -137,6 +137,9 @@ def _check(work: Work) -> None:
     reps, order = work.desk.group.index.reps, work.order
     if order.from_rep is not None and order.from_rep not in reps:
         raise Problem(422, "No such rep", "GET /v1/reps lists them.", errors=[Pointer("/from", "no such rep")])
+    if work.to_rep is not None and work.desk.group.policy is not None and order.to in work.desk.group.policy.pools:
+        fault = Pointer("/to", "the name of a rep and of a pool")
+        raise Problem(422, "Which of the two?", "Put a policy whose pool has another name.", errors=[fault])
     is_active = work.to_rep is not None and reps[work.to_rep].away is not WhyNot.INACTIVE
     if not (is_active or work.to_pool is not None or order.to == checking.BY_POLICY):
         fault = Pointer("/to", "neither an active rep, nor a pool of the policy, nor the word policy")

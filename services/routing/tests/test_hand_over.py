@@ -201,6 +201,8 @@ async def test_an_order_that_cannot_be_is_refused_with_its_place(routing: Actor)
     assert await pointer(**{"from": "ana"}, to="north", what=["cars"]) == "/what/0"
     await ask(routing, 422, to="north")
     await ask(routing, 422, **{"from": "ana"}, to="ana")
+    await put_rep(routing, "north")
+    assert await pointer(**{"from": "ana"}, to="north") == "/to", "a pool and a rep have that name"
     assert (await routing.as_role("sdr", rep="ana").post("/v1/hand-over", json={})).status_code == 403
 
 
