@@ -154,10 +154,13 @@ class Batches:
     ) -> list[Incoming]:
         """Store links and tombstones that the batch brings, then tell each event who its subject is by now."""
         said = [event for event in events if event.type in ALWAYS_READ]
+        late: dict[UUID, intake_pb2.LeadMerged] = {}
         for event in said:
             message = event.message
             if isinstance(message, intake_pb2.LeadMerged):
-                if not _is_outdated(conn, event, UUID(message.merged_id), message.merged_version):
+                if _is_outdated(conn, event, UUID(message.merged_id), message.merged_version):
+                    late[event.id] = message
+                else:
                     subjects.link(conn, UUID(message.merged_id), UUID(message.survivor_id))
             elif isinstance(message, intake_pb2.LeadUnmerged):
                 if not _is_outdated(conn, event, UUID(message.unmerged_id), message.unmerged_version):
@@ -170,7 +173,11 @@ class Batches:
             await pending.of(conn).write(conn)
             known = await subjects.lock(conn, known)
         return [
-            event.about(known[event.subject].subject_id, erased=known[event.subject].erased_at is not None)
+            event.about(
+                known[event.subject].subject_id,
+                erased=known[event.subject].erased_at is not None,
+                undone=event.id in late and _is_undone(late[event.id], known),
+            )
             for event in events
         ]
 
@@ -244,6 +251,11 @@ async def have_applied(conn: Connection, group: str, ends: Mapping[kafka.Partiti
 def _is_outdated(conn: Connection, event: Incoming, merged: UUID, version: int) -> bool:
     """Say whether the merged lead's own key told it, and maybe later links, before the survivor's key does."""
     return event.subject != merged and version > 0 and subjects.has_seen(conn, merged, event.topic, version)
+
+
+def _is_undone(message: intake_pb2.LeadMerged, known: Mapping[UUID, subjects.Subject]) -> bool:
+    merged, survivor = (known[UUID(lead_id)].subject_id for lead_id in (message.merged_id, message.survivor_id))
+    return merged != survivor
 
 
 def _erased(message: intake_pb2.PersonalDataErased) -> list[UUID]:

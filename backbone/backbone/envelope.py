@@ -44,12 +44,14 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     partition: int
     offset: int
     erased: bool = False
+    undone: bool = False
+    """Of a merge that another partition tells of late: the two are no longer one."""
 
-    def about(self, survivor: UUID, *, erased: bool) -> "Incoming":
-        """Return the event with its link followed and its tombstone known."""
-        if survivor == self.subject and erased == self.erased:
+    def about(self, survivor: UUID, *, erased: bool, undone: bool = False) -> "Incoming":
+        """Return the event with its link followed, its tombstone known, and whether it was undone since."""
+        if (survivor, erased, undone) == (self.subject, self.erased, self.undone):
             return self
-        return msgspec.structs.replace(self, subject=survivor, erased=erased)
+        return msgspec.structs.replace(self, subject=survivor, erased=erased, undone=undone)
 
 
 def headers(

@@ -72,7 +72,7 @@ class Handler:
                 desk.changed.add(event.subject)
                 row = desk.rows[event.subject]
                 row.recorded_at = times.at(_stamp(event).recorded_at)
-                _take_in(desk, row, message, said)
+                _take_in(desk, row, event, said)
         await rescoring.rescore(conn, desk, most=self.most)
         await desk.finish(conn, self.outbox)
 
@@ -103,7 +103,8 @@ def _engagement(event: Incoming) -> store.Did:
     )
 
 
-def _take_in(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
+def _take_in(desk: Desk, row: Row, event: Incoming, said: Reasons) -> None:
+    message = event.message
     if isinstance(message, CAPTURES):
         # An old snapshot of a lead that was merged into this one since is not this one's.
         _learn(desk, row, message.stamp, message.lead if message.stamp.lead_id == str(row.lead_id) else None)
@@ -115,7 +116,7 @@ def _take_in(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
         _learn(desk, row, message.stamp, None)
         desk.score_anew(row.lead_id, message.kind)
     elif isinstance(message, intake_pb2.LeadMerged):
-        _merged(desk, row, message)
+        _merged(desk, row, message, is_undone=event.undone)
     elif isinstance(message, intake_pb2.LeadUnmerged):
         if str(row.lead_id) == message.unmerged_id:
             moving.unmerge(desk, row)
@@ -129,10 +130,11 @@ def _take_in(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
         _deal(desk, row, message, said)
 
 
-def _merged(desk: Desk, survivor: Row, message: intake_pb2.LeadMerged) -> None:
+def _merged(desk: Desk, survivor: Row, message: intake_pb2.LeadMerged, *, is_undone: bool) -> None:
     if str(survivor.lead_id) == message.merged_id:
         return  # Undone in the same batch.
-    moving.merge(desk, survivor.lead_id, UUID(message.merged_id))
+    if not is_undone:
+        moving.merge(desk, survivor.lead_id, UUID(message.merged_id))
     # A survivor that was itself merged since has a snapshot of its own.
     snapshot = message.lead if str(survivor.lead_id) == message.survivor_id else None
     _learn(desk, survivor, message.stamp, snapshot)

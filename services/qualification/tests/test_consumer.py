@@ -198,6 +198,38 @@ async def test_a_merge_counts_what_both_did_and_unmerging_takes_it_apart(
         assert (state["lead_id"], state["interest"], state["stage"]) == (str(lead), 15, "nurture")
 
 
+async def test_a_merge_that_the_survivors_key_tells_after_it_was_undone_closes_nobody(
+    company: Any, engagement: Any, stamped: Any
+) -> None:
+    await company.activate()
+    a, b = ids.new(), ids.new()
+    done = [engagement(a, "webinar_attended"), engagement(b, "webinar_attended")]
+    await company.publish(company.captured(a), company.captured(b), *done)
+    # The merged lead's third event, and its fourth.
+    merged = intake_pb2.LeadMerged(
+        stamp=stamped(a),
+        survivor_id=str(a),
+        merged_id=str(b),
+        lead=company.fields(),
+        merged_version=3,
+    )
+    apart = intake_pb2.LeadUnmerged(
+        stamp=stamped(a),
+        survivor_id=str(a),
+        unmerged_id=str(b),
+        lead=company.fields(),
+        unmerged_version=4,
+    )
+    await company.publish((b, merged), (b, apart))
+    assert (await company.shown(b))["lead_id"] == str(b)
+    await company.publish((a, merged))
+    await company.publish(engagement(b, "webinar_attended"))
+    state = await company.shown(b)
+    assert (state["lead_id"], state["interest"], state["stage"]) == (str(b), 30, "mql")
+    await company.publish((a, apart))
+    assert (await company.shown(a))["interest"] == 15
+
+
 async def test_an_erased_lead_is_gone_and_what_comes_late_brings_nothing_back(
     company: Any, engagement: Any, stamped: Any
 ) -> None:

@@ -55,7 +55,7 @@ class Handler:
             if isinstance(event.message, intake_pb2.PersonalDataErased):
                 await _erase(conn, desk, event)
             elif not event.erased:
-                _take_in(desk, row, event.message)
+                _take_in(desk, row, event)
         await transaction.pause(desk, conn)
         if deals:
             await dealing.decide_anew(desk, conn, deals.values())
@@ -77,7 +77,8 @@ def _concerned(event: Incoming) -> set[UUID]:
     return concerned
 
 
-def _take_in(desk: Desk, row: Row, message: Message) -> None:
+def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
+    message = event.message
     if isinstance(message, _TELLING):
         was_live, before = row.live, (row.domain, row.company)
         _learn(row, message.stamp, message.lead)
@@ -94,7 +95,7 @@ def _take_in(desk: Desk, row: Row, message: Message) -> None:
     elif isinstance(message, intake_pb2.EngagementRecorded):
         _engaged(desk, row, message)
     elif isinstance(message, intake_pb2.LeadMerged):
-        _merge(desk, row, message)
+        _merge(desk, message, is_undone=event.undone)
     elif isinstance(message, intake_pb2.LeadUnmerged):
         row.closed = False
         _learn(row, message.stamp, message.lead)
@@ -238,13 +239,13 @@ def _engaged(desk: Desk, row: Row, message: intake_pb2.EngagementRecorded) -> No
         _to_route(desk, row)
 
 
-def _merge(desk: Desk, row: Row, message: intake_pb2.LeadMerged) -> None:
+def _merge(desk: Desk, message: intake_pb2.LeadMerged, *, is_undone: bool) -> None:
     """Keep the survivor's assignment and end the other's; the only one there is becomes the survivor's."""
     survivor = desk.rows.get(UUID(message.survivor_id))
     merged = desk.rows.get(UUID(message.merged_id))
     if survivor is not None:
         _learn(survivor, message.stamp, message.lead)
-    if merged is None or merged.closed:
+    if is_undone or merged is None or merged.closed:
         return
     merged.closed = True
     reasons, only_pool = desk.reasons(merged.lead_id), desk.named_pool(merged.lead_id)
