@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from backbone import times
@@ -23,14 +24,18 @@ from sla_monitor import (
     store_links,
     store_marks,
 )
+from sla_monitor import known as when_known
 from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Level, State, Terms, Verdict
 from sla_monitor.judging import Said
+from sla_monitor.known import Decided
 from sla_monitor.promising import Promised
 from sla_monitor.starting import Assigned, Reps, Starting
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
+
+_FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -113,6 +118,7 @@ class Applying:
             _revive(batch, rows, known, changes)
             _start(rows, facts, known, by, changes)
             others = await _go_on(conn, batch, facts, known, changes)
+            _end(rows, known, await _at_merge(conn, rows, known), by, changes)
             _judge(rows, known, facts, by, others, changes)
         await changes.write(conn)
         for event in batch.erased:
@@ -163,10 +169,13 @@ def _start(
 ) -> None:
     for lead_id, said in facts.items():
         fresh = by.of_assignments(lead_id, said)
-        promised = Promised()
+        promised, of_marks = Promised(), Promised()
         promising.of_rounds(by, lead_id, said, known.get(lead_id, ()), promised)
-        if not rows[lead_id].closed:
-            promising.of_marks(by, lead_id, said, known.get(lead_id, ()), promised)
+        promising.of_marks(by, lead_id, said, known.get(lead_id, ()), of_marks)
+        if rows[lead_id].closed:
+            # Nothing starts of a merged lead; but what others brought that are with it no more gives way to its own.
+            of_marks.fresh.clear()
+        promised.add(of_marks)
         for clock in promised.covered:
             if (covered := judging.cover(clock)) is not None:
                 changes.tell(rows[lead_id], clock, covered)
@@ -199,6 +208,51 @@ async def _go_on(
     return others
 
 
+def _is_over(row: Row, clock: Clock) -> bool:
+    """Say whether a clock is a merged lead's own: the survivor's count from then on."""
+    return row.closed and clock.terms.source not in OF_ASSIGNMENTS
+
+
+def _is_ending(row: Row, clock: Clock) -> bool:
+    is_open = clock.state in (State.RUNNING, State.BREACHED) and clock.reason != judging.MERGED
+    return is_open and _is_over(row, clock)
+
+
+async def _at_merge(
+    conn: Connection, rows: Mapping[UUID, Row], known: Mapping[UUID, Sequence[Clock]]
+) -> Mapping[UUID, tuple[datetime, Facts]]:
+    """Return of leads whose own clocks end with a merge when that was, and the facts that were known then."""
+    ending = {clock.lead_id for some in known.values() for clock in some if _is_ending(rows[clock.lead_id], clock)}
+    merged_at = await store_links.merged_at(conn, ending, _FOR_EVER)
+    return {
+        lead_id: (at, (await store_marks.facts(conn, [lead_id], as_of=at))[lead_id])
+        for lead_id, at in merged_at.items()
+    }
+
+
+def _end(
+    rows: Mapping[UUID, Row],
+    known: Mapping[UUID, Sequence[Clock]],
+    at_merge: Mapping[UUID, tuple[datetime, Facts]],
+    by: Starting,
+    changes: Changes,
+) -> None:
+    """End merged leads' own clocks: without a verdict where they ran, whether or not what was due before is told yet.
+
+    Nobody is told of what was missed by then and not told: the survivor's clocks are, and this one if it is undone.
+    """
+    for lead_id, some in known.items():
+        row = rows[lead_id]
+        for clock in (one for one in some if _is_ending(row, one)):
+            at, facts = at_merge.get(lead_id, (changes.now, None))
+            decided = when_known.decide(clock.terms, facts, clock.cycle, at) if facts is not None else None
+            if facts is not None and decided is Decided.MET and (said := by.judge(clock, facts)) is not None:
+                changes.tell(row, clock, said)
+            elif decided is Decided.MISSED and clock.state is State.RUNNING:
+                clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
+            changes.cancel(row, clock, judging.MERGED)
+
+
 def _judge(
     rows: Mapping[UUID, Row],
     known: Mapping[UUID, Sequence[Clock]],
@@ -212,8 +266,7 @@ def _judge(
     for lead_id, of_lead in known.items():
         row, said_of = rows[lead_id], facts.get(lead_id, Facts())
         for clock in of_lead:
-            if row.closed and clock.terms.source not in OF_ASSIGNMENTS:
-                changes.cancel(row, clock, judging.MERGED)
+            if _is_over(row, clock):
                 continue
             before = (clock.calendar, clock.terms)
             if (said := by.judge(clock, said_of, others.get(lead_id, ()))) is not None:

@@ -31,6 +31,12 @@ class Promised:
     again: list[Clock] = field(default_factory=list)
     """There, and rightly so."""
 
+    def add(self, other: "Promised") -> None:
+        """Take in what becomes of more of its clocks."""
+        self.fresh += other.fresh
+        self.covered += other.covered
+        self.again += other.again
+
     def sort(self, there: Mapping[Start, Clock], wanted: Collection[Start]) -> list[Start]:
         """Note what becomes of the clocks that are there; returns when others are to start, in order."""
         self.covered += [one for at, one in there.items() if at not in wanted]

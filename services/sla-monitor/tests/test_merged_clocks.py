@@ -1,5 +1,6 @@
 """What becomes of clocks when leads turn out to be one, or two after all."""
 
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from backbone.testing.stage import Actor
 from handoff.events.v1 import intake_pb2
 from sla_monitor import reports_attainment
 from tests import telling
-from tests.monitor import Monitor, at
+from tests.monitor import Monitor, at, read_in
 from tests.shown import clocks, put, states
 from tests.telling import captured, learn, merged, now, qualified, released, routed, stamp, touch, unmerged
 
@@ -29,6 +30,43 @@ escalations: [{kind: first_response_5m, after: 2d, to: manager}, {kind: first_re
     await monitor.tell("intake", *merged(lead, lost, at(400), came_at=at(0)))
     async with db.reading() as conn:
         assert await conn.fetchval("SELECT next_at FROM clock WHERE lead_id = $1", lost) is None
+
+
+@pytest.mark.parametrize("fired", [False, True])
+async def test_what_was_missed_before_a_merge_is_missed_whether_or_not_it_was_told_yet(
+    db: Database, monitor: Monitor, fired: bool
+) -> None:
+    missed, met, ran, lead = (ids.new() for _ in range(4))
+    await monitor.arrive("clocks: [{kind: first_response_5m, within: 5m, from: arrival}]", lead, missed, met, ran)
+    if fired:
+        await monitor.fire()
+    batch = read_in(
+        random.Random(0),
+        {
+            "intake": [
+                touch(met, at(60)),
+                *merged(lead, met, at(400), came_at=at(0)),
+                *merged(lead, missed, at(400), came_at=at(0)),
+                *merged(lead, ran, at(200), came_at=at(0)),
+            ]
+        },
+        monitor._versions,
+    )
+    await monitor.read(batch)
+    key = ("first_response_5m", 0)
+    told = [(await monitor.states(one))[key] for one in (missed, met, ran)]
+    assert told == ["breached", "met", "breached" if fired else "cancelled"]
+    async with db.reading() as conn:
+        assert not await conn.fetchval("SELECT count(*) FROM clock WHERE next_at IS NOT NULL AND lead_id <> $1", lead)
+        asked = reports_attainment.Asked(start=at(-60), end=at(60), by=("none",))
+        stored = await reports_attainment.counted(conn, asked)
+        assert stored == await reports_attainment.counted(conn, asked, as_of=now()) or fired
+    # What nobody was told of is told when the merge turns out to be none.
+    await monitor.tell("intake", *unmerged(lead, missed, at(600)))
+    await monitor.fire()
+    assert (await monitor.states(missed))[key] == "breached"
+    async with db.reading() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM alert WHERE lead_id = $1", missed) == 1
 
 
 ESCALATED = """

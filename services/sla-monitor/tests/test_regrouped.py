@@ -1,6 +1,6 @@
 """Of leads that were one some still are and some are not, or an assignment moved: each keeps what is its own."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import Any
@@ -16,7 +16,9 @@ from tests.telling import (
     Told,
     captured,
     merged,
+    now,
     numbered,
+    qualified,
     released,
     routed,
     touch,
@@ -64,6 +66,23 @@ async def test_a_touch_counts_for_whom_a_lead_was_grouped_with_anew_and_for_nobo
     async with db.reading() as conn:
         still = "SELECT survivor_id FROM link WHERE member_id = $1 AND until IS NULL"
         assert [row[0] for row in await conn.fetch(still, three.leads[1])] == [three.touched]
+
+
+@pytest.mark.parametrize("parted", ["y", "x"])
+async def test_a_promise_that_another_brought_goes_with_them(db: Database, monitor: Monitor, parted: str) -> None:
+    three = Three(parted)
+    await monitor.put("clocks: [{kind: handoff, within: 9d, from: qualification}]")
+    await monitor.tell("intake", *three.told[:3])
+    await monitor.tell("qualification", *(qualified(lead, at(20 + 10 * n)) for n, lead in enumerate(three.leads)))
+    await monitor.tell("routing", *(routed(lead, at(25 + 10 * n)) for n, lead in enumerate(three.leads)))
+    for one in three.told[3:]:
+        await monitor.tell("intake", one)
+    asked = reports_attainment.Asked(start=at(-60), end=at(600), by=("none",))
+    async with db.reading() as conn:
+        by_now = [+counts for counts in (await reports_attainment.counted(conn, asked)).values()]
+        then = [+counts for counts in (await reports_attainment.counted(conn, asked, as_of=now())).values()]
+    assert by_now == then
+    assert by_now == [Counter({"met": 4 if parted == "y" else 3})]
 
 
 def by_key(told: Sequence[Told]) -> Mapping[UUID, Sequence[Told]]:
