@@ -112,7 +112,7 @@ class Applying:
         for clock in starting.arrivals(rows.values(), policies, named, known):
             changes.start(clock, known)
         await store.save(conn, list(rows.values()))
-        facts = await store_marks.facts(conn, (known.keys() | batch.news.keys()).intersection(live))
+        facts = await store_marks.facts(conn, (known.keys() | batch.news).intersection(live))
         if facts:
             by = await starting.prepare(conn, self.policies, named, facts, known, reps)
             _revive(batch, rows, known, changes)

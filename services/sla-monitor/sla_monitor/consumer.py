@@ -26,10 +26,12 @@ class Handler:
         concerned = {lead for e in about for lead in (e.subject, e.original_subject)}
         concerned |= await _regrouped(conn, incoming)
         rows = await store.load(conn, concerned)
-        batch = Batch()
+        batch, unborn = Batch(), [row for row in rows.values() if not row.live]
         for event in incoming:
             taking_in.note(batch, rows, event)
             _note_live(rows, event)
+        # What was told of a lead before it was known to live has its meaning now.
+        batch.news.update(row.lead_id for row in unborn if row.live)
         await self._applying.apply(conn, batch, rows)
 
 

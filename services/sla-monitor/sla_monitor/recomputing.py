@@ -87,7 +87,7 @@ async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str, judg
     free = set(await subjects.try_lock(conn, leads))
     ready = list(takewhile(free.__contains__, leads))
     if ready:
-        await applying.apply(conn, Batch(news={lead_id: [] for lead_id in ready}), await store.load(conn, ready))
+        await applying.apply(conn, Batch(news=set(ready)), await store.load(conn, ready))
     if leads:
         await conn.execute("UPDATE rep SET judged_to = $2 WHERE rep_id = $1", rep_id, ready[-1] if ready else judged_to)
     else:

@@ -17,7 +17,7 @@ from sla_monitor.hours import WALL, Calendars
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
-from sla_monitor.taking_in import Batch
+from sla_monitor.taking_in import Batch, Beginning
 
 ARRIVAL_CYCLE: Final = 0
 MERGED: Final = "merged"
@@ -48,9 +48,8 @@ Assigned = tuple[UUID, Assignment, str, datetime]
 
 def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now: datetime) -> list[Assigned]:
     """Say of each fact that starts clocks by which policy they run; returns the assignments, with teams."""
-    subjects = {mark_id: lead_id for lead_id, marks in batch.news.items() for mark_id in marks}
     batch.marks = [
-        (of, _pinned(mark, rows.get(subjects.get(mark.mark_id, of)), policies, batch.qualifications), at)
+        (of, _pinned(mark, begin, rows, policies) if (begin := batch.beginnings.get(mark.mark_id)) else mark, at)
         for of, mark, at in batch.marks
     ]
     given = []
@@ -74,16 +73,9 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
     return given
 
 
-def _pinned(
-    mark: Mark,
-    row: Row | None,
-    policies: Sequence[Policy],
-    qualifications: Mapping[UUID, common_pb2.Qualification],
-) -> Mark:
-    source = MARKED.get(Marked(mark.kind))
-    if source is None or row is None or not row.live or row.closed:
-        return mark
-    policy = applicable(policies, row.lead_fields(), qualifications.get(mark.mark_id))
+def _pinned(mark: Mark, begin: Beginning, rows: Mapping[UUID, Row], policies: Sequence[Policy]) -> Mark:
+    source = MARKED[Marked(mark.kind)]
+    policy = applicable(policies, begin.lead or rows[begin.subject].lead_fields(), begin.qualification)
     if policy is None or all(spec.source != source for spec in policy.clocks):
         return mark
     return replace(mark, policy=policy.reference)

@@ -16,6 +16,19 @@ from sla_monitor.store import Release, Row
 from sla_monitor.store_links import Link
 
 
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How the lead stood when something happened that starts clocks, as far as that itself says so.
+
+    By that alone, so that it means the same whatever of the lead, or of whom it is merged into, is read first.
+    """
+
+    subject: UUID
+    """Whose clocks they are."""
+    lead: common_pb2.LeadFields | None = None
+    qualification: common_pb2.Qualification | None = None
+
+
 @dataclass(slots=True)
 class Batch:
     """What the events of a batch say."""
@@ -23,10 +36,10 @@ class Batch:
     touches: list[tuple[UUID, Touch, datetime]] = field(default_factory=list)
     marks: list[tuple[UUID, Mark, datetime]] = field(default_factory=list)
     """(The lead that it was recorded for, mark, when we learned of it)."""
-    news: dict[UUID, list[UUID]] = field(default_factory=dict)
-    """The new marks of each lead of which something is new; those of a merged one with the survivor."""
-    qualifications: dict[UUID, common_pb2.Qualification] = field(default_factory=dict)
-    """How leads stood when marks started clocks, by mark."""
+    news: set[UUID] = field(default_factory=set)
+    """The leads of which something is new; what is of a merged one is the survivor's."""
+    beginnings: dict[UUID, Beginning] = field(default_factory=dict)
+    """By mark: of those alone that start clocks."""
     routed: list[tuple[UUID, routing_pb2.LeadRouted]] = field(default_factory=list)
     accepted: list[tuple[UUID, int, datetime]] = field(default_factory=list)
     released: list[Release] = field(default_factory=list)
@@ -65,7 +78,7 @@ def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         return
     elif event.topic == "routing":
         # The cycle is the lead's own that routing names, whatever it was merged into meanwhile.
-        batch.news.setdefault(event.original_subject, [])
+        batch.news.add(event.original_subject)
         _note_routing(batch, rows[event.original_subject], event.message)
     elif event.topic in _TELLING_MARKS:
         _note_mark(batch, rows, event)
@@ -77,13 +90,13 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
     # Who is one lead by now, had an age and an arrival of its own: each key tells its lead's, in order.
     message, row = event.message, rows[event.original_subject]
     if isinstance(message, intake_pb2.TouchRecorded):
-        batch.news.setdefault(event.subject, [])
+        batch.news.add(event.subject)
         batch.touches.append((UUID(message.original_lead_id), _touch(message), times.at(message.stamp.recorded_at)))
     elif isinstance(message, intake_pb2.EngagementRecorded):
         _learn(row, message.stamp, None)
         _note_meeting(batch, message, event.subject)
     elif isinstance(message, intake_pb2.LeadMerged):
-        batch.news.setdefault(event.subject, [])
+        batch.news.add(event.subject)
         batch.linked.append((UUID(message.merged_id), UUID(message.survivor_id), times.at(message.stamp.recorded_at)))
         if event.original_subject == UUID(message.survivor_id):
             _learn(row, message.stamp, message.lead)
@@ -93,7 +106,7 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
     elif isinstance(message, (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated, intake_pb2.LeadUnmerged)):
         _learn(row, message.stamp, message.lead)
         if isinstance(message, intake_pb2.LeadUnmerged):
-            batch.news.setdefault(event.subject, [])
+            batch.news.add(event.subject)
             batch.unlinked.append((UUID(message.unmerged_id), times.at(message.stamp.recorded_at)))
             if row.closed:
                 row.closed = False
@@ -147,7 +160,9 @@ def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject:
         until=starts_at,
     )
     batch.marks.append((UUID(message.original_lead_id), mark, times.at(message.stamp.recorded_at)))
-    batch.news.setdefault(subject, []).append(mark.mark_id)
+    batch.news.add(subject)
+    if mark.kind == Marked.MEETING_MISSED and message.stamp.live:
+        batch.beginnings[mark.mark_id] = Beginning(subject)
 
 
 def _instant(text: str) -> datetime | None:
@@ -214,9 +229,10 @@ def _keep_mark(batch: Batch, event: Incoming, kind: Marked, said: dict[str, Any]
     at = times.at(message.stamp.occurred_at)
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
     batch.marks.append((event.original_subject, mark, at))
-    batch.news.setdefault(event.subject, []).append(mark.mark_id)
-    if kind in (Marked.QUALIFIED, Marked.QUEUED):
-        batch.qualifications[mark.mark_id] = message.qualification
+    batch.news.add(event.subject)
+    if kind in (Marked.QUALIFIED, Marked.QUEUED) and message.stamp.live:
+        lead = message.lead if message.HasField("lead") else None
+        batch.beginnings[mark.mark_id] = Beginning(event.subject, lead, message.qualification)
 
 
 # Assignments

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import pytest
@@ -44,6 +45,24 @@ async def test_a_clock_of_qualifications_starts_though_intake_is_read_later(
     )
     lead = ids.new()
     await monitor.tell("qualification", tell(lead, at(1)))
+    await monitor.tell("intake", captured(lead, at(0)))
+    assert list((await monitor.states(lead)).values()) == ["running"]
+
+
+@pytest.mark.parametrize("tell", [qualified, partial(engaged, kind="meeting_missed", meeting_id="m")])
+async def test_a_merged_leads_news_starts_the_survivors_clock_though_nothing_was_read_of_that_yet(
+    monitor: Monitor, tell: Callable[[UUID, datetime], Told]
+) -> None:
+    await monitor.put(
+        "clocks: [{kind: handoff, within: 3d, from: qualification},"
+        " {kind: no_show_rebook, within: 3d, from: meeting_missed}]"
+    )
+    lead, lost = ids.new(), ids.new()
+    _, by_its_own_key = telling.merged(lead, lost, at(5), came_at=at(0))
+    await monitor.tell("intake", captured(lost, at(0)), by_its_own_key)
+    subject, message = tell(lost, at(10))
+    topic = "qualification" if message.DESCRIPTOR.name == "LeadQualified" else "intake"
+    await monitor.tell(topic, (subject, message))
     await monitor.tell("intake", captured(lead, at(0)))
     assert list((await monitor.states(lead)).values()) == ["running"]
 
