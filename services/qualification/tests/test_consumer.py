@@ -3,6 +3,7 @@
 import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from backbone import ids, times
 from backbone.testing import eventually
@@ -176,13 +177,19 @@ async def test_a_stage_from_elsewhere_is_taken_over(company: Any, engagement: An
     assert ready.standing.owner_id == "ben"
 
 
-async def test_a_merge_counts_what_both_did_and_unmerging_takes_it_apart(
-    company: Any, engagement: Any, stamped: Any
-) -> None:
+async def two_leads(company: Any, engagement: Any) -> tuple[UUID, UUID]:
+    """Let two leads come, each with as much interest as the other."""
     await company.activate()
     a, b = ids.new(), ids.new()
     done = [engagement(a, "webinar_attended"), engagement(b, "webinar_attended")]
     await company.publish(company.captured(a), company.captured(b), *done)
+    return a, b
+
+
+async def test_a_merge_counts_what_both_did_and_unmerging_takes_it_apart(
+    company: Any, engagement: Any, stamped: Any
+) -> None:
+    a, b = await two_leads(company, engagement)
     assert (await company.shown(b))["interest"] == 15
     merged = intake_pb2.LeadMerged(stamp=stamped(a), survivor_id=str(a), merged_id=str(b), lead=company.fields())
     await company.publish((b, merged), (a, merged))
@@ -201,25 +208,11 @@ async def test_a_merge_counts_what_both_did_and_unmerging_takes_it_apart(
 async def test_a_merge_that_the_survivors_key_tells_after_it_was_undone_closes_nobody(
     company: Any, engagement: Any, stamped: Any
 ) -> None:
-    await company.activate()
-    a, b = ids.new(), ids.new()
-    done = [engagement(a, "webinar_attended"), engagement(b, "webinar_attended")]
-    await company.publish(company.captured(a), company.captured(b), *done)
+    a, b = await two_leads(company, engagement)
     # The merged lead's third event, and its fourth.
-    merged = intake_pb2.LeadMerged(
-        stamp=stamped(a),
-        survivor_id=str(a),
-        merged_id=str(b),
-        lead=company.fields(),
-        merged_version=3,
-    )
-    apart = intake_pb2.LeadUnmerged(
-        stamp=stamped(a),
-        survivor_id=str(a),
-        unmerged_id=str(b),
-        lead=company.fields(),
-        unmerged_version=4,
-    )
+    said: dict[str, Any] = {"stamp": stamped(a), "survivor_id": str(a), "lead": company.fields()}
+    merged = intake_pb2.LeadMerged(**said, merged_id=str(b), merged_version=3)
+    apart = intake_pb2.LeadUnmerged(**said, unmerged_id=str(b), unmerged_version=4)
     await company.publish((b, merged), (b, apart))
     assert (await company.shown(b))["lead_id"] == str(b)
     await company.publish((a, merged))
