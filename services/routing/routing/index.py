@@ -134,9 +134,7 @@ class Index:
         if found is None:
             found = self._rounds[name] = Round(pool, narrows, self.reps)
             self._join(pool, found)
-            for rep_id in pool.members:
-                if (rep := self.reps.get(rep_id)) is not None and self._move(rep, [found]):
-                    self.log.append(counts(rep))
+            self.log += [counts(rep) for rep in found.concerned if self._move(rep, [found])]
         return found
 
     def _rounds_of(self, rep: Rep) -> list[Round]:

@@ -37,18 +37,20 @@ class Pace:
         self._name = pace_of(pool, narrows)
         self._narrows = narrows
         self.given = 0.0
+        self._members = frozenset(pool.members)
         self._at_work: set[str] = set()
         self._due: dict[str, float] = {}
-        for rep_id in pool.members:
-            if (rep := reps.get(rep_id)) is not None:
-                self.refresh(rep)
+        for rep in reps.values():
+            # Those too who are of the pool no more: what they had has gone by.
+            self.refresh(rep)
 
     def refresh(self, rep: Rep) -> None:
         """Take in what changed of a rep."""
         if (turn := rep.turns.get(self._name)) is not None:
             self.given = max(self.given, turn.clock)
             self._due[rep.rep_id] = turn.next
-        if rep.away is None and (self._narrows is None or self._narrows.holds(rep.values)):
+        is_of_them = rep.rep_id in self._members and (self._narrows is None or self._narrows.holds(rep.values))
+        if is_of_them and rep.away is None:
             self._at_work.add(rep.rep_id)
         else:
             self._at_work.discard(rep.rep_id)

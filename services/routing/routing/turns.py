@@ -1,13 +1,13 @@
 """Whose turn it is: weighted round robin that is smooth and fair over any stretch, without debt or credit for absence.
 
 Each round has a clock: that of a pool, and one for each rule that narrows it, since whom the rule leaves out is owed
-nothing of what goes by it. A lead moves the clock on by 1 / (the weights of all who can take leads), and takes
-1 / weight of a rep's own time. Of those whose next turn has begun by the clock, the one whose turn ends first gets the
-lead (worst-case fair queueing, Bennett and Zhang 1996): nobody is ever more than one lead away from their share.
-Whoever is away, or full, has their own time stand still. They come back as far ahead or behind as they went, without
-debt or credit, so that comings and goings do not add up; when nobody's turn has begun, since others went with a part of
-theirs to come, the one whose turn begins first gets the lead. Whoever is new begins at the clock. Whoever weighs more
-or less from now on is as many leads ahead or behind as before, not as much time. See docs/decisions/0014.
+nothing of what goes by it. A lead moves the clock on by 1 / (the weights of all who can take leads), and takes 1 /
+weight of a rep's own time. Of those whose next turn has begun by the clock, the one whose turn ends first gets the lead
+(worst-case fair queueing, Bennett and Zhang 1996): nobody is ever more than one lead away from their share. Whoever is
+away, full, or of the pool no more has their own time stand still. They come back as far ahead or behind as they went,
+without debt or credit, so that comings and goings do not add up; when nobody's turn has begun, since others went with a
+part of theirs to come, the one whose turn begins first gets the lead. Whoever is new begins at the clock. Whoever
+weighs more or less from now on is as many leads ahead or behind as before, not as much time. See docs/decisions/0014.
 
 Heaps keep the order, so that a turn costs the same among ten reps and among ten thousand. What changed of a rep is put
 in anew; the old entry stays where it is and is passed over when it comes up.
@@ -55,12 +55,14 @@ class Round:
         self.pool = pool
         self._narrows = narrows
         self.name = round_of(pool, narrows)
+        self._members = frozenset(pool.members)
         self.clock = 0.0
         self._at_work = 0
         self._counted: dict[str, int] = {}
-        for rep_id in pool.members:
-            if (rep := reps.get(rep_id)) is not None:
-                self.refresh(rep)
+        self.concerned = [rep for rep in reps.values() if rep.rep_id in self._members or self.name in rep.turns]
+        """Who takes turns in it, and who did while they were of the pool: their time stands still from then on."""
+        for rep in self.concerned:
+            self.refresh(rep)
 
     def refresh(self, rep: Rep) -> None:
         """Count a rep as they are now. The clock goes on with whoever served last, whoever left since."""
@@ -102,7 +104,7 @@ class Round:
             self.clock = turn.clock
 
     def _has(self, rep: Rep) -> bool:
-        return without_room(self.pool, self._narrows, rep, touched=False) is None
+        return rep.rep_id in self._members and without_room(self.pool, self._narrows, rep, touched=False) is None
 
 
 class Heap:

@@ -1,6 +1,7 @@
 """What tests of routing say to it and ask of it."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -117,3 +118,11 @@ async def loads(routing: Actor) -> dict[str, int]:
         found |= {item["rep_id"]: item["open"] for item in page["items"]}
         asked = {"limit": "1", "cursor": page["next_cursor"]} if page["next_cursor"] else None
     return found
+
+
+async def made_again(routing: Actor, leads: Sequence[UUID]) -> None:
+    """Make the one decision over each of these leads again from what it saw: it says the same, of every rep."""
+    for lead in leads:
+        (made,) = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
+        again = (await routing.http.post(f"/v1/decisions/{made['decision_id']}/replay")).json()
+        assert (again["same"], again["considered"]) == (True, made["considered"])

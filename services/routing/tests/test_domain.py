@@ -3,6 +3,7 @@
 from collections import Counter
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,27 +97,61 @@ def test_a_repeated_away_and_back_gives_neither_debt_nor_credit() -> None:
     assert got["dee"] in (9, 10, 11)
 
 
+def test_who_was_of_another_pool_meanwhile_comes_back_like_who_was_away() -> None:
+    names = ["ana", "ben", "cem"]
+    pool = index(*map(rep, names))
+    turns(pool, policy(ROUND, names), 30)
+    pool = Index(pool.reps)
+    assert Counter(turns(pool, policy(ROUND, names[1:]), 60)) == {"ben": 30, "cem": 30}
+    pool = Index(pool.reps)
+    assert Counter(turns(pool, policy(ROUND, names), 30)) == dict.fromkeys(names, 10)
+
+
+@pytest.mark.parametrize("strategy", [ROUND, Strategy.PERFORMANCE_WEIGHTED])
+def test_those_who_were_replaced_and_those_who_replaced_them_have_the_same_from_then_on(strategy: Strategy) -> None:
+    names = ["ana", "ben", "cem", "dee"]
+    pool = index(*map(rep, names))
+    for members, count in ((names[:2], 40), (names[2:], 12)):
+        turns(pool, policy(strategy, members), count)
+        pool = Index(pool.reps)
+    assert Counter(turns(pool, policy(strategy, names), 40)) == dict.fromkeys(names, 10)
+
+
+def toggle(pool: Index, members: list[str], name: str, how: str) -> Index:
+    """Let a rep go away, be full, or leave the pool; or let them come back from it."""
+    one = pool.reps[name]
+    if how == "away":
+        pool.come_or_go(name, WhyNot.OFF_HOURS if one.away is None else None)
+        return pool
+    if how == "full":
+        one.cap = one.open if one.cap > one.open else 10_000
+    elif name in members:
+        members.remove(name)
+    else:
+        members.append(name)
+    return Index(pool.reps)  # as whoever changes a rep or the policy loads all of them anew
+
+
 @settings(max_examples=60)
 @given(
     weights=st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0]), min_size=2, max_size=6),
-    moves=st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(1, 6)), min_size=20, max_size=80),
+    moves=st.lists(
+        st.tuples(st.integers(0, 5), st.sampled_from(["away", "full", "pool"]), st.integers(1, 6)),
+        min_size=20,
+        max_size=80,
+    ),
 )
-def test_comings_and_goings_do_not_add_up(weights: list[float], moves: list[tuple[int, bool, int]]) -> None:
+def test_comings_and_goings_do_not_add_up(weights: list[float], moves: list[tuple[int, str, int]]) -> None:
     of = {f"rep{number}": weight for number, weight in enumerate(weights)}
-    names = list(of)
-    pool, rules = index(*(rep(name, weight=weight) for name, weight in of.items())), policy(ROUND, names)
+    names, members = list(of), list(of)
+    pool = index(*(rep(name, weight=weight) for name, weight in of.items()))
     ahead = dict.fromkeys(names, 0.0)
-    for place, is_full, leads in moves:
-        # Somebody is always there; the others go and come back, or are full and have room again.
-        one = pool.reps[names[1 + place % (len(names) - 1)]]
-        if is_full:
-            one.cap = one.open if one.cap > one.open else 10_000
-            pool = Index(pool.reps)  # as whoever changes a rep loads all of them anew
-        else:
-            pool.come_or_go(one.rep_id, WhyNot.OFF_HOURS if one.away is None else None)
+    for place, how, leads in moves:
+        # Somebody is always there.
+        pool = toggle(pool, members, names[1 + place % (len(names) - 1)], how)
         for _ in range(leads):
-            there = {name: of[name] for name in names if (it := pool.reps[name]).away is None and it.open < it.cap}
-            (chosen,) = turns(pool, rules, 1)
+            there = {name: of[name] for name in members if (it := pool.reps[name]).away is None and it.open < it.cap}
+            (chosen,) = turns(pool, policy(ROUND, members), 1)
             for name, weight in there.items():
                 ahead[name] -= weight / sum(there.values())
             ahead[chosen] += 1

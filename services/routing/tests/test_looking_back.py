@@ -9,7 +9,17 @@ import pytest
 from backbone import ids, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from services.routing.tests.desk import decision, fields, holder, learn, put_policy, put_rep, qualified, taken_over
+from services.routing.tests.desk import (
+    decision,
+    fields,
+    holder,
+    learn,
+    made_again,
+    put_policy,
+    put_rep,
+    qualified,
+    taken_over,
+)
 
 POLICY = """
 pools: [{pool: sdr, reps: rep.role == "sdr"}]
@@ -77,10 +87,7 @@ async def test_comings_and_goings_owe_nobody_anything_whichever_replica_sees_the
     seen = await report(routing)
     assert seen["dee"]["expected"] == 2.0
     assert max(abs(seen[name]["deviation"]) for name in names) <= 1
-    for lead in leads:
-        (decision,) = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
-        again = (await routing.http.post(f"/v1/decisions/{decision['decision_id']}/replay")).json()
-        assert (again["same"], again["considered"]) == (True, decision["considered"])
+    await made_again(routing, leads)
 
 
 async def test_what_another_policy_would_have_done(routing: Actor) -> None:

@@ -12,7 +12,17 @@ import pytest
 from backbone import ids, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from services.routing.tests.desk import holder, learn, loads, put_policy, put_rep, qualified, touched, waiting
+from services.routing.tests.desk import (
+    holder,
+    learn,
+    loads,
+    made_again,
+    put_policy,
+    put_rep,
+    qualified,
+    touched,
+    waiting,
+)
 
 ROUND = """
 pools: [{pool: sdr, reps: rep.role == "sdr"}]
@@ -127,6 +137,26 @@ async def test_6_two_nodes_agree_on_whose_turn_it_is_and_an_edited_pool_keeps_it
     await come(routing, 3)
     # Whoever had the turn before the change is not first again.
     assert Counter((await in_order(routing))[-4:])[str(first)] == 1
+
+
+@pytest.mark.parametrize("how", ["policy", "rep"])
+async def test_6_who_leaves_an_edited_pool_and_comes_back_gets_no_run(routing: Actor, start: Stage, how: str) -> None:
+    await company(routing, ROUND.replace('"sdr"', '"sdr" && rep.team == "north"'), "ana", "ben", "cem")
+    other = await start("routing", database_url=routing.settings.database_url)
+    leads = await come(routing, 6)
+    if how == "policy":
+        await put_policy(routing, ROUND.replace('"sdr"', '"sdr" && rep.rep_id != "ana"'))
+    else:
+        await put_rep(routing, "ana", team="south")
+    leads += await come(routing, 12)
+    if how == "policy":
+        await put_policy(routing, ROUND)
+    else:
+        await put_rep(routing, "ana", team="north")
+    leads += await come(routing, 9)
+    await other.settled()
+    assert Counter((await in_order(routing))[-9:]) == {"ana": 3, "ben": 3, "cem": 3}
+    await made_again(other, leads)
 
 
 async def test_7_the_backlog_is_drained_however_old_when_somebody_has_room(routing: Actor) -> None:
