@@ -49,11 +49,11 @@ class Monitor:
         # Nothing in the policy takes a lead away, so nobody has to know how far topics were read.
         self._firing = Firing(db, outbox, cast(Any, None), namespace="t", partitions=2, catch_up_s=1)
 
-    async def put(self, policy: str) -> None:
+    async def put(self, policy: str, name: str = "standard") -> None:
         """Put a policy in force."""
         document = policies.parse(policy.encode(), [])
         async with self._db.transaction() as conn:
-            await store_policies.add(conn, "standard", policy, document.data, "somebody")
+            await store_policies.add(conn, name, policy, document.data, "somebody")
 
     async def read(self, events: Sequence[Incoming]) -> None:
         """Apply events as one batch."""

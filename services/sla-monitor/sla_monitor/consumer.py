@@ -24,7 +24,7 @@ class Handler:
         """Keep the facts, start the clocks they start, judge every clock they concern."""
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
         concerned = {lead for e in about for lead in (e.subject, e.original_subject)}
-        concerned |= await _regrouped(conn, incoming)
+        concerned |= await _others(conn, incoming)
         rows = await store.load(conn, concerned)
         batch, unborn = Batch(), [row for row in rows.values() if not row.live]
         for event in incoming:
@@ -35,14 +35,21 @@ class Handler:
         await self._applying.apply(conn, batch, rows)
 
 
-async def _regrouped(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
-    """Return whom merges and their undoing concern beside those that they name: a lead may leave one for another."""
+async def _others(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
+    """Return whom events concern beside those that they are about, and lock them.
+
+    By a merge or its undoing a lead may leave one for another; and what reps did to a lead that is another's by now
+    counts for the clocks, too, of those who had it before.
+    """
     named: set[UUID] = set()
     for event in incoming:
-        if isinstance(event.message, intake_pb2.LeadMerged):
-            named |= {UUID(event.message.merged_id), UUID(event.message.survivor_id)}
-        elif isinstance(event.message, intake_pb2.LeadUnmerged):
-            named |= {UUID(event.message.unmerged_id), UUID(event.message.survivor_id)}
+        message = event.message
+        if isinstance(message, intake_pb2.LeadMerged):
+            named |= {UUID(message.merged_id), UUID(message.survivor_id)}
+        elif isinstance(message, intake_pb2.LeadUnmerged):
+            named |= {UUID(message.unmerged_id), UUID(message.survivor_id)}
+        elif isinstance(message, intake_pb2.TouchRecorded | intake_pb2.EngagementRecorded):
+            named |= {UUID(message.original_lead_id)} - {event.subject}
     if not named:
         return named
     concerned = named | await store_links.above(conn, named)

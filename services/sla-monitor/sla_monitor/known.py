@@ -10,8 +10,8 @@ from uuid import UUID
 from backbone.database import Connection
 from sla_monitor import keeping, rounds, starting, store_clocks, store_links, store_marks, verdicts
 from sla_monitor.agreement import Spec
-from sla_monitor.domain import LAST_TOUCH, OF_ASSIGNMENTS, Facts, State, Terms
-from sla_monitor.judging import COVERED, MERGED, NOT_BEGUN
+from sla_monitor.domain import OF_ASSIGNMENTS, Facts, State, Terms
+from sla_monitor.judging import ERASED
 from sla_monitor.keeping import After
 from sla_monitor.starting import MARKED
 from sla_monitor.store_clocks import Clock, Key
@@ -105,16 +105,6 @@ async def ended_by_merge(conn: Connection, clocks: Sequence[Clock], as_of: datet
     return found
 
 
-async def ended_otherwise(conn: Connection, clocks: Sequence[Clock]) -> set[Key]:
-    """Return the cancelled clocks that no fact ended, but an erasure: of these is no verdict."""
-    by_facts = (MERGED, COVERED, NOT_BEGUN)
-    cancelled = [clock for clock in clocks if clock.state is State.CANCELLED and clock.reason not in by_facts]
-    if not cancelled:
-        return set()
-    by_now = await store_marks.facts(conn, {clock.lead_id for clock in cancelled})
-    return {
-        clock.key
-        for clock in cancelled
-        if clock.terms.source == LAST_TOUCH
-        or not verdicts.verdict(clock.terms, by_now[clock.lead_id], clock.cycle).is_void(clock.terms.due_at)
-    }
+def erased(clocks: Sequence[Clock]) -> set[Key]:
+    """Return the clocks that an erasure ended: of these is no verdict."""
+    return {clock.key for clock in clocks if clock.state is State.CANCELLED and clock.reason == ERASED}

@@ -135,7 +135,7 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
         clocks, now = [clock for _, clock, _ in some], [clock for _, _, clock in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
         begun = await known.begun(conn, clocks, about)
-        without = await known.ended_by_merge(conn, clocks, as_of) | await known.ended_otherwise(conn, now)
+        without = await known.ended_by_merge(conn, clocks, as_of) | known.erased(now)
         reps = await _reps(conn, clocks)
         for keys, clock, _ in some:
             if clock.key not in begun or clock.key in without:

@@ -49,7 +49,7 @@ Assigned = tuple[UUID, Assignment, str, datetime]
 def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now: datetime) -> list[Assigned]:
     """Say of each fact that starts clocks by which policy they run; returns the assignments, with teams."""
     batch.marks = [
-        (of, _pinned(mark, begin, rows, policies) if (begin := batch.beginnings.get(mark.mark_id)) else mark, at)
+        (of, _pinned(mark, begin, policies) if (begin := batch.beginnings.get(mark.mark_id)) else mark, at)
         for of, mark, at in batch.marks
     ]
     given = []
@@ -73,9 +73,9 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
     return given
 
 
-def _pinned(mark: Mark, begin: Beginning, rows: Mapping[UUID, Row], policies: Sequence[Policy]) -> Mark:
+def _pinned(mark: Mark, begin: Beginning, policies: Sequence[Policy]) -> Mark:
     source = MARKED[Marked(mark.kind)]
-    policy = applicable(policies, begin.lead or rows[begin.subject].lead_fields(), begin.qualification)
+    policy = applicable(policies, begin.lead, begin.qualification)
     if policy is None or all(spec.source != source for spec in policy.clocks):
         return mark
     return replace(mark, policy=policy.reference)

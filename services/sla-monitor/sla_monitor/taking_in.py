@@ -18,14 +18,12 @@ from sla_monitor.store_links import Link
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """How the lead stood when something happened that starts clocks, as far as that itself says so.
+    """How the lead stood of which something was told that starts clocks, as told by that event and its own key.
 
-    By that alone, so that it means the same whatever of the lead, or of whom it is merged into, is read first.
+    By these alone, so that it means the same whatever of whom it is merged into is read first.
     """
 
-    subject: UUID
-    """Whose clocks they are."""
-    lead: common_pb2.LeadFields | None = None
+    lead: common_pb2.LeadFields
     qualification: common_pb2.Qualification | None = None
 
 
@@ -94,7 +92,7 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         batch.touches.append((UUID(message.original_lead_id), _touch(message), times.at(message.stamp.recorded_at)))
     elif isinstance(message, intake_pb2.EngagementRecorded):
         _learn(row, message.stamp, None)
-        _note_meeting(batch, message, event.subject)
+        _note_meeting(batch, message, event.subject, row)
     elif isinstance(message, intake_pb2.LeadMerged):
         batch.news.add(event.subject)
         batch.linked.append((UUID(message.merged_id), UUID(message.survivor_id), times.at(message.stamp.recorded_at)))
@@ -146,7 +144,7 @@ def _touch(message: intake_pb2.TouchRecorded) -> Touch:
 _MEETINGS: Final = (Marked.MEETING_BOOKED, Marked.MEETING_CANCELLED, Marked.MEETING_MISSED)
 
 
-def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject: UUID) -> None:
+def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject: UUID, row: Row) -> None:
     if message.kind not in _MEETINGS:
         return
     said = message.properties.fields
@@ -162,7 +160,7 @@ def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject:
     batch.marks.append((UUID(message.original_lead_id), mark, times.at(message.stamp.recorded_at)))
     batch.news.add(subject)
     if mark.kind == Marked.MEETING_MISSED and message.stamp.live:
-        batch.beginnings[mark.mark_id] = Beginning(subject)
+        batch.beginnings[mark.mark_id] = Beginning(row.lead_fields())
 
 
 def _instant(text: str) -> datetime | None:
@@ -207,9 +205,9 @@ def _note_mark(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
     else:
         kind, say = _MARKED[event.type]
         said = say(message)
-    _keep_mark(batch, event, kind, said)
+    _keep_mark(batch, rows, event, kind, said)
     if event.type in _QUEUED_BY and message.qualification.queue:
-        _keep_mark(batch, event, Marked.QUEUED, {"word": message.qualification.queue})
+        _keep_mark(batch, rows, event, Marked.QUEUED, {"word": message.qualification.queue})
 
 
 def _wake(row: Row, message: Any) -> None:
@@ -222,7 +220,7 @@ def _wake(row: Row, message: Any) -> None:
         _learn(row, message.stamp, None)
 
 
-def _keep_mark(batch: Batch, event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
+def _keep_mark(batch: Batch, rows: Mapping[UUID, Row], event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
     """Keep it with the lead that it was recorded for: what concerns that one alone is not the survivor's."""
     message: Any = event.message
     # Derived events copy when the lead's newest fact was recorded; that this happened, nobody knew before it did.
@@ -231,8 +229,8 @@ def _keep_mark(batch: Batch, event: Incoming, kind: Marked, said: dict[str, Any]
     batch.marks.append((event.original_subject, mark, at))
     batch.news.add(event.subject)
     if kind in (Marked.QUALIFIED, Marked.QUEUED) and message.stamp.live:
-        lead = message.lead if message.HasField("lead") else None
-        batch.beginnings[mark.mark_id] = Beginning(event.subject, lead, message.qualification)
+        lead = message.lead if message.HasField("lead") else rows[event.original_subject].lead_fields()
+        batch.beginnings[mark.mark_id] = Beginning(lead, message.qualification)
 
 
 # Assignments

@@ -272,3 +272,16 @@ async def test_what_was_scored_before_a_lead_came_to_life_stays_history_if_it_is
     after = await delivered(db, LATER)
     assert await delivered(db, THEN) == before
     assert [one["totals"][0]["handoff"]["p50_seconds"] for one in (before, after)] == [100, 500]
+
+
+async def test_a_touch_that_came_after_a_merge_is_known_from_then_on(db: Database, monitor: Monitor) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_5m, within: 5m, from: assignment}]", lead, lost)
+    await monitor.tell("routing", routed(lost, at(0)), released(lost, at(100), outcome="reassigned"))
+    await monitor.tell("intake", *merged(lead, lost, at(500), came_at=at(0)))
+    _, message = learned(touch(lost, at(60)), 600)
+    await monitor.tell("intake", (lead, message))
+    then = await attained(db, 1000)
+    assert then == {"first_response_5m": (1, 0, 0)}
+    await monitor.tell("intake", *unmerged(lead, lost, at(LATER)))
+    assert await attained(db, 1000) == then

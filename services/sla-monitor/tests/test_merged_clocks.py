@@ -3,6 +3,7 @@
 import random
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -11,10 +12,11 @@ from backbone.database import Database
 from backbone.testing.stage import Actor
 from handoff.events.v1 import intake_pb2
 from sla_monitor import reports_attainment
+from sla_monitor.known import Decided
 from tests import telling
 from tests.monitor import Monitor, at, read_in
 from tests.shown import clocks, put, states
-from tests.telling import captured, learn, merged, now, qualified, released, routed, stamp, touch, unmerged
+from tests.telling import Told, captured, learn, merged, now, qualified, released, routed, stamp, touch, unmerged
 
 FIVE = "clocks: [{kind: first_response_5m, within: 5m, from: assignment}]"
 
@@ -167,6 +169,63 @@ async def test_what_was_told_before_a_merge_is_told_and_counted_once(
     async with db.reading() as conn:
         (kept,) = await reports_attainment.attainment(conn, at(-1), at(1), by="none")
     assert (kept["met"], kept["missed"], kept["running"]) == (0, 1, 0)
+
+
+PROMISE = """
+applies: lead.source == "NAME"
+clocks:
+  - {clock: came, kind: first_response_1d, within: SPAN, from: arrival}
+  - {clock: given, kind: first_response_5m, within: SPAN, from: assignment}
+"""
+
+
+async def test_what_was_told_by_another_policys_promise_is_not_the_leads_own(monitor: Monitor) -> None:
+    """Two policies may have clocks of one name: a merge, and its undoing, leave each its own deadline."""
+    for name, span in (("slow", "9d"), ("fast", "4s")):
+        await monitor.put(PROMISE.replace("NAME", name).replace("SPAN", span), name)
+    slow, fast = ids.new(), ids.new()
+    came = {slow: at(0), fast: at(-10)}
+    await monitor.tell("intake", captured(fast, came[fast], source="fast"), captured(slow, came[slow], source="slow"))
+    await monitor.tell("routing", _given(slow, "slow"))
+    await monitor.fire()
+    await monitor.tell("intake", *merged(slow, fast, at(400), came_at=at(-10)))
+    assert await monitor.states(slow) == {("came", 0): "running", ("given", 1): "running"}
+    await monitor.tell("intake", *unmerged(slow, fast, at(500), came=came))
+    await monitor.tell("intake", *merged(fast, slow, at(600), came_at=at(-10)))
+    await monitor.tell("routing", released(slow, at(600), outcome="merged"), _given(fast, "fast", rule="merged"))
+    await monitor.fire()
+    assert await monitor.states(fast) == {("came", 0): "breached", ("given", 1): "breached"}
+    await monitor.tell("intake", *unmerged(fast, slow, at(700), came=came))
+    await monitor.fire()
+    assert (await monitor.states(slow))["came", 0] == "running"
+    async with monitor._db.reading() as conn:
+        asked = reports_attainment.Asked(start=at(-60), end=at(60), by=("source",))
+        found = await reports_attainment.counted(conn, asked, as_of=at(300))
+    assert found[("slow",), "first_response_5m"][Decided.RUNNING] == 1
+
+
+def _given(lead: UUID, source: str, **fields: Any) -> Told:
+    subject, message = routed(lead, at(0), **fields)
+    message.lead.source = source
+    return subject, message
+
+
+async def test_a_touch_that_comes_late_counts_for_who_had_the_lead_before_it_was_merged(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(FIVE, lead, lost)
+    await monitor.tell("routing", routed(lost, at(0)), released(lost, at(400), outcome="reassigned"))
+    await monitor.fire()
+    await monitor.tell("intake", *merged(lead, lost, at(500), came_at=at(0)))
+    asked = reports_attainment.Asked(start=at(-60), end=at(60), by=("none",))
+    for called_at, now_is, told in ((350, "breached", False), (60, "met", True)):
+        await monitor.tell("intake", (lead, touch(lost, at(called_at))[1]))
+        assert await monitor.states(lost) == {("first_response_5m", 1): now_is}
+        assert await monitor.alerts() == [("breach", told)]
+        async with db.reading() as conn:
+            stored = await reports_attainment.counted(conn, asked)
+            assert stored == await reports_attainment.counted(conn, asked, as_of=now())
 
 
 async def test_what_was_promised_to_a_merged_lead_is_promised_to_the_survivor(sla: Actor) -> None:
