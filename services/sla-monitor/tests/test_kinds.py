@@ -50,11 +50,10 @@ async def test_the_review_queues_clock_is_met_by_a_judgement_and_its_alerts_go_t
     late, judged_one, left, bant, at = ids.new(), ids.new(), ids.new(), ids.new(), now() + timedelta(seconds=3)
     await learn(sla, "intake", *(captured(lead, at) for lead in (late, judged_one, left, bant)))
     await learn(sla, "routing", rep_changed(rep(manager_id="tom"), at))
-    await learn(sla, "qualification", queued(late, at), queued(judged_one, at), queued(left, at))
-    await learn(sla, "qualification", qualified(bant, at, queue="bant"))
     soon = at + timedelta(milliseconds=400)
-    await learn(sla, "qualification", judged(judged_one, soon), judged(left, soon, decided=False))
-    await learn(sla, "qualification", judged(bant, soon, queue="bant"))
+    waiting = queued(late, at), queued(judged_one, at), queued(left, at), qualified(bant, at, queue="bant")
+    ended = judged(judged_one, soon), judged(left, soon, decided=False), judged(bant, soon, queue="bant")
+    await learn(sla, "qualification", *waiting, *ended)
     assert await states(sla, judged_one) == {("review", 1): "met"}
     assert await states(sla, left) == {("review", 1): "cancelled"}
     assert await states(sla, bant) == {("review", 1): "met"}

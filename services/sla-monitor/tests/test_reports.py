@@ -191,14 +191,15 @@ async def test_as_of_knows_marks_acceptances_and_releases_by_then_alone(told: An
     assert ALL_FIVE not in await attained(told, 200)
 
 
-async def test_what_a_merge_or_an_erasure_ended_has_no_verdict_at_any_instant(told: Any) -> None:
+async def test_what_an_erasure_ended_has_no_verdict_at_any_instant(told: Any) -> None:
     lead = await told.lead()
     await told.given(lead, 0)
-    await told.clock(lead, told.plan(), state=State.CANCELLED)
-    await told.clock(lead, stale(told), state=State.CANCELLED)
+    erased = {"state": State.CANCELLED, "reason": judging.ERASED}
+    await told.clock(lead, told.plan(), **erased)
+    await told.clock(lead, stale(told), **erased)
     over = await told.lead()
     await told.given(over, 0, declined=50)
-    await told.clock(over, stale(told), state=State.CANCELLED)
+    await told.clock(over, stale(told), **erased)
     assert await attained(told, 100) == await attained(told, DAY) == await attained(told) == {}
 
 
