@@ -28,6 +28,7 @@ ABOUT_NO_LEAD: Final = {
     "DefinitionActivated",
     "ForecastAdjusted",
     "ForecastSubmitted",
+    "ReasonsChanged",
     "RepChanged",
     "SettingsChanged",
 }

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends
 from pydantic import ConfigDict, Field
 
-from backbone import database, fields, security
+from backbone import database, fields, outbox, security, subjects, times
 from backbone.problem import Pointer, Problem
-from qualification import definitions, reasons
+from backbone.reasons import OTHER, SHIPPED
+from qualification import definitions, events, reasons
 
 Use = Literal["disqualify", "recycle", "decline", "return", "close", "hand_back", "lost"]
 
@@ -23,7 +24,7 @@ class Given(fields.Body):
     until: Annotated[str, Field(pattern=definitions.DURATION["pattern"], max_length=16)] | None = None
 
 
-def router(db: database.Database) -> APIRouter:
+def router(db: database.Database, out: outbox.Outbox) -> APIRouter:
     """Return the routes of reasons."""
     api = APIRouter(prefix="/v1/reasons", tags=["reasons"])
     reading = Depends(security.allow("rep", "sdr", "marketing", "manager"))
@@ -50,11 +51,16 @@ def router(db: database.Database) -> APIRouter:
             reasons.Reason(code=one.code, label=one.label, fits=tuple(one.used_for), fault=one.fault, until=one.until)
             for one in body
         ]
-        if reasons.OTHER not in codes:
-            label, fault_of = reasons.SHIPPED[reasons.OTHER]
-            new.append(reasons.Reason(code=reasons.OTHER, label=label, fits=reasons.USES, fault=fault_of, until=None))
-        async with db.transaction() as conn:
+        if OTHER not in codes:
+            label, fault_of = SHIPPED[OTHER]
+            new.append(reasons.Reason(code=OTHER, label=label, fits=reasons.USES, fault=fault_of, until=None))
+
+        async def act(conn: database.Connection) -> None:
+            await subjects.lock(conn, [events.REASONS])
             await reasons.replace(conn, new)
+            await out.add(conn, [events.reasons_changed([one.code for one in new], await times.now(conn))])
+
+        await db.run(act)
         return await show()
 
     return api

@@ -1,16 +1,19 @@
 """What qualification publishes, made from the lead's row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from backbone import documents, times
+from backbone import documents, ids, times
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
 from qualification.scoring import Score
 from qualification.store import Row
+
+REASONS: Final = ids.derived("reasons", "all")
+"""What the codes in force are keyed with: one list after the other."""
 
 
 def stamp(row: Row, at: datetime) -> common_pb2.Stamp:
@@ -140,6 +143,14 @@ def review_ended(row: Row, at: datetime, *, queue: str, decided: bool) -> Event:
 def standing(row: Row) -> common_pb2.Qualification:
     """Return the qualification as it stands between two moves."""
     return restage(row, row.score.previous_stage if row.score is not None else "")
+
+
+def reasons_changed(codes: Sequence[str], at: datetime) -> Event:
+    """Return ReasonsChanged."""
+    message = qualification_pb2.ReasonsChanged(stamp=common_pb2.Stamp(live=True), codes=codes)
+    times.put(message.stamp.occurred_at, at)
+    times.put(message.stamp.recorded_at, at)
+    return Event(subject=REASONS, message=message, occurred_at=at)
 
 
 def promised(supply: Mapping[str, Any]) -> qualification_pb2.Supply:

@@ -16,7 +16,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.work("scoring of what time changes", background.run)
     service.app.include_router(api_definitions.router(service.database, service.outbox, compiled, most=most))
     service.app.include_router(api_reports.router(service.database, compiled))
-    service.app.include_router(api_reasons.router(service.database))
+    service.app.include_router(api_reasons.router(service.database, service.outbox))
     service.app.include_router(api.router(service.database, service.outbox, compiled, most=most))
 
 

@@ -7,25 +7,9 @@ from typing import Final
 
 from backbone import documents
 from backbone.database import Connection
+from backbone.reasons import OTHER, SHIPPED
 from qualification.desk import Why
 
-OTHER: Final = "other"
-SHIPPED: Final = {
-    "competitor": ("Works for a competitor", "lead"),
-    "student": ("Student or research", "marketing"),
-    "job_seeker": ("Looks for a job", "marketing"),
-    "spam": ("Spam", "nobody"),
-    "too_small": ("Too small for us", "marketing"),
-    "existing_customer": ("Is a customer already", "marketing"),
-    "open_opportunity": ("A colleague works the account", "nobody"),
-    "wrong_country": ("Not a country that we sell to", "marketing"),
-    "bad_contact_data": ("Cannot be reached with this data", "marketing"),
-    "no_need": ("Has no need", "lead"),
-    "no_budget": ("Has no budget", "lead"),
-    "timing": ("Not now", "lead"),
-    "unreachable": ("Did not answer", "nobody"),
-    "other": ("Other", "nobody"),
-}
 USES: Final = ("disqualify", "recycle", "decline", "return", "close", "hand_back", "lost")
 
 

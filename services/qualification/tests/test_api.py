@@ -218,6 +218,8 @@ async def test_reasons_are_replaced_whole_and_rest_for_their_time(company: Any, 
     try:
         put = [{"code": "next_year", "label": "Next year", "for": ["recycle"], "fault": "lead", "until": "90d"}]
         assert {one["code"] for one in (await http.put("/v1/reasons", json=put)).json()} == {"next_year", "other"}
+        (told,) = await company.told(ids.derived("reasons", "all"), "ReasonsChanged")
+        assert list(told.codes) == ["next_year", "other"]
         await company.activate()
         lead = ids.new()
         await company.publish(company.captured(lead), engagement(lead, "demo_requested"))

@@ -125,6 +125,7 @@ class OpportunityMoved(_message.Message):
     move_id: _builtins.str
     previous_stage: _builtins.str
     reason: _builtins.str
+    """A reason code; words that a person typed are `other`."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
@@ -190,6 +191,7 @@ class OpportunityLost(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     move_id: _builtins.str
     reason: _builtins.str
+    """A reason code."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property

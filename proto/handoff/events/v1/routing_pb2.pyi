@@ -297,6 +297,7 @@ class AssignmentReleased(_message.Message):
     outcome: _builtins.str
     """converted, recycled, disqualified, unreachable, declined, returned, reassigned, handed_back, merged or erased."""
     reason: _builtins.str
+    """A reason code; words that a person typed are `other`."""
     released_by: _builtins.str
     """rep, manager or a service's name."""
     without_outcome: _builtins.bool
@@ -423,6 +424,7 @@ class OpportunityHandedOver(_message.Message):
     from_rep_id: _builtins.str
     to_rep_id: _builtins.str
     reason: _builtins.str
+    """A reason code."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
