@@ -31,6 +31,9 @@ class Why(NamedTuple):
     words: str = ""
 
 
+NO_REASON: Final = Why()
+
+
 def why(typed: str, codes: Collection[str]) -> Why:
     """Return what somebody typed as a code of those in force, with the words where it is none."""
     return Why(typed) if not typed or typed in codes else Why(OTHER, typed)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from backbone import database, fields, idempotency, outbox, security, subjects, times
+from backbone import database, fields, idempotency, outbox, reasons, security, subjects, times
 from backbone.problem import Pointer, Problem
 from routing import deciding, events, parting, store, transaction
 from routing import desk as desks
@@ -145,7 +145,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             desk.release(
                 row,
                 outcome=said.outcome or "recycled",
-                reason=said.reason or "",
+                why=desk.group.why(said.reason or ""),
                 by="rep" if caller.rep else "manager",
                 until=said.until,
                 without_outcome=said.outcome is None,
@@ -167,7 +167,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             if rep is None or rep.away is WhyNot.INACTIVE:
                 fault = Pointer("/rep_id", "no such rep, or one who is not active")
                 raise Problem(422, "No such rep", "PUT /v1/reps/{id} makes one.", errors=[fault])
-            desk.release(row, outcome="reassigned", reason=body.reason, by="manager")
+            desk.release(row, outcome="reassigned", why=desk.group.why(body.reason), by="manager")
             desk.force(row, body.rep_id, outcome=Outcome.ASSIGNED, rule="by hand", starts_clocks=True)
 
         def act(desk: Desk, row: Row, assignment: Assignment) -> None:
@@ -201,8 +201,8 @@ def _again(outcome: str, body: Reason | None) -> Act:
         if outcome == "declined" and assignment.accepted_at is not None:
             raise Problem(409, "Accepted already", "An accepted lead is returned, not declined.")
         row.declined = row.declined | {assignment.rep_id}
-        reason = body.reason if body is not None and body.reason else "other"
-        desk.release(row, outcome=outcome, reason=reason, by="rep")
+        typed = body.reason if body is not None else None
+        desk.release(row, outcome=outcome, why=desk.group.why(typed or reasons.OTHER), by="rep")
         if desks.is_routable(row):
             desk.to_route[row.lead_id] = None
 

@@ -31,7 +31,7 @@ def router(db: database.Database) -> APIRouter:
 
     @api.get("/v1/leads/{lead_id}/decisions")
     async def decisions(caller: Reading, lead_id: UUID, asked: pages.Asked) -> dict[str, Any]:
-        """Show every decision over the lead, newest first, with a reason for each rep."""
+        """Show every decision over the lead, newest first, with a reason for each rep, and how what it gave ended."""
         after = asked.since(datetime.fromisoformat, UUID)
         async with db.reading() as conn:
             survivor = await subjects.survivor(conn, lead_id)
@@ -41,7 +41,8 @@ def router(db: database.Database) -> APIRouter:
                 raise Problem(403, "Not your lead", "A rep sees own leads only.")
             last = rows[-1] if len(rows) == asked.limit else None
             more = pages.cursor(last["at"].isoformat(), str(last["decision_id"])) if last else None
-            return pages.answer([await _decision(conn, row) for row in rows], more)
+            ended = await store.ended(conn, survivor, {row["cycle"] for row in rows})
+            return pages.answer([await _decision(conn, row, ended.get(row["cycle"])) for row in rows], more)
 
     @api.post("/v1/decisions/{decision_id}/replay")
     async def replay(_: Manager, decision_id: UUID) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def router(db: database.Database) -> APIRouter:
     return api
 
 
-async def _decision(conn: Connection, row: Any) -> dict[str, Any]:
+async def _decision(conn: Connection, row: Any, ended: Any) -> dict[str, Any]:
     again = await replaying.again(conn, row)
     names = ("cycle", "outcome", "rule", "pool", "strategy", "rep_id", "policy_version")
     return {
@@ -114,7 +115,14 @@ async def _decision(conn: Connection, row: Any) -> dict[str, Any]:
         **{name: row[name] for name in names},
         "reason_code": row["reason_code"] or None,
         "considered": _considered(again.considered if again is not None else _kept(row)),
+        "ended": _ended(ended) if ended is not None and row["rep_id"] is not None else None,
     }
+
+
+def _ended(row: Any) -> dict[str, Any]:
+    """Return how an assignment ended, with what a person typed where that is no code."""
+    said = {name: row[name] or None for name in ("reason", "words")}
+    return {"at": times.text(row["ended_at"]), "outcome": row["outcome"], **said}
 
 
 def _kept(row: Any) -> list[Considered]:

@@ -11,6 +11,7 @@ from backbone import subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
+from backbone.reasons import Why
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
 from routing import dealing, deciding, events, meetings, parting, store, transaction
 from routing import desk as desks
@@ -42,14 +43,13 @@ class Handler:
         """Take in what happened, route whom it makes ready, drain the room that it frees."""
         deals = await dealing.take_in(conn, incoming)
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
-        if not about and not deals:
-            return
-        to_pause = {events.rep_subject(rep_id) for event in about if (rep_id := _paused(event.message))}
-        if to_pause:
-            await subjects.lock(conn, to_pause)
+        await subjects.lock(conn, [events.rep_subject(rep_id) for event in about if (rep_id := _paused(event.message))])
         desk = await transaction.open_desk(
             conn, self._cache, {lead_id for event in about for lead_id in _concerned(event)}
         )
+        for message in (event.message for event in incoming):
+            if isinstance(message, qualification_pb2.ReasonsChanged):
+                await transaction.put_reasons(desk, conn, message.codes)
         for event in about:
             row = desk.rows[event.subject]
             if isinstance(event.message, intake_pb2.PersonalDataErased):
@@ -185,7 +185,7 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
     """Back to the same SDR, who knows the lead; else to the pool."""
     _learn(row, message.stamp, message.lead)
     row.qualification, row.stage = message.qualification, message.qualification.stage
-    desk.release(row, outcome="handed_back", reason=message.qualification.reason, by="qualification")
+    desk.release(row, outcome="handed_back", why=Why(message.qualification.reason), by="qualification")
     row.touched = False
     desk.stop_waiting(row)
     sdr = desk.group.index.reps.get(message.sdr_id)
@@ -204,7 +204,7 @@ def _over(
     row.qualification, row.stage = message.qualification, message.qualification.stage
     row.declined, row.touched = frozenset(), False
     outcome = STAGES_OVER.get(row.stage, "recycled")
-    desk.release(row, outcome=outcome, reason=message.qualification.reason, by="qualification")
+    desk.release(row, outcome=outcome, why=Why(message.qualification.reason), by="qualification")
     desk.stop_waiting(row)
 
 

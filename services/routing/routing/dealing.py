@@ -6,6 +6,7 @@ from uuid import UUID
 
 from backbone.consumer import Incoming
 from backbone.database import Connection
+from backbone.reasons import Why
 from handoff.events.v1 import forecast_pb2
 from routing import accounts, store_accounts, store_queue
 from routing.desk import Desk
@@ -62,5 +63,5 @@ def end(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast_pb
         desk.release(row, outcome="converted", by="forecast")
         desk.stop_waiting(row)
     elif row.stage in ("srl", "sql"):
-        desk.release(row, outcome="recycled", reason=message.reason, by="forecast")
+        desk.release(row, outcome="recycled", why=Why(message.reason), by="forecast")
         desk.stop_waiting(row)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from backbone import conditions, subjects
 from backbone.database import Connection
+from backbone.reasons import Why
 from routing import assigning, parting, queueing, store, store_queue
 from routing import desk as desks
 from routing.desk import Desk
@@ -123,8 +124,10 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
         index.keep(held.rep_id, held.pool, untouched=held.is_untouched)
         is_for_sales = not by_hand or desk.group.roles[decision.rep_id] == role_at(row.stage)
         end = parting.ending(reasons, is_for_sales=is_for_sales)
-        desk.release(row, outcome=end.outcome, reason=end.reason, by=end.by)
-        clocks = end.by != "manager" or not row.touched
+        is_by_person = end.by == "manager"
+        why = desk.group.why(end.reason) if is_by_person else Why(end.reason)
+        desk.release(row, outcome=end.outcome, why=why, by=end.by)
+        clocks = not is_by_person or not row.touched
         # Whoever waits for the room that this leaves was not looked at in this page.
         desk.more_wait = True
     desk.give(row, decision.rep_id, decision, starts_clocks=clocks, inputs=inputs, ordinal=ordinal)

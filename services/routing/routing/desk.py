@@ -10,6 +10,7 @@ import msgspec
 from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event
+from backbone.reasons import NO_REASON, Why
 from routing import events, parting, queueing, store, store_accounts
 from routing.domain import Decision, Lead, Outcome, WhyNot, role_at
 from routing.parting import Reasons
@@ -58,7 +59,7 @@ class Desk:
         row: Row,
         *,
         outcome: str,
-        reason: str = "",
+        why: Why = NO_REASON,
         by: str,
         until: datetime | None = None,
         without_outcome: bool = False,
@@ -76,13 +77,13 @@ class Desk:
         if rep is not None:
             row.previous[rep.role] = [assignment.rep_id, self.now.isoformat()]
         self.companies.note(row.domain, row.company, row.lead_id, None)
-        self.past.append(store.as_ended(assignment, outcome, self.now))
+        self.past.append(store.as_ended(assignment, outcome, why, self.now))
         self.outgoing.append(
             events.released(
                 row,
                 assignment,
                 outcome=outcome,
-                reason=reason,
+                reason=why.code,
                 by=by,
                 at=self.now,
                 until=until,

@@ -222,7 +222,7 @@ def deals(work: Work, meant: Iterable[OpenDeal]) -> None:
                 lead_id=deal.lead_id,
                 from_rep=deal.owner_id,
                 to_rep=to,
-                reason=work.order.reason,
+                reason=work.desk.group.why(work.order.reason).code,
                 at=work.desk.now,
             )
         )

@@ -160,7 +160,7 @@ def _hand_over(work: Work, row: Row) -> None:
     desk, order = work.desk, work.order
     if work.to_rep is not None:
         # A person names the rep, who may go over the cap for it, and it is recorded.
-        desk.release(row, outcome="reassigned", reason=order.reason, by="manager")
+        desk.release(row, outcome="reassigned", why=desk.group.why(order.reason), by="manager")
         desk.force(
             row,
             work.to_rep,

@@ -18,6 +18,7 @@ KINDS = (
     "LeadDemoted",
     "LeadRecycled",
     "LeadDisqualified",
+    "ReasonsChanged",
     "OpportunityOpened",
     "OpportunityMoved",
     "OpportunityWon",

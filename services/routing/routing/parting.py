@@ -23,6 +23,7 @@ class Parting(NamedTuple):
 
     outcome: str
     reason: str
+    """A code, of a manager's what they typed."""
     by: str
 
 

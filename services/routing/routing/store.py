@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from backbone.database import Connection
+from backbone.reasons import Why
 from handoff.events.v1 import common_pb2
 from routing import accounts
 from routing.domain import MOST_CONSIDERED, Decision
@@ -195,13 +196,16 @@ async def lapsed(conn: Connection, now: datetime, *, limit: int) -> list[UUID]:
     return [row[0] for row in rows]
 
 
-_ENDED: Final = ("lead_id", "cycle", "rep_id", "pool", "assigned_at", "ended_at", "touched", "outcome")
+_ENDED: Final = (
+    *("lead_id", "cycle", "rep_id", "pool", "assigned_at", "ended_at", "touched", "outcome", "reason", "words"),
+)
 
 
-def as_ended(assignment: Assignment, outcome: str, at: datetime) -> dict[str, Any]:
-    """Return what is kept of an assignment that is over."""
+def as_ended(assignment: Assignment, outcome: str, why: Why, at: datetime) -> dict[str, Any]:
+    """Return what is kept of an assignment that is over; the words that a person typed are kept here alone."""
     names = ("lead_id", "cycle", "rep_id", "pool", "assigned_at", "touched")
-    return {**{name: getattr(assignment, name) for name in names}, "ended_at": at, "outcome": outcome}
+    kept = {name: getattr(assignment, name) for name in names}
+    return {**kept, "ended_at": at, "outcome": outcome, "reason": why.code, "words": why.words}
 
 
 async def add_ended(conn: Connection, ended: Sequence[Mapping[str, Any]]) -> None:
@@ -209,6 +213,17 @@ async def add_ended(conn: Connection, ended: Sequence[Mapping[str, Any]]) -> Non
     await conn.copy_records_to_table(
         "ended_assignment", columns=_ENDED, records=[tuple(map(one.__getitem__, _ENDED)) for one in ended]
     )
+
+
+async def ended(conn: Connection, lead_id: UUID, cycles: Iterable[int]) -> dict[int, Any]:
+    """Return how assignments of a lead ended, by their cycles."""
+    rows = await conn.fetch(
+        "SELECT cycle, ended_at, outcome, reason, words FROM ended_assignment"
+        " WHERE lead_id = $1 AND cycle = ANY($2::int[])",
+        lead_id,
+        list(cycles),
+    )
+    return {row["cycle"]: row for row in rows}
 
 
 _DECISION: Final = (
@@ -260,3 +275,4 @@ async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
         gone,
     )
     await conn.execute("UPDATE decision SET inputs = NULL WHERE lead_id = ANY($1::uuid[])", gone)
+    await conn.execute("UPDATE ended_assignment SET words = '' WHERE lead_id = ANY($1::uuid[])", gone)

@@ -14,9 +14,10 @@ from uuid import UUID
 
 import asyncpg
 
-from backbone import ids
+from backbone import ids, reasons
 from backbone.database import Connection
-from routing import index, policies, reps
+from backbone.reasons import Why
+from routing import index, policies, reps, store_reasons
 from routing.domain import Policy, Rep
 from routing.index import Count, Index
 from routing.reps import Known
@@ -60,6 +61,12 @@ class Group:
     """Around which reps' holidays are known."""
     nobody_waits: bool = False
     """Known to be so of this state; else it has to be looked up."""
+    codes: frozenset[str] = frozenset()
+    """The reason codes in force."""
+
+    def why(self, typed: str) -> Why:
+        """Return what a person typed as a code, with the words where it is none."""
+        return reasons.why(typed, self.codes)
 
 
 class Cache:
@@ -112,6 +119,7 @@ async def _load(conn: Connection, sequence: int, stamp: UUID, year: int) -> Grou
     group = made(known, found, policy, year)
     group.sequence, group.stamp = sequence, stamp
     group.has_accounts = await conn.fetchval("SELECT EXISTS (SELECT FROM account)")
+    group.codes = await store_reasons.load(conn)
     return group
 
 

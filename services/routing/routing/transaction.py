@@ -1,11 +1,11 @@
 """One transaction under the group's lock: a desk is opened, work is done at it, all of it is written at the end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
-from routing import events, store, store_group, store_queue
+from routing import events, store, store_group, store_queue, store_reasons
 from routing.desk import Desk
 from routing.store_group import Cache
 
@@ -48,6 +48,13 @@ async def finish(desk: Desk, conn: Connection, outbox: Outbox, cache: Cache) -> 
         cache.keep(desk.group)
     if desk.more_wait:
         cache.more_wait.set()
+
+
+async def put_reasons(desk: Desk, conn: Connection, codes: Sequence[str]) -> None:
+    """Put other reason codes in force; every instance loads them with the group."""
+    await store_reasons.replace(conn, codes)
+    desk.group.codes = await store_reasons.load(conn)
+    await store_group.advance(conn, desk.group, changed=True)
 
 
 async def pause(desk: Desk, conn: Connection) -> None:

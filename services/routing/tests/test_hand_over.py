@@ -81,7 +81,7 @@ async def test_a_leavers_leads_go_to_a_pool_and_what_finds_no_room_stays(routing
     assert await loads(routing) == {"ana": 0, "ben": 0, "sid": 2, "sue": 3}
     events = await routing.published(lambda seen: sum(event.type == "AssignmentReleased" for event in seen) == 5)
     released = [event.message for event in events if event.type == "AssignmentReleased"]
-    assert {(one.outcome, one.reason, one.released_by) for one in released} == {("reassigned", "left", "manager")}
+    assert {(one.outcome, one.reason, one.released_by) for one in released} == {("reassigned", "other", "manager")}
     routed = {event.subject: event.message for event in events if event.type == "LeadRouted"}
     assert {lead: (routed[lead].cycle, routed[lead].starts_clocks) for lead in leads} == {
         lead: (2, lead != leads[0]) for lead in leads
@@ -149,6 +149,7 @@ async def test_named_accounts_and_deals_follow_their_leads(routing: Actor) -> No
     told = {event.message.opportunity_id: event for event in events if event.type == "OpportunityHandedOver"}
     with_lead = told[str(of_lead)]
     assert (with_lead.subject, with_lead.message.from_rep_id, with_lead.message.to_rep_id) == (lead, "ana", "sid")
+    assert with_lead.message.reason == "other", "why it was handed over was typed"
     assert (told[str(bare)].subject, told[str(bare)].message.to_rep_id in ("sid", "sue")) == (bare, True)
 
 
