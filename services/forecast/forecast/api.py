@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import AfterValidator, Field
 from starlette.responses import Response
 
-from backbone import database, fields, idempotency, ids, outbox, pages, security, times
+from backbone import database, fields, idempotency, ids, outbox, pages, reasons, security, times
 from backbone.problem import Pointer, Problem
 from forecast import dealing, money, store, store_leads
 from forecast.domain import Category, Move, State
@@ -182,12 +182,14 @@ async def _move(
     if known is not None and not caller.owns(known.state.owner_id):
         raise Problem(403, "Not your deal", "A rep moves own deals only.")
     now = await times.now(conn)
+    why = reasons.why(body.reason, await store.codes(conn))
     made = Move(
         move_id=ids.new(),
         occurred_at=_time(body.occurred_at, now),
         recorded_at=now,
         changes=body.changes(),
-        reason=body.reason,
+        reason=why.code,
+        words=why.words,
     )
     deal, fresh = await dealing.move_deal(conn, out, target, made, external_id=body.external_id, by=caller.sub)
     if deal is None:
@@ -254,4 +256,5 @@ def _shown_move(move: Move) -> dict[str, Any]:
         "recorded_at": times.text(move.recorded_at),
         **dict(move.changes),
         "reason": move.reason or None,
+        "words": move.words or None,
     }

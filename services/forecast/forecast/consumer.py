@@ -28,7 +28,7 @@ DEALS = (
     | routing_pb2.LeadRouted
     | routing_pb2.OpportunityHandedOver
 )
-ANSWERED: Final = frozenset({"PersonalDataErased", "SettingsChanged"})
+ANSWERED: Final = frozenset({"PersonalDataErased", "SettingsChanged", "ReasonsChanged"})
 SALES: Final = "sales"
 CLOCKS_DIFFER_BY: Final = timedelta(minutes=1)
 
@@ -66,6 +66,8 @@ class Handler:
                 new = Reporting(message.zone, message.base_currency, message.week_starts or "mon")
                 if await store_leads.set_reporting(conn, new):
                     await store.count_anew(conn, new.zone)
+            elif isinstance(message, qualification_pb2.ReasonsChanged):
+                await store.set_codes(conn, message.codes)
 
     async def _deal(self, conn: Connection, event: Incoming) -> None:
         message = event.message

@@ -53,6 +53,9 @@ class Move:
     recorded_at: datetime
     changes: Mapping[str, Any]
     reason: str = ""
+    """A code."""
+    words: str = ""
+    """What somebody typed instead of one."""
 
 
 def order(move: Move) -> tuple[datetime, datetime, UUID]:

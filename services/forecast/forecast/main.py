@@ -16,6 +16,7 @@ KINDS = (
     "LeadHandedBack",
     "LeadRecycled",
     "LeadDisqualified",
+    "ReasonsChanged",
     "LeadRouted",
     "OpportunityHandedOver",
     "SettingsChanged",

@@ -1,13 +1,13 @@
 """Opportunities, their moves, and the leaves that sums are made of."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from backbone import ids
+from backbone import ids, reasons
 from backbone.database import Connection
 from forecast import domain
 from forecast.domain import Move, State
@@ -170,7 +170,7 @@ async def count_anew(conn: Connection, zone: str) -> None:
     await conn.execute(f"INSERT INTO counter (rep_id, month, category, currency, deals, amount) {LEAVES}", zone)
 
 
-_MOVES = "SELECT opportunity_id, move_id, occurred_at, recorded_at, changes, reason FROM move"
+_MOVES = "SELECT opportunity_id, move_id, occurred_at, recorded_at, changes, reason, words FROM move"
 
 
 def _move(row: Any) -> Move:
@@ -186,7 +186,7 @@ async def moves(conn: Connection, opportunity_id: UUID) -> list[Move]:
 async def add_move(conn: Connection, opportunity_id: UUID, move: Move, *, external_id: str | None, by: str) -> bool:
     """Keep a move; False when one with its external id is there already."""
     status = await conn.execute(
-        "INSERT INTO move VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING",
+        "INSERT INTO move VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
         move.move_id,
         opportunity_id,
         external_id,
@@ -195,6 +195,7 @@ async def add_move(conn: Connection, opportunity_id: UUID, move: Move, *, extern
         dict(move.changes),
         move.reason,
         by,
+        move.words,
     )
     return status.endswith(" 1")
 
@@ -209,5 +210,22 @@ async def counters(conn: Connection, months: Sequence[str]) -> Sequence[Mapping[
 
 
 async def erase(conn: Connection, lead_ids: Iterable[UUID]) -> None:
-    """Delete what names a person: an opportunity's own name may."""
-    await conn.execute("UPDATE opportunity SET name = '' WHERE lead_id = ANY($1::uuid[])", list(lead_ids))
+    """Delete what names a person: an opportunity's own name may, and words that were typed for its moves."""
+    gone = list(lead_ids)
+    await conn.execute("UPDATE opportunity SET name = '' WHERE lead_id = ANY($1::uuid[])", gone)
+    await conn.execute(
+        "UPDATE move m SET words = '' FROM opportunity o WHERE o.opportunity_id = m.opportunity_id"
+        " AND o.lead_id = ANY($1::uuid[]) AND m.words <> ''",
+        gone,
+    )
+
+
+async def codes(conn: Connection) -> Collection[str]:
+    """Return the reason codes in force: those shipped, until qualification tells others."""
+    return {row[0] for row in await conn.fetch("SELECT code FROM reason")} or reasons.SHIPPED
+
+
+async def set_codes(conn: Connection, told: Sequence[str]) -> None:
+    """Put other reason codes in force."""
+    await conn.execute("DELETE FROM reason")
+    await conn.execute("INSERT INTO reason SELECT DISTINCT unnest($1::text[])", list(told))
