@@ -8,15 +8,21 @@ does not hold.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import compress
+from operator import attrgetter, not_
 from typing import Any, Final
 
 from cel_expr_python import cel
+
+from backbone import times
 
 LONGEST: Final = 4_000
 MOST_REMEMBERED: Final = 256
 _PLACE: Final = re.compile(r"<input>:(\d+):(\d+): (.*)")
 _KEY: Final = re.compile(r"""\b([a-z_]+\.[a-z_]+)(?:\.([A-Za-z_]\w*)|\[\s*["']([^"']+)["']\s*\])(?!\s*\()""")
 _ASKED_FOR: Final = re.compile(r"\bhas\(([^()]*)\)")
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _DOT: Final = re.compile(r"\s*\.\s*")
 SEALED: Final = {
     "email": "has_email, email_domain and email_is_free",
@@ -39,7 +45,11 @@ WHOLE: Final = cel.Type.INT
 FLAG: Final = cel.Type.BOOL
 NUMBER: Final = cel.Type.DYN
 """A fraction. Left open, so that it compares with whole literals too."""
+INSTANT: Final = cel.Type.TIMESTAMP
+"""Handed over as microseconds since the epoch, so that a missing one is 0 as a missing number is: the epoch."""
 TEXTS: Final = cel.Type.List(cel.Type.STRING)
+OBJECTS: Final = cel.Type.List(cel.Type.Map(cel.Type.STRING, cel.Type.DYN))
+"""Instants in them are texts, which `timestamp(one.at)` makes comparable."""
 OPEN: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 """An object whose keys nobody declared, such as lead.attributes."""
 
@@ -64,6 +74,7 @@ class Condition:
     _program: Any
     _names: tuple[str, ...]
     _keys: tuple[tuple[str, str], ...]
+    _instants: tuple[str, ...]
     _remembered: dict[tuple[Any, ...], bool] = field(default_factory=dict, compare=False, repr=False)
     """What it said of values that it read before: most leads differ in few of them, and CEL costs ten microseconds."""
 
@@ -95,6 +106,8 @@ class Condition:
         return known
 
     def _evaluate(self, read: dict[str, Any]) -> bool:
+        for name in self._instants:
+            read[name] = _EPOCH + timedelta(microseconds=read[name] or 0)
         for name, key in self._keys:
             known = read[name]
             if known is not None and key not in known:
@@ -113,12 +126,15 @@ class Language:
     _env: Any
     _names: tuple[str, ...]
     _open: frozenset[str]
+    _instants: frozenset[str]
 
     @classmethod
     def of(cls, names: Names) -> "Language":
-        """Declare names with their types (TEXT, WHOLE, NUMBER, FLAG, TEXTS, OPEN)."""
-        left_open = frozenset(name for name, kind in names.items() if kind == OPEN)
-        return cls(cel.NewEnv(variables=dict(names)), tuple(names), left_open)
+        """Declare names with their types (TEXT, WHOLE, NUMBER, FLAG, INSTANT, TEXTS, OBJECTS, OPEN)."""
+        left_open, instants = (
+            frozenset(name for name, kind in names.items() if kind == wanted) for wanted in (OPEN, INSTANT)
+        )
+        return cls(cel.NewEnv(variables=dict(names)), tuple(names), left_open, instants)
 
     def compile(self, text: str) -> Condition:
         """Compile a condition. Wrong for one that does not parse, names what is not there, or is no yes or no."""
@@ -132,7 +148,8 @@ class Language:
             raise Wrong("has to be a yes or no, such as lead.employees > 100")
         plain = _DOT.sub(".", text)
         names = tuple(name for name in self._names if re.search(rf"\b{re.escape(name)}\b", plain))
-        return Condition(text, program, names, self._keys(text))
+        instants = tuple(name for name in names if name in self._instants)
+        return Condition(text, program, names, self._keys(text), instants)
 
     def check(self, text: str) -> Condition:
         """Compile a condition that somebody writes now. Wrong also for a pattern that is none: it could only ever fail.
@@ -182,67 +199,46 @@ def _wrong(words: str) -> Wrong:
     )
 
 
+_POSTED: Final = ("company", "website", "job_title", "industry", "country", "source", "medium", "campaign")
+_ELSEWHERE: Final = ("owner_id", "status", "disqualified_reason")
+_FOUND: Final = ("email_domain", "account_domain")
+_FLAGS: Final = ("has_email", "has_phone", "email_is_free", "spam", "test")
+_AS_TOLD: Final = (*_POSTED, *_ELSEWHERE, *_FOUND, *_FLAGS, "employees", "revenue")
+_NAMES: Final = tuple(f"lead.{name}" for name in _AS_TOLD)
+_told: Final = attrgetter(*_AS_TOLD)
+
+
+def _declared(kind: Any, *names: str) -> Names:
+    return {f"lead.{name}": kind for name in names}
+
+
 LEAD: Final[Names] = {
-    **{
-        f"lead.{name}": TEXT
-        for name in (
-            "company",
-            "website",
-            "job_title",
-            "industry",
-            "country",
-            "source",
-            "medium",
-            "campaign",
-            "email_domain",
-            "account_domain",
-            "stage",
-            "grade",
-            "persona",
-        )
-    },
-    **{f"lead.{name}": FLAG for name in ("has_email", "has_phone", "email_is_free", "spam", "test")},
-    "lead.employees": WHOLE,
-    "lead.cycle": WHOLE,
-    "lead.revenue": NUMBER,
-    "lead.cost": NUMBER,
-    "lead.currency": TEXT,
-    "lead.fit": NUMBER,
-    "lead.interest": NUMBER,
-    "lead.missing": TEXTS,
-    "lead.attributes": OPEN,
+    **_declared(TEXT, *_POSTED, *_ELSEWHERE, *_FOUND, "external_id", "currency", "stage", "grade", "persona"),
+    **_declared(FLAG, *_FLAGS, "live"),
+    **_declared(WHOLE, "employees", "cycle"),
+    **_declared(NUMBER, "revenue", "cost", "fit", "interest"),
+    **_declared(INSTANT, "occurred_at", "assigned_at"),
+    **_declared(OBJECTS, "consent"),
+    **_declared(TEXTS, "missing"),
+    **_declared(OPEN, "attributes"),
 }
 """What conditions about a lead may read. Sealed fields are not among them."""
 
 
-def lead_values(fields: Any, qualification: Any = None) -> dict[str, Any]:
-    """Return the values of LEAD from the messages LeadFields and Qualification (or None)."""
-    attributes = dict(_plain(fields.attributes)) if fields.HasField("attributes") else {}
-    values: dict[str, Any] = {
-        "lead.company": fields.company,
-        "lead.website": fields.website,
-        "lead.job_title": fields.job_title,
-        "lead.industry": fields.industry,
-        "lead.country": fields.country,
-        "lead.source": fields.source,
-        "lead.medium": fields.medium,
-        "lead.campaign": fields.campaign,
-        "lead.email_domain": fields.email_domain,
-        "lead.account_domain": fields.account_domain,
-        "lead.has_email": fields.has_email,
-        "lead.has_phone": fields.has_phone,
-        "lead.email_is_free": fields.email_is_free,
-        "lead.spam": fields.spam,
-        "lead.test": fields.test,
-        "lead.employees": fields.employees,
-        "lead.revenue": fields.revenue,
-        "lead.cost": _number(fields.first_touch.cost),
-        "lead.currency": fields.first_touch.currency,
+def lead_values(fields: Any, qualification: Any = None, *, live: bool = False) -> dict[str, Any]:
+    """Return the values of LEAD from the messages LeadFields and Qualification (or None), and whether it is news."""
+    external_ids, first_touch, given = fields.external_ids, fields.first_touch, qualification
+    return {
+        **dict(zip(_NAMES, _told(fields), strict=True)),
+        "lead.external_id": external_ids[-1].external_id if external_ids else "",
+        "lead.occurred_at": _microseconds(fields.created_at),
+        "lead.assigned_at": _microseconds(fields.assigned_at),
+        "lead.live": live,
+        "lead.cost": _number(first_touch.cost),
+        "lead.currency": first_touch.currency,
+        "lead.consent": [_consent(one) for one in consents] if (consents := fields.consents) else [],
         "lead.missing": missing(fields),
-        "lead.attributes": attributes,
-    }
-    given = qualification
-    values |= {
+        "lead.attributes": _plain(fields.attributes) if fields.HasField("attributes") else {},
         "lead.stage": given.stage if given is not None else "new",
         "lead.grade": given.grade if given is not None else "",
         "lead.persona": given.persona if given is not None else "",
@@ -250,24 +246,30 @@ def lead_values(fields: Any, qualification: Any = None) -> dict[str, Any]:
         "lead.fit": given.fit if given is not None else 0.0,
         "lead.interest": given.interest if given is not None else 0.0,
     }
-    return values
 
 
-_PRESENCE: Final = {
-    "email": "has_email",
-    "phone": "has_phone",
-    "first_name": "has_first_name",
-    "last_name": "has_last_name",
+def _microseconds(timestamp: Any) -> int:
+    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000  # type: ignore[no-any-return]
+
+
+def _consent(said: Any) -> dict[str, Any]:
+    return {"purpose": said.purpose, "basis": said.basis, "granted": said.granted, "at": times.text(times.at(said.at))}
+
+
+_MAY_LACK: Final = {
+    **{name: f"has_{name}" for name in ("email", "phone", "first_name", "last_name")},
+    **{name: name for name in (*_POSTED, *_ELSEWHERE)},
+    **{name: f"first_touch.{name}" for name in ("cost", "currency")},
+    "external_id": "external_ids",
+    "consent": "consents",
 }
-_TEXT_FIELDS: Final = ("company", "website", "job_title", "industry", "country", "source", "medium", "campaign")
+_asked: Final = attrgetter(*_MAY_LACK.values())
 
 
 def missing(fields: Any) -> list[str]:
     """Return the names of the fields of POST /v1/leads that a lead does not have."""
-    absent = [name for name, flag in _PRESENCE.items() if not getattr(fields, flag)]
-    absent += [name for name in _TEXT_FIELDS if not getattr(fields, name)]
-    absent += [name for name in ("employees", "revenue") if not fields.HasField(name)]
-    return absent
+    absent = [*compress(_MAY_LACK, map(not_, _asked(fields)))]
+    return absent + [name for name in ("employees", "revenue", "assigned_at") if not fields.HasField(name)]
 
 
 def _number(text: str) -> float:

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from backbone import conditions, documents
+from backbone import conditions, documents, times
 from backbone.problem import Problem
+from backbone.testing import promised
 from handoff.events.v1 import common_pb2
 
 SCHEMA: dict[str, Any] = {
@@ -152,6 +153,40 @@ def test_a_missing_attribute_reads_as_an_empty_text_and_never_raises() -> None:
     assert LANGUAGE.compile('lead.attributes.tool == ""').holds(values())
     assert LANGUAGE.compile('lead.attributes["tool"] == ""').holds(values())
     assert not LANGUAGE.compile("lead.attributes.seconds > 10").holds(values())
+
+
+def test_every_field_that_is_promised_is_read_also_where_it_is_missing() -> None:
+    nobody = LANGUAGE.check(promised.OF_NOBODY)
+    assert nobody.holds(values())
+    assert not nobody.holds(conditions.lead_values(common_pb2.LeadFields(), live=True))
+    assert not nobody.holds(values(owner_id="ana"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ('lead.assigned_at >= timestamp("2026-01-01T00:00:00Z")', True),
+        ('lead.assigned_at == timestamp("2026-01-02T03:04:05.000006Z")', True),
+        ('lead.assigned_at - timestamp("2026-01-01T00:00:00Z") > duration("48h")', False),
+        ("lead.occurred_at < lead.assigned_at", True),
+        ('lead.consent.exists(one, one.purpose == "news" && one.granted)', True),
+        ('lead.consent.exists(one, one.purpose == "calls" && one.granted)', False),
+        ('lead.consent.all(one, timestamp(one.at) >= lead.assigned_at && one.basis == "form")', True),
+        ("lead.external_id == 'newer'", True),
+        ('"assigned_at" in lead.missing || "consent" in lead.missing || "external_id" in lead.missing', False),
+    ],
+)
+def test_conditions_compare_instants_and_look_into_consents(condition: str, holds: bool) -> None:
+    at = times.stamp(times.parse("2026-01-02T03:04:05.000006Z"))
+    lead = values(
+        assigned_at=at,
+        consents=[
+            common_pb2.Consent(purpose=purpose, basis="form", granted=purpose == "news", at=at)
+            for purpose in ("news", "calls")
+        ],
+        external_ids=[common_pb2.ExternalId(external_id=one) for one in ("older", "newer")],
+    )
+    assert LANGUAGE.check(condition).holds(lead) == holds
 
 
 def test_presence_can_be_asked_for() -> None:

@@ -128,6 +128,37 @@ class Attribution(_message.Message):
 Global___Attribution: _TypeAlias = Attribution  # noqa: Y015
 
 @_typing.final
+class Consent(_message.Message):
+    """What a lead allowed, or did not, for one purpose. The text that it agreed to stays in lead-intake."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    GRANTED_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    purpose: _builtins.str
+    basis: _builtins.str
+    granted: _builtins.bool
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        purpose: _builtins.str = ...,
+        basis: _builtins.str = ...,
+        granted: _builtins.bool = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "basis", b"basis", "granted", b"granted", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Consent: _TypeAlias = Consent  # noqa: Y015
+
+@_typing.final
 class LeadFields(_message.Message):
     """What may be read of a lead outside the vault. A missing text is "", a missing number is unset."""
 
@@ -158,6 +189,11 @@ class LeadFields(_message.Message):
     FIRST_TOUCH_FIELD_NUMBER: _builtins.int
     LAST_TOUCH_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    OWNER_ID_FIELD_NUMBER: _builtins.int
+    ASSIGNED_AT_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    DISQUALIFIED_REASON_FIELD_NUMBER: _builtins.int
+    CONSENTS_FIELD_NUMBER: _builtins.int
     has_email: _builtins.bool
     has_phone: _builtins.bool
     has_first_name: _builtins.bool
@@ -180,6 +216,10 @@ class LeadFields(_message.Message):
     spam: _builtins.bool
     test: _builtins.bool
     email_is_disposable: _builtins.bool
+    owner_id: _builtins.str
+    """How it stands elsewhere, as was last said; its stage there is no field of the lead."""
+    status: _builtins.str
+    disqualified_reason: _builtins.str
     @_builtins.property
     def attributes(self) -> _struct_pb2.Struct: ...
     @_builtins.property
@@ -191,6 +231,12 @@ class LeadFields(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """The earliest occurred_at of its captures: cohorts and "oldest first" go by it."""
+
+    @_builtins.property
+    def assigned_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def consents(self) -> _containers.RepeatedCompositeFieldContainer[Global___Consent]:
+        """Its last word on each purpose, in the order of `at`."""
 
     def __init__(
         self,
@@ -220,10 +266,15 @@ class LeadFields(_message.Message):
         first_touch: Global___Attribution | None = ...,
         last_touch: Global___Attribution | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        owner_id: _builtins.str = ...,
+        assigned_at: _timestamp_pb2.Timestamp | None = ...,
+        status: _builtins.str = ...,
+        disqualified_reason: _builtins.str = ...,
+        consents: _abc.Iterable[Global___Consent] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_employees", b"_employees", "_revenue", b"_revenue", "attributes", b"attributes", "created_at", b"created_at", "employees", b"employees", "first_touch", b"first_touch", "last_touch", b"last_touch", "revenue", b"revenue"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_employees", b"_employees", "_revenue", b"_revenue", "assigned_at", b"assigned_at", "attributes", b"attributes", "created_at", b"created_at", "employees", b"employees", "first_touch", b"first_touch", "last_touch", b"last_touch", "revenue", b"revenue"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_employees", b"_employees", "_revenue", b"_revenue", "account_domain", b"account_domain", "attributes", b"attributes", "campaign", b"campaign", "company", b"company", "country", b"country", "created_at", b"created_at", "email_domain", b"email_domain", "email_is_disposable", b"email_is_disposable", "email_is_free", b"email_is_free", "employees", b"employees", "external_ids", b"external_ids", "first_touch", b"first_touch", "has_email", b"has_email", "has_first_name", b"has_first_name", "has_last_name", b"has_last_name", "has_phone", b"has_phone", "industry", b"industry", "job_title", b"job_title", "last_touch", b"last_touch", "medium", b"medium", "revenue", b"revenue", "source", b"source", "spam", b"spam", "test", b"test", "website", b"website"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_employees", b"_employees", "_revenue", b"_revenue", "account_domain", b"account_domain", "assigned_at", b"assigned_at", "attributes", b"attributes", "campaign", b"campaign", "company", b"company", "consents", b"consents", "country", b"country", "created_at", b"created_at", "disqualified_reason", b"disqualified_reason", "email_domain", b"email_domain", "email_is_disposable", b"email_is_disposable", "email_is_free", b"email_is_free", "employees", b"employees", "external_ids", b"external_ids", "first_touch", b"first_touch", "has_email", b"has_email", "has_first_name", b"has_first_name", "has_last_name", b"has_last_name", "has_phone", b"has_phone", "industry", b"industry", "job_title", b"job_title", "last_touch", b"last_touch", "medium", b"medium", "owner_id", b"owner_id", "revenue", b"revenue", "source", b"source", "spam", b"spam", "status", b"status", "test", b"test", "website", b"website"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__employees: _TypeAlias = _typing.Literal["employees"]  # noqa: Y015
     _WhichOneofArgType__employees: _TypeAlias = _typing.Literal["_employees", b"_employees"]  # noqa: Y015
