@@ -114,7 +114,7 @@ def _capture(batch: Batch, ask: Ask) -> Answer:
     if joined:
         outcome = Outcome.UPDATED if place.is_new else Outcome.MERGED
     else:
-        outcome = Outcome.UPDATED if changed or ask.said or ask.consents else Outcome.DUPLICATE
+        outcome = Outcome.UPDATED if changed or ask.said or capture.consents else Outcome.DUPLICATE
     if outcome is not Outcome.DUPLICATE:
         payloads.check_size(lead.attributes)
         lead = batch.put(place.lead, lambda known: domain.learn(known, capture))
@@ -148,9 +148,10 @@ def _correct(batch: Batch, keeper: Vault, ask: Ask, lead_id: UUID) -> Answer:
 
 def _keep(batch: Batch, ask: Ask, lead: Lead, outcome: Outcome, changed: Sequence[str]) -> Answer:
     """Tell everybody what was learned, and what was allowed."""
+    assert ask.capture is not None
     if outcome is not Outcome.DUPLICATE:
         batch.announcements.append(partial(_told, ask=ask, lead=lead, outcome=outcome, changed=changed))
-    for said in ask.consents:
+    for said in ask.capture.consents:
         assert ask.origin is not None
         batch.consents.append((ask.origin, said))
         batch.announcements.append(partial(_told_consent, said=said, lead=lead, at=ask.received_at))

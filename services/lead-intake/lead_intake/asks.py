@@ -59,7 +59,6 @@ class Ask:
     origin: UUID | None = None
     """The lead that it turned out to be of, which another one may stand for."""
     said: Mapping[str, Any] = field(default_factory=dict)
-    consents: Sequence[Mapping[str, Any]] = ()
     dedupe: str | None = None
     body_hash: bytes | None = None
     """With `dedupe`: another body under the same key is refused."""

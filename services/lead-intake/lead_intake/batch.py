@@ -1,7 +1,7 @@
 """What a batch of events knows and changes: read under locks at its beginning, written at its end, all at once."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -137,7 +137,23 @@ async def begin(
     living = survivors - batch.gone
     batch.leads = await store.load(conn, living, batch.keys)
     batch.own = await store.load_own(conn, members, batch.keys) if members else {}
+    await _read_consents(conn, batch)
     return batch
+
+
+async def _read_consents(conn: Connection, batch: Batch) -> None:
+    """Give each lead the consents that were said of it, and each survivor those of all that it stands for."""
+    own: dict[UUID, list[Mapping[str, Any]]] = {}
+    shown: dict[UUID, list[Mapping[str, Any]]] = {}
+    for lead_id, said in await store.last_consents(conn, {*batch.leads, *batch.own}):
+        own.setdefault(lead_id, []).append(said)
+        shown.setdefault(batch.people.survivor(lead_id), []).append(said)
+    batch.leads |= {lead_id: _consenting(lead, shown.get(lead_id, ())) for lead_id, lead in batch.leads.items()}
+    batch.own |= {lead_id: _consenting(lead, own.get(lead_id, ())) for lead_id, lead in batch.own.items()}
+
+
+def _consenting(lead: Lead, said: Iterable[Mapping[str, Any]]) -> Lead:
+    return replace(lead, consents=domain.last_words(said))
 
 
 async def write(conn: Connection, keeper: Vault, outbox: Outbox, batch: Batch, *, at: datetime) -> None:

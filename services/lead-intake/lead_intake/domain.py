@@ -1,9 +1,10 @@
 """What is known of a lead, and whether it is news: pure decisions. Who is who stands in identity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,6 +14,10 @@ SEALED: Final = ("email", "phone", "first_name", "last_name")
 TEST: Final = "test"
 MARKS: Final = ("spam", TEST)
 """Of two leads that are one person these hold only where they held of both."""
+ELSEWHERE: Final = ("owner_id", "assigned_at", "status", "disqualified_reason")
+"""How a lead stands elsewhere; its stage there is told, and is no field of the lead."""
+MOST_CONSENTS: Final = 50
+"""Purposes of which the last word is told: an event has to hold them."""
 READABLE: Final = (
     "company",
     "website",
@@ -30,6 +35,7 @@ READABLE: Final = (
     "account_domain",
     "spam",
     "test",
+    *ELSEWHERE,
 )
 
 
@@ -77,6 +83,8 @@ class Lead:
     hidden: frozenset[str] = frozenset()
     """The attributes that are sealed: once personal, always so."""
     verified: frozenset[str] = frozenset()
+    consents: tuple[Mapping[str, Any], ...] = ()
+    """The last word on each purpose."""
     created_at: datetime
     recorded_at: datetime
     arrived_at: datetime | None = None
@@ -102,6 +110,7 @@ class Capture:
     received_at: datetime
     live: bool
     verified: bool = False
+    consents: tuple[Mapping[str, Any], ...] = ()
 
 
 def begin(lead_id: UUID, capture: Capture) -> Lead:
@@ -135,9 +144,19 @@ def learn(lead: Lead, capture: Capture) -> Lead:
         first_touch=first,
         last_touch=last,
         verified=lead.verified | said,
+        consents=last_words((*lead.consents, *capture.consents)),
         created_at=min(lead.created_at, capture.occurred_at),
         arrived_at=arrival(lead, live=capture.live, at=capture.occurred_at),
     )
+
+
+def last_words(said: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Return the last word on each purpose, the latest last. Of two of one instant the later in order counts."""
+    latest: dict[str, Mapping[str, Any]] = {}
+    for one in sorted(said, key=itemgetter("at")):
+        latest.pop(one["purpose"], None)
+        latest[one["purpose"]] = one
+    return tuple(latest.values())[-MOST_CONSENTS:]
 
 
 def arrival(lead: Lead, *, live: bool, at: datetime) -> datetime | None:
@@ -159,6 +178,7 @@ def unite(survivor: Lead, merged: Lead) -> Lead:
         attributes={**merged.attributes, **survivor.attributes},
         hidden=survivor.hidden | merged.hidden,
         external_ids=tuple(dict.fromkeys((*survivor.external_ids, *merged.external_ids))),
+        consents=last_words((*merged.consents, *survivor.consents)),
         first_touch=min(touches, key=_when) if touches else {},
         last_touch=max(latest, key=_when) if latest else {},
         created_at=min(survivor.created_at, merged.created_at),
@@ -196,4 +216,6 @@ def changed_fields(before: Lead, after: Lead) -> list[str]:
             changed.add(name)
     if before.hidden != after.hidden:
         changed.add("attributes")
+    if before.consents != after.consents:
+        changed.add("consent")
     return sorted(changed)

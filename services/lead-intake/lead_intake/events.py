@@ -23,6 +23,9 @@ _TEXTS = (
     "campaign",
     "email_domain",
     "account_domain",
+    "owner_id",
+    "status",
+    "disqualified_reason",
 )
 _FLAGS = ("email_is_free", "email_is_disposable", "spam", "test")
 
@@ -75,6 +78,15 @@ def fields(lead: Lead) -> common_pb2.LeadFields:
         if touch:
             getattr(made, name).CopyFrom(_attribution(touch))
     times.put(made.created_at, lead.created_at)
+    if known.get("assigned_at"):
+        times.put(made.assigned_at, times.parse(known["assigned_at"]))
+    made.consents.extend(_word(one) for one in lead.consents)
+    return made
+
+
+def _word(said: Mapping[str, Any]) -> common_pb2.Consent:
+    made = common_pb2.Consent(purpose=said["purpose"], basis=said["basis"], granted=said["granted"])
+    times.put(made.at, said["at"])
     return made
 
 

@@ -65,11 +65,12 @@ class Reader:
             self._email(sent.email), self._phone(sent.phone, sent.country)
             raise payloads.invalid(Pointer("/", "one of email, phone, external_id is required"))
         personal = {"email": email, "phone": phone, "first_name": post.first_name, "last_name": post.last_name}
+        said = self._standing(post)
         attributes = {**post.attributes, **kept}
         if kept:
             payloads.check_size(attributes)
         capture = Capture(
-            known={**self._known(post, email), **({"test": True} if test else {})},
+            known={**self._known(post, email), **_elsewhere(said), **({"test": True} if test else {})},
             personal={name: value for name, value in personal.items() if value},
             attributes=attributes,
             hidden=self._hidden(attributes) | (frozenset(kept) & leniency.PERSONAL),
@@ -79,15 +80,9 @@ class Reader:
             received_at=now,
             live=domain.is_live(occurred_at, now=now, window=self.live_window, asked=post.live),
             verified=verified,
+            consents=tuple(self._consent(one, occurred_at, number) for number, one in enumerate(post.consent)),
         )
-        return self._ask(
-            now=now,
-            raw=raw,
-            capture=capture,
-            identifiers=identifiers,
-            said=self._standing(post),
-            consents=[self._consent(one, occurred_at, number) for number, one in enumerate(post.consent)],
-        )
+        return self._ask(now=now, raw=raw, capture=capture, identifiers=identifiers, said=said)
 
     def _ask(self, *, now: datetime, raw: bytes, **what: Any) -> Ask:
         return Ask(
@@ -260,3 +255,9 @@ class Reader:
             "at": payloads.instant(said.at, f"consent/{number}/at") or occurred_at,
             "text_version": said.text_version,
         }
+
+
+def _elsewhere(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what stays with the lead of how it stands elsewhere."""
+    kept = {name: said[name] for name in domain.ELSEWHERE if name in said}
+    return kept | ({"assigned_at": times.text(said["assigned_at"])} if "assigned_at" in said else {})

@@ -188,6 +188,16 @@ async def consents(conn: Connection, lead_ids: Iterable[UUID]) -> list[tuple[UUI
     return [(one[0], {**dict(list(one.items())[1:]), "at": times.text(one["at"])}) for one in found]
 
 
+async def last_consents(conn: Connection, lead_ids: Iterable[UUID]) -> list[tuple[UUID, dict[str, Any]]]:
+    """Return the last word of each lead on each purpose, with its lead: some repeat theirs with all that they send."""
+    found = await conn.fetch(
+        "SELECT DISTINCT ON (lead_id, purpose) lead_id, purpose, basis, granted, at, text_version FROM consent"
+        " WHERE lead_id = ANY($1::uuid[]) ORDER BY lead_id, purpose, at DESC, consent_id DESC",
+        list(lead_ids),
+    )
+    return [(one[0], dict(list(one.items())[1:])) for one in found]
+
+
 async def add_consents(conn: Connection, said: Sequence[tuple[UUID, Mapping[str, Any]]]) -> None:
     """Record what leads allowed."""
     await conn.execute(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from backbone import times
+from backbone import conditions, times
 from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, routing_pb2
 
@@ -119,6 +119,57 @@ async def test_how_it_stands_elsewhere_travels_with_the_lead(intake: Actor) -> N
     assert str(second.subject) == soon["lead_id"]
     too_far = {"external_id": "far", "occurred_at": (datetime.now(UTC) + timedelta(minutes=6)).isoformat()}
     assert (await intake.http.post("/v1/leads", json=too_far)).status_code == 422
+
+
+async def test_what_conditions_read_stays_with_the_lead_and_is_its_survivors(intake: Actor) -> None:
+    def word(purpose: str, day: int, *, granted: bool = True) -> dict[str, Any]:
+        return {"purpose": purpose, "basis": "form", "granted": granted, "at": f"2026-01-0{day}T00:00:00Z"}
+
+    elsewhere = {"owner_id": "ana", "assigned_at": "2026-01-01T00:00:00+01:00", "status": "contacted"}
+    first = await post(intake, "leads", email="a@b.example", consent=[word("news", 1), word("calls", 1)], **elsewhere)
+    await post(intake, "leads", email="a@b.example", company="Acme", consent=[word("news", 3, granted=False)])
+    other = await post(intake, "leads", external_id="b", disqualified_reason="timing", consent=[word("calls", 2)])
+    path = f"/v1/leads/{first['lead_id']}"
+    for act in ("merge", "unmerge"):
+        answer = await intake.http.post(f"{path}/{act}", json={"other_lead_id": other["lead_id"]})
+        assert answer.status_code == 200, answer.text
+        await post(intake, "leads", email="a@b.example", campaign=f"after the {act}")
+
+    def said(lead: common_pb2.LeadFields) -> tuple[Any, ...]:
+        values = conditions.lead_values(lead)
+        names = ("owner_id", "status", "disqualified_reason", "external_id")
+        words = [(one["purpose"], one["granted"], one["at"][:10]) for one in values["lead.consent"]]
+        at = datetime.fromtimestamp(values["lead.assigned_at"] / 1e6, UTC).isoformat()
+        return *(values[f"lead.{name}"] for name in names), at, words
+
+    events = await intake.published(lambda events: sum(event.type == "LeadUpdated" for event in events) == 3)
+    told = [one for one in events if str(one.subject) == first["lead_id"] and one.type != "ConsentChanged"]
+    withdrawn = ("news", False, "2026-01-03")
+    at_first = ("ana", "contacted", "", "", "2025-12-31T23:00:00+00:00")
+    before = (*at_first, [("news", True, "2026-01-01"), ("calls", True, "2026-01-01")])
+    alone = (*at_first, [("calls", True, "2026-01-01"), withdrawn])
+    united = ("ana", "contacted", "timing", "b", at_first[-1], [("calls", True, "2026-01-02"), withdrawn])
+    assert [(one.type, said(one.message.lead)) for one in told] == [
+        ("LeadCaptured", before),
+        ("LeadUpdated", alone),
+        ("LeadMerged", united),
+        ("LeadUpdated", united),
+        ("LeadUnmerged", alone),
+        ("LeadUpdated", alone),
+    ]
+    shown = (await intake.http.get(path)).json()
+    assert (shown["owner_id"], shown["status"], shown["company"]) == ("ana", "contacted", "Acme")
+    assert datetime.fromisoformat(shown["assigned_at"]) == datetime.fromisoformat(elsewhere["assigned_at"])
+
+
+async def test_what_a_person_corrects_of_consents_and_owners_is_told(intake: Actor) -> None:
+    lead = await post(intake, "leads", email="a@b.example")
+    path = f"/v1/leads/{lead['lead_id']}"
+    for change in ({"consent": [{"purpose": "news"}]}, {"owner_id": "ben"}):
+        assert (await intake.http.patch(path, json=change)).status_code == 200
+    events = await intake.published(lambda events: sum(event.type == "LeadUpdated" for event in events) == 2)
+    changes = [list(event.message.changed) for event in events if event.type == "LeadUpdated"]
+    assert changes == [["consent"], ["owner_id"]]
 
 
 async def test_a_phone_that_a_person_adds_does_not_make_two_people_one(intake: Actor) -> None:
