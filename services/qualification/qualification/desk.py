@@ -52,7 +52,7 @@ class Desk:
         """Return the definition that applies to a lead."""
         if row.fields is None:
             return None
-        return scoring.applicable(self.definitions, conditions.lead_values(row.fields, row.score))
+        return scoring.applicable(self.definitions, conditions.lead_values(row.fields, row.score, live=row.live))
 
     def check_accept(self, row: Row) -> None:
         """Refuse to make a lead an SRL that is none by its definition; `domain.Refused` says why."""

@@ -5,9 +5,10 @@ import math
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from backbone import conditions
+from backbone import conditions, times
 from backbone.conditions import Condition
 from handoff.events.v1 import common_pb2
 
@@ -21,8 +22,12 @@ _EMPTY: Final[Mapping[str, Any]] = {
 }
 _TELLS: Final = "lead.missing"
 _ABSENT: Final = frozenset(_EMPTY[_TELLS])
-_NEVER_MISSING: Final = frozenset({"lead.stage", "lead.cycle", "lead.fit", "lead.interest", "lead.grade"})
+_NEVER_MISSING: Final = frozenset(
+    {"lead.stage", "lead.cycle", "lead.fit", "lead.interest", "lead.grade", "lead.occurred_at"}
+)
+_INSTANTS: Final = frozenset(name for name, kind in conditions.LEAD.items() if kind == conditions.INSTANT)
 _TEXT: Final = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+_INSTANT: Final = re.compile(r"""\btimestamp\(\s*["']([^"']+)["']\s*\)""")
 _NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 
 Lead = dict[str, Any]
@@ -36,7 +41,10 @@ def holds_for_want_of(condition: Condition) -> str | None:
     """
     keys = [f"{name}.{key}" for name, key in condition.keys]
     empty = {**{name: _EMPTY[name] for name in condition.reads if name != _TELLS}, **dict.fromkeys(keys, "")}
-    choices = {name: _values(nothing, condition.text) for name, nothing in empty.items()}
+    choices = {
+        name: _instants(condition.text) if name in _INSTANTS else _values(nothing, condition.text)
+        for name, nothing in empty.items()
+    }
     for name in [*(name for name in condition.reads if _may_be_missing(name)), *keys]:
         for lead in _leads(choices):
             absent = {**lead, name: empty[name]}
@@ -61,6 +69,15 @@ def _values(empty: Any, text: str) -> Sequence[Any]:
         near = [kind(math.floor(one) + step) for one in literals for step in (0, 1, -1)]
         return tuple(dict.fromkeys([kind(0), *near]))[:MOST_VALUES]
     return (empty,)
+
+
+def _instants(text: str) -> Sequence[int]:
+    found = [0]
+    for one in _INSTANT.findall(text):
+        with suppress(ValueError):
+            at = round(times.parse(one).timestamp() * 1e6)
+            found += [at, at + 1]
+    return tuple(dict.fromkeys(found))[:MOST_VALUES]
 
 
 def _leads(choices: Mapping[str, Sequence[Any]]) -> Iterator[Lead]:

@@ -36,7 +36,7 @@ def evaluate(
     definitions: Sequence[Definition], row: Row, did: Sequence[Engagement]
 ) -> tuple[Definition | None, Facts | None]:
     """Return the definition that applies to a lead, and what it finds."""
-    values = conditions.lead_values(row.fields, row.score)
+    values = conditions.lead_values(row.fields, row.score, live=row.live)
     definition = scoring.applicable(definitions, values)
     if definition is None:
         return None, None

@@ -1,6 +1,7 @@
 """What a score is, what it explains, and how a lead moves by it: pure."""
 
 import itertools
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -234,7 +235,7 @@ def test_the_best_grades_come_first() -> None:
 
 
 def doubted(condition: str) -> list[str]:
-    text = FULL.replace("lead.employees >= 100 && lead.employees < 5000", f"'{condition}'")
+    text = FULL.replace("lead.employees >= 100 && lead.employees < 5000", json.dumps(condition))
     return [one.detail for one in definitions.warnings(definitions.parse(text.encode())) if one.pointer[:4] == "/fit"]
 
 
@@ -249,6 +250,9 @@ def doubted(condition: str) -> list[str]:
         ('has(lead.attributes.tool) && lead.attributes.tool != "sheet"', None),
         ('lead.country == "DE" || lead.employees > 100', None),
         ("!lead.has_email", None),
+        ('lead.assigned_at <= timestamp("2026-01-01T00:00:00Z")', "assigned_at"),
+        ('!("assigned_at" in lead.missing) && lead.assigned_at < timestamp("2026-01-01T00:00:00Z")', None),
+        ('lead.occurred_at < timestamp("2026-01-01T00:00:00Z")', None),
         ("lead.cycle == 1", None),
     ],
 )

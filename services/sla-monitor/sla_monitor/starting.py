@@ -36,10 +36,10 @@ MARKED: Final = {
 def applicable(
     policies: Sequence[Policy], lead: common_pb2.LeadFields, qualification: common_pb2.Qualification | None = None
 ) -> Policy | None:
-    """Return the policy for a lead."""
+    """Return the policy for a lead that is news: no clock of another starts."""
     if len(policies) == 1 and policies[0].for_all:
         return policies[0]
-    return agreement.applicable(policies, conditions.lead_values(lead, qualification))
+    return agreement.applicable(policies, conditions.lead_values(lead, qualification, live=True))
 
 
 Assigned = tuple[UUID, Assignment, str, datetime]

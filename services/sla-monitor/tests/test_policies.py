@@ -1,5 +1,6 @@
 """What a policy's lines come to when a clock starts by them."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,8 +9,9 @@ from structlog.testing import capture_logs
 
 from backbone import ids, times
 from backbone.problem import Problem
+from backbone.testing import promised
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, policies
+from sla_monitor import clocks, domain, policies, starting
 from sla_monitor.hours import Calendars
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -138,6 +140,13 @@ def test_what_has_no_effect_or_cannot_be_kept_is_refused_with_its_place(text: st
 )
 def test_what_may_be_meant_is_taken(text: str) -> None:
     assert places(text) == []
+
+
+def test_a_policy_reads_every_field_that_is_promised_and_clocks_news_alone() -> None:
+    text = f"applies: {json.dumps(promised.OF_NOBODY.replace('!lead.live', 'lead.live'))}\n{line(kind=FIVE)}"
+    policy = policies.build("standard", 1, policies.parse(text.encode(), []).data)
+    assert starting.applicable([policy], common_pb2.LeadFields()) is policy
+    assert starting.applicable([policy], common_pb2.LeadFields(owner_id="ana")) is None
 
 
 def test_the_published_example_is_taken() -> None:
