@@ -158,7 +158,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
     assert row.fields is not None
     role = role_at(row.stage)
     roles = desk.group.roles
-    values = conditions.lead_values(row.fields, row.qualification)
+    values = conditions.lead_values(row.fields, row.qualification, live=row.live)
     # What sales confirmed and gave back is sales' work still, under the rules of what is ready for sales.
     values["lead.stage"] = "srl" if row.stage == "sql" else row.stage
     values |= desk.companies.values(row.fields.account_domain, row.fields.company, roles, but=row.lead_id, role=role)

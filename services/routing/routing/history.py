@@ -9,7 +9,9 @@ from uuid import UUID
 
 import msgspec
 
+from backbone import conditions
 from backbone.database import Connection
+from handoff.events.v1 import common_pb2
 from routing import index, policies, reps, store_group
 from routing.domain import Lead, Policy
 from routing.reps import Known
@@ -19,6 +21,8 @@ PAGE: Final = 1000
 """Rows that are read at once."""
 AT_A_STRETCH_S: Final = 0.02
 """After so long other work of the process gets its turn."""
+_NOT_TOLD: Final = conditions.lead_values(common_pb2.LeadFields(), live=True)
+"""What older decisions did not read yet: only who is news was decided over, and the rest is missing."""
 
 AS_IT_WAS: Final = """
 SELECT DISTINCT ON (v.rep_id) v.*, coalesce(c.open, 0) AS open, coalesce(c.untouched, 0) AS untouched,
@@ -58,6 +62,7 @@ def instant(text: str) -> datetime:
 def lead_of(row: Mapping[str, Any]) -> Lead:
     """Return what a stored decision read of its lead. The decision has to have been computed: it has inputs."""
     inputs = msgspec.json.decode(row["inputs"])
+    inputs["values"] = {**_NOT_TOLD, **inputs["values"]}
     instants = ("created_at", "waiting_since", "previous_at")
     said = {**inputs, **{name: instant(inputs[name]) if inputs[name] else None for name in instants}}
     return Lead(lead_id=row["lead_id"], **{**said, "declined": frozenset(inputs["declined"])})

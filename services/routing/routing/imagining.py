@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
-from backbone import conditions, fields, ids, normal_forms
+from backbone import conditions, fields, ids, normal_forms, times
 from backbone.database import Connection
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
@@ -18,10 +18,21 @@ from routing.store_group import Group
 Text = Annotated[str, Field(max_length=2000), BeforeValidator(lambda said: "" if said is None else said)]
 
 
+class Consent(fields.Body):
+    """What the lead allowed, or did not."""
+
+    purpose: str
+    basis: str = ""
+    granted: bool = True
+    at: fields.Instant | None = None
+    """None: when the lead came."""
+    text_version: str = ""
+
+
 class Imagined(fields.Body):
     """A lead as POST /v1/leads takes it, and how qualification would see it; or the id of one that there is.
 
-    What decides nothing (`cost` to `keep`) is taken and not looked at.
+    What decides nothing (`connection_id` to `keep`) is taken and not looked at: who is routed is news.
     """
 
     lead_id: UUID | None = None
@@ -56,13 +67,13 @@ class Imagined(fields.Body):
     previous_at: fields.Instant | None = None
     """Until when they had it; None: until now."""
     occurred_at: fields.Instant | None = None
-    cost: Any = None
-    currency: Any = None
-    consent: Any = None
-    owner_id: Any = None
-    assigned_at: Any = None
-    status: Any = None
-    disqualified_reason: Any = None
+    cost: Annotated[float, Field(ge=0, le=1e15)] | None = None
+    currency: Text = ""
+    consent: Annotated[list[Consent], Field(max_length=50)] = Field(default_factory=list)
+    owner_id: Text = ""
+    assigned_at: fields.Instant | None = None
+    status: Text = ""
+    disqualified_reason: Text = ""
     connection_id: Any = None
     live: Any = None
     keep: Any = None
@@ -72,13 +83,13 @@ async def lead_of(conn: Connection, said: Imagined, group: Group, now: datetime)
     """Return what a decision would read of it."""
     # What sales confirmed is sales' work under the rules of what is ready for them.
     stage = "srl" if said.stage == "sql" else said.stage or "mql"
-    role, made = role_at(stage), _fields(said)
+    role, made = role_at(stage), _fields(said, said.occurred_at or now)
     seen = common_pb2.Qualification(
         stage=stage, grade=said.grade, persona=said.persona, fit=said.fit, interest=said.interest, cycle=said.cycle
     )
     lead_id, company = ids.derived("lead", "explained"), (made.account_domain, made.company)
     companies = await store_accounts.companies(conn, [company], group.policy, has_accounts=group.has_accounts)
-    values = conditions.lead_values(made, seen)
+    values = conditions.lead_values(made, seen, live=True)
     values |= companies.values(*company, group.roles, but=lead_id, role=role)
     values["lead.attributes"] = said.attributes
     return Lead(
@@ -95,9 +106,10 @@ async def lead_of(conn: Connection, said: Imagined, group: Group, now: datetime)
     )
 
 
-def _fields(said: Imagined) -> common_pb2.LeadFields:
+def _fields(said: Imagined, at: datetime) -> common_pb2.LeadFields:
     """Return the lead's fields in their normal forms. Problem 422 for what has none, as intake would say."""
     texts = ("company", "website", "job_title", "industry", "source", "medium", "campaign")
+    elsewhere = ("owner_id", "status", "disqualified_reason")
     email = normal_forms.email(said.email) if said.email else ""
     country = normal_forms.country(said.country) if said.country else ""
     faults = []
@@ -111,7 +123,7 @@ def _fields(said: Imagined) -> common_pb2.LeadFields:
     is_free = said.email_is_free if said.email_is_free is not None else normal_forms.is_free(domain)
     company_domain = normal_forms.account_domain("" if is_free else domain, said.website)
     return common_pb2.LeadFields(
-        **{name: getattr(said, name) for name in texts},
+        **{name: getattr(said, name) for name in (*texts, *elsewhere)},
         country=country,
         has_email=bool(email),
         has_phone=bool(said.phone),
@@ -122,4 +134,14 @@ def _fields(said: Imagined) -> common_pb2.LeadFields:
         employees=said.employees,
         revenue=said.revenue,
         account_domain=said.account_domain.lower() or company_domain,
+        external_ids=[common_pb2.ExternalId(external_id=said.external_id)] if said.external_id else [],
+        first_touch=common_pb2.Attribution(
+            cost=str(said.cost) if said.cost is not None else "", currency=said.currency.upper()
+        ),
+        created_at=times.stamp(at),
+        assigned_at=times.stamp(said.assigned_at) if said.assigned_at is not None else None,
+        consents=[
+            common_pb2.Consent(purpose=one.purpose, basis=one.basis, granted=one.granted, at=times.stamp(one.at or at))
+            for one in said.consent
+        ],
     )

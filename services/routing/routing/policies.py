@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from backbone import documents
-from backbone.conditions import FLAG, LEAD, NUMBER, TEXT, TEXTS, WHOLE, Condition, Language
+from backbone.conditions import FLAG, LEAD, NUMBER, OBJECTS, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import DURATION
 from routing.domain import Holds, Narrowing, Policy, Pool, Rule, Strategy
 
@@ -22,6 +22,7 @@ REP: Final = {
     "rep.rep_id": TEXT,
     **{f"rep.{name}": TEXT for name in REP_TEXTS},
     **{f"rep.{name}": TEXTS for name in REP_LISTS},
+    "rep.working_hours": OBJECTS,
     "rep.cap": WHOLE,
     "rep.weight": NUMBER,
     "rep.active": FLAG,

@@ -72,6 +72,7 @@ def rep_of(row: Any) -> Rep:
     values |= {f"rep.{name}": document.get(name) or [] for name in policies.REP_LISTS}
     values |= {
         "rep.rep_id": row["rep_id"],
+        "rep.working_hours": document["working_hours"],
         "rep.cap": row["cap"],
         "rep.weight": float(document["weight"]),
         "rep.active": document["active"],

@@ -1,11 +1,12 @@
 """Who gets what by every kind of rule: accounts, colleagues, hosts, who had it before, who does well."""
 
+import json
 from collections import Counter
 from typing import Any
 from uuid import UUID
 
-from backbone import ids
-from backbone.testing import eventually
+from backbone import ids, times
+from backbone.testing import eventually, promised
 from backbone.testing.stage import Actor
 from handoff.events.v1 import forecast_pb2
 from services.routing.tests.desk import (
@@ -254,6 +255,31 @@ async def test_conditions_see_a_reps_address_and_whose_holidays_they_keep(routin
     members = 'rep.email.endsWith("@partner.example") && rep.holidays == "DE"'
     await put_policy(routing, f"pools: [{{pool: german, reps: '{members}'}}]\nrules: [{{rule: all, to: german}}]")
     assert (await given(routing))[0] == "ben"
+
+
+async def test_conditions_read_every_field_that_is_promised(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    nobody = promised.OF_NOBODY.replace("!lead.live", "lead.live").replace('lead.stage == "new"', 'lead.stage == "mql"')
+    owned = 'lead.live && lead.owner_id == "ben" && lead.assigned_at < timestamp("2026-01-01T00:00:00Z")'
+    rules = f"""
+pools: [{{pool: sdr, reps: {json.dumps(promised.OF_REPS)}}}]
+rules:
+  - {{rule: nobody, when: {json.dumps(nobody.replace("lead.occurred_at ==", "lead.occurred_at !="))}, to: sdr}}
+  - {{rule: owned, when: {json.dumps(owned)}, to: sdr}}
+  - {{rule: dear, when: lead.cost > 10, to: sdr}}
+  - {{rule: asked, when: 'lead.consent.exists(one, one.purpose == "calls" && one.granted)', to: sdr}}
+"""
+    await put_policy(routing, rules)
+    for rule, said in {
+        "nobody": {},
+        "owned": {"owner_id": "ben", "assigned_at": "2025-12-31T00:00:00Z"},
+        "dear": {"cost": "12.50", "currency": "eur"},
+        "asked": {"consent": [{"purpose": "calls"}]},
+    }.items():
+        answer = (await routing.http.post("/v1/policy/explain", json={"lead": said})).json()
+        assert (answer["rule"], answer["rep_id"]) == (rule, "ana")
+    owner = fields(owner_id="ben", assigned_at=times.stamp(times.parse("2025-12-31T00:00:00Z")))
+    assert (await given(routing, told=owner))[1]["rule"] == "owned"
 
 
 async def test_who_all_declined_is_not_said_to_wait_for_somebody_to_work(routing: Actor) -> None:
