@@ -49,6 +49,32 @@ async def test_a_bad_policy_is_refused_with_its_place(routing: Actor, text: str,
     assert answer.json()["errors"][0]["pointer"] == pointer
 
 
+@pytest.mark.parametrize(
+    ("fallbacks", "places"),
+    [
+        ({"a": "b", "b": "a"}, [0, 1]),
+        ({"a": "b", "b": "c", "c": "a"}, [0, 1, 2]),
+        ({"a": "c", "b": "a", "c": "a"}, [0, 2]),
+        ({"a": "b", "b": "c", "c": "d", "d": "c"}, [2, 3]),
+        ({"a": "b", "b": "b"}, [1]),
+        ({"a": "b", "b": "c", "c": None}, []),
+        ({"a": "c", "b": "c", "c": None}, []),
+    ],
+    ids=["two", "three", "a tail into two", "a tail of two into two", "a tail into one", "none", "a fork into one"],
+)
+async def test_fallbacks_that_go_in_a_circle_are_told_of_each_pool_in_it(
+    routing: Actor, fallbacks: dict[str, str | None], places: list[int]
+) -> None:
+    await put_rep(routing, "ana")
+    to = {name: f", fallback: {other}" if other else "" for name, other in fallbacks.items()}
+    pools = "".join(f"  - {{pool: {name}, reps: 'true'{to[name]}}}\n" for name in fallbacks)
+    answer = await routing.http.put("/v1/policy", content=f"pools:\n{pools}rules: [{{rule: all, to: a}}]\n")
+    assert answer.status_code == (422 if places else 200)
+    told = [(one["pointer"], one["line"], one["detail"]) for one in answer.json().get("errors", [])]
+    why = "the fallbacks go in a circle"
+    assert told == [(f"/pools/{place}/fallback", place + 2, why) for place in places]
+
+
 async def test_a_policy_that_leaves_an_active_rep_out_warns_of_whom_and_where(routing: Actor) -> None:
     await put_rep(routing, "ana")
     await put_rep(routing, "fred", kind="farmer", team="farm")
