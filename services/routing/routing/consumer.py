@@ -27,7 +27,7 @@ _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
 OVER: Final = frozenset({"disqualified", "customer"})
 """Stages at which nobody is taken over, by an import or a merge: qualification leaves the lead there."""
-_ENDING: Final = (qualification_pb2.LeadDemoted, qualification_pb2.LeadRecycled, qualification_pb2.LeadDisqualified)
+_Ending = qualification_pb2.LeadDemoted | qualification_pb2.LeadRecycled | qualification_pb2.LeadDisqualified
 
 log = structlog.get_logger()
 
@@ -103,7 +103,7 @@ def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
         _qualified(desk, row, message)
     elif isinstance(message, qualification_pb2.LeadHandedBack):
         _handed_back(desk, row, message)
-    elif isinstance(message, _ENDING):
+    elif isinstance(message, _Ending):
         _over(desk, row, message)
     elif isinstance(message, qualification_pb2.LeadSalesQualified):
         row.qualification = message.qualification
@@ -196,11 +196,7 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
         _to_route(desk, row)
 
 
-def _over(
-    desk: Desk,
-    row: Row,
-    message: qualification_pb2.LeadDemoted | qualification_pb2.LeadRecycled | qualification_pb2.LeadDisqualified,
-) -> None:
+def _over(desk: Desk, row: Row, message: _Ending) -> None:
     row.qualification, row.stage = message.qualification, message.qualification.stage
     row.declined, row.touched = frozenset(), False
     outcome = STAGES_OVER.get(row.stage, "recycled")
@@ -245,6 +241,9 @@ def _merge(desk: Desk, message: intake_pb2.LeadMerged, *, is_undone: bool) -> No
     merged = desk.rows.get(UUID(message.merged_id))
     if survivor is not None:
         _learn(survivor, message.stamp, message.lead)
+        if survivor.lead_id in desk.waiting:
+            # It knows more, and what was a colleague's deal is its own.
+            _to_route(desk, survivor)
     if is_undone or merged is None or merged.closed:
         return
     merged.closed = True
