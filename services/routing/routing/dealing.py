@@ -1,6 +1,6 @@
 """What routing learns of opportunities: whose company has some open, and that one that ends ends the rep's work."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,8 +8,9 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.reasons import Why
 from handoff.events.v1 import forecast_pb2
-from routing import accounts, store_accounts, store_queue
+from routing import store_accounts, store_queue
 from routing.desk import Desk
+from routing.domain import OPEN_DEALS
 from routing.store import Row
 from routing.store_accounts import Deal
 
@@ -41,17 +42,16 @@ def _deal(event: Incoming) -> Deal:
     )
 
 
-async def decide_anew(desk: Desk, conn: Connection, deals: Iterable[Deal]) -> None:
+async def decide_anew(desk: Desk, conn: Connection, deals: Collection[Deal]) -> None:
     """Say of who waits that their company may have other deals open now, where the policy asks for them."""
-    policy = desk.group.policy
-    if policy is None or not policy.reads_deals or desk.nobody_waited:
+    if OPEN_DEALS not in desk.group.reads or desk.nobody_waited:
         return
-    names, domains = set[str](), set[str]()
-    for deal in deals:
-        row = desk.rows.get(deal.lead_id) if deal.lead_id is not None else None
-        names.add(accounts.company(deal.account))
-        domains.add(row.domain if row is not None else "")
-    await store_queue.decide_company_anew(conn, (domains | names) - {""}, names - {""})
+    of = {(deal.account, deal.account) for deal in deals}
+    rows = [desk.rows[deal.lead_id] for deal in deals if deal.lead_id in desk.rows]
+    of |= {(row.domain, row.company) for row in rows}
+    found = await store_accounts.companies(conn, of, (), has_accounts=desk.group.has_accounts)
+    names = {name for one in of for name in found.names(*one)}
+    await store_queue.decide_company_anew(conn, names, names)
 
 
 def end(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost) -> None:

@@ -12,7 +12,7 @@ from backbone.reasons import Why
 from routing import assigning, parting, queueing, store, store_queue
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import GRADES, WORST_RANK, Decision, Lead, Outcome, role_at
+from routing.domain import ACTIVE_REP, GRADES, WORST_RANK, Decision, Lead, Outcome, role_at
 from routing.store import Row
 
 DRAINED_AT_ONCE: Final = 500
@@ -42,8 +42,7 @@ async def settle(desk: Desk, conn: Connection) -> None:
 
 async def _decide_colleagues_anew(desk: Desk, conn: Connection) -> bool:
     """Say of who waits that others work their company now, where the policy asks for that; says whether any may."""
-    policy = desk.group.policy
-    if policy is None or not policy.reads_colleagues:
+    if ACTIVE_REP not in desk.group.reads:
         return False
     domains, names = desk.companies.take_changed()
     if not domains:
@@ -175,7 +174,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         previous_rep=previous_rep,
         previous_at=previous_at,
         sdr_id=row.sdr_id,
-        account_rep=values["account.active_rep"] or None,
+        account_rep=values[ACTIVE_REP] or None,
         host_rep=desk.group.by_email.get(row.host_email or ""),
         only_pool=only_pool,
         by_rules_too=only_pool is not None and parting.CONVERTED in desk.reasons(row.lead_id),

@@ -1,5 +1,6 @@
 """What happens to leads under the group's lock, gathered until it is written at the end."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -272,14 +273,14 @@ class Desk:
             )
         )
 
-    async def look_up_companies(self, conn: Connection) -> None:
-        """Look up the companies of those who are decided over next; who was given one before stays known."""
+    async def look_up_companies(self, conn: Connection, *, also: Collection[str] = ()) -> None:
+        """Look up, for the policy and what `also` is read, the companies of `to_route`; what changed stays known."""
         rows = [self.rows[lead_id] for lead_id in self.to_route]
         wanted = [(row.fields.account_domain, row.fields.company) for row in rows if row.fields is not None]
         if not wanted and not self.companies.changes:
             return
         self.companies = await store_accounts.companies(
-            conn, wanted, self.group.policy, has_accounts=self.group.has_accounts, before=self.companies
+            conn, wanted, {*self.group.reads, *also}, has_accounts=self.group.has_accounts, before=self.companies
         )
 
     def pause(self, rep_id: str) -> None:

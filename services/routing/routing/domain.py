@@ -13,6 +13,10 @@ NAMED: Final = ("owner", "account_rep", "previous", "host")
 GRADES: Final = {grade: rank for rank, grade in enumerate(("A1", "A2", "B1", "A3", "B2", "C1", "B3", "C2", "C3"), 1)}
 WORST_RANK: Final = len(GRADES) + 1
 
+ACTIVE_REP: Final = "account.active_rep"
+"""Who already works a colleague."""
+OPEN_DEALS: Final = "account.open_opportunities"
+
 Holds = Callable[[Mapping[str, Any]], bool]
 ROLES: Final = {"srl": "sales", "sql": "sales"}
 """Whose work a lead is at a stage; an SDR's at every other."""
@@ -174,9 +178,8 @@ class Policy:
     ramp_days: int = 0
     ramp_start: float = 1.0
     """The share with which a newcomer begins; it grows to 1 over `ramp_days`."""
-    reads_colleagues: bool = False
-    reads_deals: bool = False
-    """Conditions ask for open opportunities of the lead's company."""
+    reads: frozenset[str] = frozenset()
+    """Of ACTIVE_REP and OPEN_DEALS, what it reads: nothing else of these is looked up for its decisions."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,16 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from backbone import conditions
 from backbone.conditions import Condition
 from backbone.database import Connection
-from handoff.events.v1 import common_pb2
-from routing import deciding, events, policies, store_accounts
-from routing.accounts import Accounts
+from routing import deciding, events, store_accounts
 from routing.desk import Desk
-from routing.domain import WhyNot
+from routing.domain import OPEN_DEALS, WhyNot
 from routing.store import Row
-from routing.store_accounts import OpenDeal
+from routing.store_accounts import Companies, OpenDeal
 
 LISTED: Final = 500
 """Accounts, and deals, that stay and are named."""
@@ -101,26 +98,21 @@ class Work:
         return "assignments" in self.order.what
 
     def holds(self, row: Row, rep_id: str) -> bool:
-        """Say whether the condition holds of a lead and a rep who has something of it."""
+        """Say whether the condition holds of a lead and a rep who has something of it; its own deals count."""
         assert self.condition is not None
         held = self.desk.assignments.get(row.lead_id)
         touched = held.touched if held is not None else row.touched
-        values = {**deciding.lead_of(self.desk, row).values, "lead.touched": touched}
+        deals = self.desk.companies.deals_of(row.domain, row.company)
+        values = {**deciding.lead_of(self.desk, row).values, OPEN_DEALS: len(deals), "lead.touched": touched}
         return self.condition.holds({**values, **self._rep(rep_id)})
 
-    def holds_of_account(self, domain: str, account: Mapping[str, Any], rep_id: str) -> bool:
-        """Say whether the condition holds of an account, or of a deal with it, that is no lead's."""
+    def holds_of_account(self, known: Companies, domain: str, name: str, rep_id: str) -> bool:
+        """Say whether the condition holds of a company that a rep owns, or has a deal with that is no lead's."""
         assert self.condition is not None
         if speaks_of_leads(self.condition):
             return False  # An account goes with its leads, and not without.
-        known = {name: account.get(name.removeprefix("account.")) or "" for name in policies.ACCOUNT}
-        values = {
-            **conditions.lead_values(common_pb2.LeadFields()),
-            **known,
-            "account.domain": domain,
-            "account.open_opportunities": 0,
-            "lead.touched": False,
-        }
+        roles = self.desk.group.roles
+        values = known.values(domain, name, roles, but=None, role=roles.get(rep_id, ""))
         return self.condition.holds({**values, **self._rep(rep_id)})
 
     def next_but(self, owner: str | None) -> str | None:
@@ -155,9 +147,12 @@ async def accounts(conn: Connection, work: Work, owned: Mapping[str, Mapping[str
     """Give named accounts to whoever got most of their leads, else in turn."""
     led = _led(work, owned)
     got = _got(work, led)
+    names = {domain: document.get("name") or "" for domain, document in owned.items()}
+    known = await _companies(conn, work, names.items())
     for domain, document in owned.items():
         owner = document["rep_id"]
-        if work.condition is not None and domain not in got and not work.holds_of_account(domain, document, owner):
+        is_meant = work.condition is None or domain in got or work.holds_of_account(known, domain, names[domain], owner)
+        if not is_meant:
             if domain in led.values():
                 work.stay("named_accounts", domain)
             continue
@@ -193,16 +188,22 @@ async def meant_deals(conn: Connection, work: Work, reach: Reach) -> list[OpenDe
     """Return the deals that are meant: the rep's, or those of whose lead, account and owner the condition holds."""
     if work.condition is None or not reach.deals:
         return list(reach.deals)
-    group = work.desk.group
     of_accounts = [(deal.account, deal.account) for deal in reach.deals if deal.lead_id is None]
-    found = await store_accounts.companies(conn, of_accounts, None, has_accounts=group.has_accounts)
-    return [deal for deal in reach.deals if _is_deal_meant(work, deal, found.accounts)]
+    known = await _companies(conn, work, of_accounts)
+    return [deal for deal in reach.deals if _is_deal_meant(work, deal, known)]
 
 
-def _is_deal_meant(work: Work, deal: OpenDeal, known: Accounts) -> bool:
+async def _companies(conn: Connection, work: Work, of: Iterable[tuple[str, str]]) -> Companies:
+    """Return what a condition over companies alone reads of some, by domain and name."""
+    if work.condition is None or speaks_of_leads(work.condition):
+        return Companies()
+    reads, has_accounts = work.condition.reads, work.desk.group.has_accounts
+    return await store_accounts.companies(conn, of, reads, has_accounts=has_accounts)
+
+
+def _is_deal_meant(work: Work, deal: OpenDeal, known: Companies) -> bool:
     if deal.lead_id is None:
-        account = known.match(deal.account, deal.account) or {}
-        return work.holds_of_account(account.get("domain", ""), account, deal.owner_id)
+        return work.holds_of_account(known, deal.account, deal.account, deal.owner_id)
     row = work.desk.rows[deal.lead_id]
     return row.fields is not None and work.holds(row, deal.owner_id)
 

@@ -109,9 +109,9 @@ async def _as_it_is_now(conn: Connection, work: Work, locked: Mapping[UUID, Subj
 
 
 async def _look_up(conn: Connection, work: Work, reach: Reach) -> None:
-    """Look up the companies of all leads that the order concerns."""
+    """Look up the companies of all leads that the order concerns, as far as the rules or its condition read them."""
     work.desk.to_route = dict.fromkeys(sorted(reach.concerned()))
-    await work.desk.look_up_companies(conn)
+    await work.desk.look_up_companies(conn, also=work.condition.reads if work.condition is not None else ())
     work.desk.to_route.clear()
 
 

@@ -12,7 +12,7 @@ from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
 from routing import store_accounts
-from routing.domain import GRADES, WORST_RANK, Lead, role_at
+from routing.domain import ACTIVE_REP, GRADES, WORST_RANK, Lead, role_at
 from routing.store_group import Group
 
 Text = Annotated[str, Field(max_length=2000), BeforeValidator(lambda said: "" if said is None else said)]
@@ -88,7 +88,7 @@ async def lead_of(conn: Connection, said: Imagined, group: Group, now: datetime)
         stage=stage, grade=said.grade, persona=said.persona, fit=said.fit, interest=said.interest, cycle=said.cycle
     )
     lead_id, company = ids.derived("lead", "explained"), (made.account_domain, made.company)
-    companies = await store_accounts.companies(conn, [company], group.policy, has_accounts=group.has_accounts)
+    companies = await store_accounts.companies(conn, [company], group.reads, has_accounts=group.has_accounts)
     values = conditions.lead_values(made, seen, live=True)
     values |= companies.values(*company, group.roles, but=lead_id, role=role)
     values["lead.attributes"] = said.attributes
@@ -98,7 +98,7 @@ async def lead_of(conn: Connection, said: Imagined, group: Group, now: datetime)
         rank=GRADES.get(said.grade, WORST_RANK),
         created_at=said.occurred_at or now,
         owner_rep=values["account.rep_id"] or None,
-        account_rep=values["account.active_rep"] or None,
+        account_rep=values[ACTIVE_REP] or None,
         host_rep=group.by_email.get(said.host_email.lower()),
         previous_rep=said.previous_rep if group.roles.get(said.previous_rep or "") == role else None,
         previous_at=said.previous_at,

@@ -7,14 +7,14 @@ from typing import Any, Final
 from backbone import documents
 from backbone.conditions import FLAG, LEAD, NUMBER, OBJECTS, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import DURATION
-from routing.domain import Holds, Narrowing, Policy, Pool, Rule, Strategy
+from routing.domain import ACTIVE_REP, OPEN_DEALS, Holds, Narrowing, Policy, Pool, Rule, Strategy
 
 ACCOUNT: Final = {
     **{
         f"account.{name}": TEXT for name in ("domain", "name", "status", "rep_id", "parent_domain", "segment", "target")
     },
-    "account.active_rep": TEXT,
-    "account.open_opportunities": WHOLE,
+    ACTIVE_REP: TEXT,
+    OPEN_DEALS: WHOLE,
 }
 REP_TEXTS: Final = ("name", "email", "team", "manager_id", "role", "kind", "time_zone", "holidays")
 REP_LISTS: Final = ("skills", "languages", "territories")
@@ -105,7 +105,6 @@ def _about_reps(text: str) -> Condition:
 def build(version: int, data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Policy:
     """Compile a stored policy for the reps as they are: who belongs to which pool."""
     rules = [_rule(one) for one in data["rules"]]
-    read = {name for one in data["rules"] if "when" in one for name in _about_leads(one["when"]).reads}
     ramp = data.get("ramp") or {}
     return Policy(
         version=version,
@@ -116,9 +115,16 @@ def build(version: int, data: Mapping[str, Any], reps: Mapping[str, Mapping[str,
         margin_seconds=documents.duration(data["not_before_close"]) if "not_before_close" in data else 0.0,
         ramp_days=7 * ramp.get("weeks", 0),
         ramp_start=int(ramp.get("start", RAMP_START).removesuffix("%")) / 100,
-        reads_colleagues="account.active_rep" in read or any(rule.to == "account_rep" for rule in rules),
-        reads_deals="account.open_opportunities" in read,
+        reads=looked_up(data),
     )
+
+
+def looked_up(data: Mapping[str, Any]) -> frozenset[str]:
+    """Return what a stored policy reads of a lead's company that is looked up only where it is read."""
+    rules = data["rules"]
+    read = {name for one in rules if "when" in one for name in _about_leads(one["when"]).reads}
+    named = {ACTIVE_REP for one in rules if one["to"] == "account_rep"}
+    return frozenset((read | named) & {ACTIVE_REP, OPEN_DEALS})
 
 
 def _pool(data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Pool:

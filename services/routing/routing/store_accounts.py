@@ -1,6 +1,6 @@
 """What is known of leads' companies: accounts, colleagues in work, open deals. Read under the group's lock."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -9,7 +9,7 @@ from uuid import UUID
 from backbone.database import Connection
 from routing import accounts
 from routing.accounts import Accounts
-from routing.domain import Policy
+from routing.domain import ACTIVE_REP, OPEN_DEALS
 
 COLLEAGUES: Final = 20
 """Of one company, those who are worked longest."""
@@ -18,8 +18,8 @@ DAUGHTERS: Final = 100
 TEXTS: Final = ("domain", "name", "status", "rep_id", "parent_domain", "segment", "target")
 NOTHING_KNOWN: Final = {
     **{f"account.{key}": "" for key in TEXTS},
-    "account.active_rep": "",
-    "account.open_opportunities": 0,
+    ACTIVE_REP: "",
+    OPEN_DEALS: 0,
 }
 
 
@@ -38,27 +38,41 @@ class Companies:
     accounts: Accounts = field(default_factory=lambda: Accounts({}))
     colleagues: dict[str, list[Colleague]] = field(default_factory=dict)
     """By their own domain and by their account's, the longest first."""
-    deals: dict[str, set[UUID]] = field(default_factory=dict)
-    """Open ones, by domain or by the company's name."""
+    deals: dict[str, dict[UUID, set[UUID]]] = field(default_factory=dict)
+    """Open ones, by domain or by the company's name: whose each is, a merged lead's also its survivor's."""
     changes: list[tuple[str, str, UUID, Colleague | None]] = field(default_factory=list)
     """Of a lead, by its company's domain and name."""
     taken: int = 0
     """How many of the changes were told of to those who wait."""
 
-    def values(self, domain: str, name: str, roles: Mapping[str, str], *, but: UUID, role: str) -> Mapping[str, Any]:
-        """Return what conditions read of a lead's company; `roles` are the reps', `role` is whose work the lead is."""
+    def values(
+        self, domain: str, name: str, roles: Mapping[str, str], *, but: UUID | None, role: str
+    ) -> Mapping[str, Any]:
+        """Return what conditions read of a company; `roles` are the reps', `role` is whose work it is asked for.
+
+        `but`: a lead that is asked about. Who has it, and what it brought about, do not stand in its own way.
+        """
         if not (self.accounts or self.colleagues or self.deals):
             return NOTHING_KNOWN
         account = self.accounts.match(domain, name) or {}
         colleagues = (one for place in self.places(domain, name) for one in self.colleagues.get(place, ()))
         others = [one.rep_id for one in colleagues if one.lead_id != but]
         same = [rep_id for rep_id in others if roles.get(rep_id) == role]
-        deals = self.deals.get(domain, set()) | self.deals.get(accounts.company(name), set())
         return {
             **{f"account.{key}": account.get(key) or "" for key in TEXTS},
-            "account.active_rep": next(iter([*same, *others]), ""),
-            "account.open_opportunities": len(deals),
+            ACTIVE_REP: next(iter([*same, *others]), ""),
+            OPEN_DEALS: sum(but not in whose for whose in self.deals_of(domain, name).values()),
         }
+
+    def deals_of(self, domain: str, name: str) -> Mapping[UUID, Collection[UUID]]:
+        """Return the open deals of a company, and of which leads each is."""
+        return {deal: whose for one in self.names(domain, name) for deal, whose in self.deals.get(one, {}).items()}
+
+    def names(self, domain: str, name: str) -> Collection[str]:
+        """Return by which domains and names a company's deals go: a lead's own, and its account's."""
+        account = self.accounts.find(domain, name)
+        own = {domain, accounts.company(name)}
+        return (own if account is None else {*own, account, self.accounts.name(account)}) - {""}
 
     def places(self, domain: str, name: str) -> Sequence[str]:
         """Return under which domains a lead's colleagues are, the nearest first: its own, its account's, the family's.
@@ -102,14 +116,14 @@ class Companies:
 async def companies(
     conn: Connection,
     of: Iterable[tuple[str, str]],
-    policy: Policy | None,
+    reads: Collection[str],
     *,
     has_accounts: bool,
     before: Companies | None = None,
 ) -> Companies:
-    """Look companies up by domain and name: only what the policy reads. What changed `before` stays known."""
+    """Look companies up by domain and name; colleagues and deals where they are read. What changed `before` stays."""
     before = before or Companies()
-    reads_colleagues = policy is not None and policy.reads_colleagues
+    reads_colleagues = ACTIVE_REP in reads
     wanted = set(of)
     if reads_colleagues:
         wanted |= {(domain, name) for domain, name, _, _ in before.changes}
@@ -121,8 +135,8 @@ async def companies(
     if reads_colleagues:
         places = {place for one in wanted for place in found.places(*one)}
         found.colleagues = await _colleagues(conn, {place: found.accounts.name(place) for place in sorted(places)})
-    if policy is not None and policy.reads_deals:
-        found.deals = await _deals(conn, domains, names)
+    if OPEN_DEALS in reads:
+        found.deals = await _deals(conn, {name for one in wanted for name in found.names(*one)})
     return found.after(before)
 
 
@@ -174,17 +188,25 @@ async def _colleagues(conn: Connection, names: Mapping[str, str]) -> dict[str, l
     return found
 
 
-async def _deals(conn: Connection, domains: list[str], names: list[str]) -> dict[str, set[UUID]]:
-    rows = await conn.fetch(
-        "SELECT l.account_domain AS company, o.opportunity_id FROM opportunity o JOIN lead l USING (lead_id)"
-        " WHERE o.open AND l.account_domain = ANY($1::text[])"
-        " UNION SELECT account, opportunity_id FROM opportunity WHERE open AND account = ANY($2::text[])",
-        domains,
-        [*domains, *names],
-    )
-    found: dict[str, set[UUID]] = {}
-    for row in rows:
-        found.setdefault(row["company"], set()).add(row["opportunity_id"])
+DEALS_OF: Final = """
+WITH RECURSIVE deal AS (
+    SELECT l.account_domain AS company, o.opportunity_id, o.lead_id FROM lead l JOIN opportunity o USING (lead_id)
+    WHERE o.open AND l.account_domain = ANY($1::text[]) AND l.account_domain <> ''
+    UNION SELECT account, opportunity_id, lead_id FROM opportunity WHERE open AND account = ANY($1::text[])
+), whose AS (
+    SELECT company, opportunity_id, lead_id FROM deal
+    UNION SELECT w.company, w.opportunity_id, s.merged_into FROM whose w JOIN subject s ON s.subject_id = w.lead_id
+    WHERE s.merged_into IS NOT NULL
+)
+SELECT company, opportunity_id, lead_id FROM whose
+"""
+
+
+async def _deals(conn: Connection, names: Collection[str]) -> dict[str, dict[UUID, set[UUID]]]:
+    found: dict[str, dict[UUID, set[UUID]]] = {}
+    for row in await conn.fetch(DEALS_OF, sorted(names)):
+        whose = found.setdefault(row["company"], {}).setdefault(row["opportunity_id"], set())
+        whose |= {row["lead_id"]} - {None}
     return found
 
 

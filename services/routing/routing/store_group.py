@@ -5,7 +5,7 @@ keep the reps in memory, valid while the row's sequence is the one they know.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -67,6 +67,11 @@ class Group:
     def why(self, typed: str) -> Why:
         """Return what a person typed as a code, with the words where it is none."""
         return reasons.why(typed, self.codes)
+
+    @property
+    def reads(self) -> Collection[str]:
+        """What its policy reads of companies beside their accounts."""
+        return self.policy.reads if self.policy is not None else ()
 
 
 class Cache:

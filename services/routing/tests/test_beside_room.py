@@ -146,6 +146,70 @@ async def test_who_waits_is_decided_over_when_a_deal_of_the_company_opens(routin
     assert await holder(routing, lead) == "zoe"
 
 
+@pytest.fixture
+async def in_talks(routing: Actor) -> Actor:
+    """Whose company is in talks goes to sales, where nobody has room; the others to ana."""
+    await put_rep(routing, "ana")
+    await put_rep(routing, "zoe", role="sales", cap=0)
+    rules = "rules: [{rule: in talks, when: account.open_opportunities > 0, to: sales}, {rule: rest, to: sdr}]"
+    await put_policy(routing, f"{POOLS}{rules}")
+    return routing
+
+
+@pytest.mark.parametrize("account", ["x", "ACME"])
+async def test_a_leads_own_deal_does_not_stand_in_its_way(in_talks: Actor, account: str) -> None:
+    await put_rep(in_talks, "ana", cap=0)
+    lead = await waits(in_talks)
+    await learn(in_talks, "forecast", opened(lead, account))
+    assert (await in_talks.http.get("/v1/waiting")).json()["items"][0]["pool"] == "sdr"
+    await put_rep(in_talks, "ana")
+    await put_rep(in_talks, "ben")
+    assert await holder(in_talks, lead) == "ana"
+    ana = in_talks.as_role("sdr", rep="ana")
+    assert (await ana.post(f"/v1/assignments/{lead}/decline", json={"reason": "timing"})).status_code == 200
+    assert await holder(in_talks, lead) == "ben"
+    # A colleague's it is, and counts.
+    colleague = await waits(in_talks)
+    assert (await in_talks.http.get("/v1/waiting")).json()["items"][0]["pool"] == "sales"
+    assert await holder(in_talks, colleague) is None
+
+
+async def test_a_deal_of_a_lead_is_its_survivors_own(in_talks: Actor) -> None:
+    merged = ids.new()
+    await learn(in_talks, "qualification", qualified(merged, live=False))
+    await learn(in_talks, "forecast", opened(merged, "x"))
+    survivor = await waits(in_talks)
+    message = intake_pb2.LeadMerged(
+        stamp=stamp(survivor), survivor_id=str(survivor), merged_id=str(merged), lead=FIELDS
+    )
+    await learn(in_talks, "intake", (survivor, message), (merged, message))
+    assert await holder(in_talks, survivor) == "ana"
+    ana = in_talks.as_role("sdr", rep="ana")
+    await put_rep(in_talks, "ben")
+    assert (await ana.post(f"/v1/assignments/{survivor}/decline", json={"reason": "timing"})).status_code == 200
+    assert await holder(in_talks, survivor) == "ben"
+
+
+async def test_a_deal_with_the_account_by_its_name_counts_for_leads_of_its_domain(in_talks: Actor) -> None:
+    answer = await in_talks.http.put("/v1/accounts/acme.example", json={"name": "Acme Holding"})
+    assert answer.status_code == 200
+    lead = ids.new()
+    await learn(in_talks, "forecast", opened(None, "ACME holding"))
+    await learn(in_talks, "qualification", qualified(lead))
+    assert (await in_talks.http.get("/v1/waiting")).json()["items"][0]["pool"] == "sales"
+
+
+async def test_who_waits_is_decided_over_when_a_deal_with_the_account_by_its_name_opens(routing: Actor) -> None:
+    await put_rep(routing, "ana", cap=0)
+    await put_rep(routing, "zoe", role="sales")
+    assert (await routing.http.put("/v1/accounts/acme.example", json={"name": "Acme Holding"})).status_code == 200
+    rules = "rules: [{rule: in talks, when: account.open_opportunities > 0, to: sales}, {rule: rest, to: sdr}]"
+    await put_policy(routing, f"{POOLS}{rules}")
+    lead = await waits(routing)
+    await learn(routing, "forecast", opened(None, "Acme Holding"))
+    assert await holder(routing, lead) == "zoe"
+
+
 async def test_a_new_rep_gets_the_meetings_that_they_host_however_long_the_queue_is(routing: Actor) -> None:
     await put_rep(routing, "ana", cap=0)
     await put_policy(routing, f"{POOLS}rules: [{{rule: host, to: host}}, {{rule: rest, to: sdr}}]")

@@ -124,7 +124,7 @@ async def test_companies_in_a_circle_are_one_account(routing: Actor) -> None:
     assert len(set(held)) == 1
 
 
-async def test_colleagues_are_found_by_indexes_alone(routing: Actor) -> None:
+async def test_colleagues_and_deals_are_found_by_indexes_alone(routing: Actor) -> None:
     async with routing.database.transaction() as conn:
         await conn.execute(
             "INSERT INTO lead (lead_id, account_domain, company)"
@@ -138,15 +138,18 @@ async def test_colleagues_are_found_by_indexes_alone(routing: Actor) -> None:
             "INSERT INTO account (domain, document, name)"
             " SELECT n || '.example', '{}', 'company ' || n FROM generate_series(1, 20000) AS n"
         )
-        await conn.execute("ANALYZE lead, assignment, account")
+        await conn.execute("INSERT INTO opportunity SELECT gen_random_uuid(), lead_id, company, 'ana', true FROM lead")
+        await conn.execute("INSERT INTO subject (subject_id) SELECT lead_id FROM lead")
+        await conn.execute("ANALYZE lead, assignment, account, opportunity, subject")
         # As after some executions, when nothing is known any more of what is asked for.
         await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        for query, types in (
-            (store_accounts.COLLEAGUES_OF, "text[], text[], int"),
-            (store_accounts.FAMILIES_OF, "text[], text[], int"),
+        for query, types, asked in (
+            (store_accounts.COLLEAGUES_OF, "text[], text[], int", "'{7.example}', '{company 7}', 20"),
+            (store_accounts.FAMILIES_OF, "text[], text[], int", "'{7.example}', '{company 7}', 20"),
+            (store_accounts.DEALS_OF, "text[]", "'{7.example, company 7}'"),
         ):
             await conn.execute(f"PREPARE asked ({types}) AS {query}")
-            plan = await conn.fetch("EXPLAIN EXECUTE asked ('{7.example}', '{company 7}', 20)")
+            plan = await conn.fetch(f"EXPLAIN EXECUTE asked ({asked})")
             await conn.execute("DEALLOCATE asked")
             text = "\n".join(row[0] for row in plan)
             assert "Seq Scan" not in text, text

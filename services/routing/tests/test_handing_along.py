@@ -183,3 +183,38 @@ async def test_what_nobody_gets_by_the_policy_is_named(routing: Actor) -> None:
     order = {"when": 'lead.company == "Acme"', "to": "sdr", "what": ["assignments", "named_accounts"], "reason": "x"}
     answer = (await routing.http.post("/v1/hand-over", json=order)).json()
     assert (answer["waiting"], answer["stays"]["named_accounts"]) == (1, ["acme.example"])
+
+
+DEALS = "account.open_opportunities"
+
+
+@pytest.mark.parametrize("account", ["acme.example", "ACME holding"])
+@pytest.mark.parametrize("what", ["assignments", "named_accounts", "opportunities"])
+async def test_all_open_deals_of_a_company_count_in_a_condition_of_a_hand_over(
+    routing: Actor, what: str, account: str
+) -> None:
+    await put(routing, "/v1/accounts/acme.example", json={"name": "Acme Holding", "rep_id": "ana"})
+    await put(routing, "/v1/accounts/calm.example", json={"rep_id": "ana"})
+    lead = await given(routing)
+    await given(routing, told=fields(account_domain="calm.example"))
+    await opened(routing, None, "ana", account)
+    await opened(routing, lead, "ana", "elsewhere.example")
+    await put_rep(routing, "ben")
+    order = {"to": "ben", "what": [what], "dry_run": True}
+    own_deal = int(what == "opportunities")  # Of the lead, and so is the other one of its company.
+    for condition, count in ((f"{DEALS} == 2", 1 + own_deal), (f"{DEALS} == 0", 1 - own_deal), (f"{DEALS} == 1", 0)):
+        assert (await ask(routing, when=condition, **order))[what] == count, condition
+
+
+@pytest.mark.parametrize("what", ["assignments", "named_accounts", "opportunities"])
+async def test_a_condition_of_a_hand_over_sees_who_works_the_company(routing: Actor, what: str) -> None:
+    for domain in ("acme.example", "calm.example"):
+        await put(routing, f"/v1/accounts/{domain}", json={"rep_id": "ana"})
+        await opened(routing, None, "ana", domain)
+    for _ in range(2):
+        await given(routing)
+    await given(routing, told=fields(account_domain="calm.example"))
+    await put_rep(routing, "ben")
+    order = {"to": "ben", "what": [what], "dry_run": True}
+    # Leads of one company see one another; a lead alone sees nobody, and its company sees who has it.
+    assert (await ask(routing, when='account.active_rep == "ana"', **order))[what] == 2
