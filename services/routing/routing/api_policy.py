@@ -125,7 +125,11 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
     @api.post("/v1/policy/simulate")
     async def simulate(_: Manager, body: WhatIf) -> dict[str, Any]:
-        """Say what a policy would have done with the leads of a span of the past; nothing is written."""
+        """Say what a policy would have done with the leads of a span of the past; nothing is written.
+
+        `not_recorded`: what it reads that the policies of the time did not, and of how many leads; it was taken as
+        "" and 0. Under a policy that reads it, in a rule that never holds too, it is recorded.
+        """
         async with db.reading() as conn:
             now = await times.now(conn)
             reps = {rep.rep_id: rep.values for rep, _known in await store_group.loads(conn, now)}

@@ -2,11 +2,12 @@
 
 A lead is held by whom it would have been given for as long as it really was. What a person gave, or an import, no
 policy would have given otherwise: the rep has it, over the cap if need be, until it really ended. When leads were
-touched is not known to routing, so caps of untouched leads are not looked at.
+touched is not known to routing, so caps of untouched leads are not looked at. Who worked a company and which deals were
+open there is known where the policy of the time asked for it; where only the other one does, the answer says so.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
@@ -14,9 +15,9 @@ from typing import Any, Final
 
 from backbone import times
 from backbone.database import Connection
-from routing import assigning, store_group
+from routing import assigning, policies, store_group
 from routing.domain import Lead, Narrowing, Outcome, Pool
-from routing.history import Past, lead_of
+from routing.history import Past, lead_of, policy_of
 from routing.simulated_queue import Case, SimulatedQueue
 from routing.store_group import Group
 
@@ -33,6 +34,10 @@ class _Run:
     held_for: Mapping[Case, timedelta]
     ends: list[End]
     """A heap."""
+    unknown: Mapping[int, Collection[str]]
+    """By the policy in force: what the other one reads, and decisions under this one did not look up."""
+    not_recorded: Counter[str] = field(default_factory=Counter)
+    """How many leads were decided over as if there were nothing of it."""
     waiting: SimulatedQueue = field(default_factory=SimulatedQueue)
     actual: dict[Case, str] = field(default_factory=dict)
     simulated: dict[Case, tuple[str, str]] = field(default_factory=dict)
@@ -120,15 +125,18 @@ async def run(
 ) -> dict[str, Any]:
     """Go through the leads that were decided over in [since, until) under another policy. Nothing is written."""
     past = Past(conn, policy=(version, document))
+    unknown = dict[int, Collection[str]]()
     simulation: _Run | None = None
     async for row in past.decisions(since, until):
         if simulation is None:
-            simulation = _Run(past, *await _endings(conn, since))
+            simulation = _Run(past, *await _endings(conn, since), unknown)
             simulation.begin(row["at"])
+        if row["policy_version"] not in unknown:
+            unknown[row["policy_version"]] = await _unknown(conn, row["policy_version"], document)
         _go_through(simulation, row)
     if simulation is not None:
         simulation.go_to(until)
-    return _told(simulation or _Run(past, {}, []))
+    return _told(simulation or _Run(past, {}, [], {}))
 
 
 def _go_through(run: _Run, row: Any) -> None:
@@ -143,8 +151,15 @@ def _go_through(run: _Run, row: Any) -> None:
             run.force(row)
     elif case not in run.arrived:
         run.arrived[case] = row["at"]
+        run.not_recorded.update(run.unknown[row["policy_version"]])
         if not run.decide(case, replace(lead, waiting_since=None, touched=True), row["at"]):
             run.waited += 1
+
+
+async def _unknown(conn: Connection, version: int, document: Mapping[str, Any]) -> Collection[str]:
+    """Return what a document reads of companies that the policy of this version did not."""
+    found = await policy_of(conn, version)
+    return policies.looked_up(document) - (policies.looked_up(found[1]) if found is not None else set())
 
 
 async def _endings(conn: Connection, since: datetime) -> tuple[dict[Case, timedelta], list[End]]:
@@ -175,6 +190,7 @@ def _told(run: _Run) -> dict[str, Any]:
         "other": len(others),
         "waited": run.waited,
         "still_waiting": len(run.waiting),
+        "not_recorded": dict(sorted(run.not_recorded.items())),
         "reps": [
             {"rep_id": rep_id, "actual": was[rep_id], "simulated": would_be[rep_id], "most_open": peak.get(rep_id, 0)}
             for rep_id in sorted(was | would_be)

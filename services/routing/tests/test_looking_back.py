@@ -258,3 +258,32 @@ async def test_a_what_if_lets_a_fallback_have_whom_the_router_let_it_have(routin
     await eventually(has_fallen_back)
     found = await what_if(routing, falls_back)
     assert (found["leads"], found["waited"], found["other"], found["still_waiting"]) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("account.open_opportunities", "when: account.open_opportunities > 0, to: big"),
+        ("account.active_rep", "when: account.active_rep != '', to: big"),
+        ("account.active_rep", "to: account_rep"),
+    ],
+)
+async def test_a_what_if_says_of_how_many_leads_it_does_not_know_what_it_asks(
+    routing: Actor, name: str, rule: str
+) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "big", role="sales")
+    draft = f"""
+pools: [{{pool: sdr, reps: rep.role == "sdr"}}, {{pool: big, reps: rep.role == "sales"}}]
+rules: [{{rule: other, {rule}}}, {{rule: rest, to: sdr}}]
+"""
+    await come(routing, 2)
+    assert (await what_if(routing, POLICY))["not_recorded"] == {}
+    assert (await what_if(routing, draft))["not_recorded"] == {name: 2}
+    await put_policy(routing, draft)
+    await come(routing, 3)
+    found = await what_if(routing, draft)
+    assert (found["leads"], found["not_recorded"]) == (5, {name: 2})
+    since = times.text(datetime.now(UTC))
+    await come(routing, 1)
+    assert (await what_if(routing, draft, since))["not_recorded"] == {}
