@@ -157,6 +157,8 @@ def simulate_policy(
         return
     said = "{leads} leads: {same} with the same rep, {other} not; {waited} waited at first, {still_waiting} at the end"
     out.print(said.format(**answer), highlight=False)
+    for name, leads in answer["not_recorded"].items():
+        out.print(f"{name} was not recorded of {leads} leads, and is taken as nothing", highlight=False)
     table = Table("rep", "had", "would have had", "most open at once")
     for one in answer["reps"]:
         table.add_row(Text(one["rep_id"]), *(str(one[name]) for name in ("actual", "simulated", "most_open")))
