@@ -69,7 +69,7 @@ class Monitor:
         left = None
         while (due := await self._due()) and due != left:
             self._firing._sweep_at = 0.0
-            await self._firing._round()
+            await self._firing._round(await self._firing._look())
             left = due
 
     async def _due(self) -> Sequence[int]:

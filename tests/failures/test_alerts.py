@@ -1,7 +1,8 @@
-"""Alerts while instances of sla-monitor die, return after an outage, or have wrong clocks: each step once, and all."""
+"""Alerts while instances of sla-monitor die, stand still, come back, or have wrong clocks: each step once, and all."""
 
 import asyncio
 import random
+import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
@@ -46,6 +47,10 @@ async def give(stage: Stage, leads: list[UUID], at: datetime) -> None:
 
 async def reader(url: str) -> Any:
     return await database.connect_single(url, name="tests", idle_ms=0)
+
+
+async def is_past(conn: Any, instant: datetime) -> None:
+    assert await conn.fetchval("SELECT clock_timestamp() > $1", instant)
 
 
 async def fired(conn: Any) -> Counter[str]:
@@ -118,6 +123,43 @@ async def test_instances_that_are_killed_and_replaced_all_the_while_fire_each_st
         await all_told_once(stage, conn, leads)
     finally:
         await end(processes)
+        await conn.close()
+
+
+async def test_who_was_stopped_tells_nobody_of_a_breach_who_called_meanwhile(stage: Stage) -> None:
+    url, settings = await found(stage, "clocks: [{kind: first_response_5m, within: 4s, from: assignment}]")
+    called, silent, first = [ids.new() for _ in range(20)], [ids.new() for _ in range(20)], ids.new()
+    conn, process = await reader(url), await begin("sla", settings)
+
+    async def breaches() -> Counter[UUID]:
+        return Counter(row[0] for row in await conn.fetch("SELECT lead_id FROM alert WHERE level = 'breach'"))
+
+    async def told(*leads: UUID) -> None:
+        assert set(leads) <= (await breaches()).keys()
+
+    async def armed() -> None:
+        assert await conn.fetchval("SELECT count(*) FROM clock") == len([first, *called, *silent])
+
+    try:
+        await give(stage, [first], telling.now() - timedelta(seconds=WINDOW_S))
+        await eventually(lambda: told(first))
+        at = telling.now() + timedelta(seconds=3)
+        await give(stage, called + silent, at)
+        await eventually(armed)
+        process.send_signal(signal.SIGSTOP)
+        # By then Kafka has answered what it was asked before. The calls wait behind much that was not asked for yet.
+        call_at = at + timedelta(seconds=2)
+        await eventually(lambda: is_past(conn, call_at))
+        others = [telling.captured(ids.new(), call_at) for _ in range(DUE)]
+        await stage.publish("intake", [*others, *(telling.touch(lead, call_at) for lead in called)])
+        await eventually(lambda: is_past(conn, at + timedelta(seconds=WINDOW_S)))
+        process.send_signal(signal.SIGCONT)
+        await eventually(lambda: told(*silent))
+        assert await breaches() == Counter([first, *silent])
+        states = {row["lead_id"]: row["state"] for row in await conn.fetch("SELECT lead_id, state FROM clock")}
+        assert states == dict.fromkeys(called, "met") | dict.fromkeys([first, *silent], "breached")
+    finally:
+        await end([process])
         await conn.close()
 
 

@@ -7,7 +7,7 @@ the version and the instant that were read, so of two that fire the same step on
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,6 +31,8 @@ COALESCED_S: Final = 0.025
 SWEEP_EVERY_S: Final = 1.0
 """How often what fell due more than a second ago is looked for: clocks that started late, or were locked meanwhile."""
 LATE_S: Final = 1.0
+AWAY: Final = timedelta(seconds=LONGEST_SLEEP_S + LATE_S)
+"""Whoever has not looked for longer was stopped, or the database was away: what happened meanwhile is not read yet."""
 LOOK_AGAIN_S: Final = 0.05
 ENDS_TIMEOUT_S: Final = 2.0
 POSTPONED: Final = timedelta(milliseconds=100)
@@ -49,6 +51,8 @@ _SWEEP: Final = _LOOK.format(limit=FIRED_AT_ONCE, since="")
 """Passes all that was fired and is not vacuumed away yet: 20 ms for 60,000 while somebody holds an old snapshot."""
 _RECENT: Final = _LOOK.format(limit=FIRED_AT_ONCE, since="next_at > now() - interval '1 second' AND")
 
+_NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
 log = structlog.get_logger()
 
 
@@ -58,6 +62,17 @@ class Ends:
 
     at: datetime
     offsets: Mapping[kafka.Partition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is due, and what is next after it."""
+
+    now: datetime
+    """By the database's clock: it goes on while a process is stopped, or its machine is."""
+    rows: Sequence[Any]
+    began_s: float
+    sweeps: bool
 
 
 class Firing:
@@ -71,26 +86,26 @@ class Firing:
         self._consumer = consumer
         self._topics = [kafka.topic_name(namespace, topic) for topic in ACTS_ON]
         self._partitions = partitions
-        self._catch_up_s = catch_up_s
+        self._catch_up = timedelta(seconds=catch_up_s)
         self._ends: Ends | None = None
         self._wants_ends = asyncio.Event()
-        self._waited_until = 0.0
+        self._looked_at = _NEVER
+        self._back_at: datetime | None = None
+        """Since when the backlog is waited for; None while it is not."""
+        self._waited_until = _NEVER
         self._sweep_at = 0.0
 
     async def run(self) -> None:
-        """Wait for the backlog, then fire what falls due; wait again whenever facts come in late."""
+        """Wait for the backlog, then fire what falls due; wait again after an absence, or when facts come in late."""
         async with asyncio.TaskGroup() as both:
             both.create_task(self._keep_ends())
             await self._fire_for_ever()
 
     async def _fire_for_ever(self) -> None:
-        await self._catch_up()
         while True:
-            now_s = asyncio.get_running_loop().time()
-            if self._consumer.lag_seconds > LATE_S and now_s >= self._waited_until:
-                await self._catch_up()
             try:
-                rest_s = await self._round()
+                look = await self._look()
+                rest_s = await self._round(look) if await self._is_current(look.now) else LOOK_AGAIN_S
             except Exception as error:
                 if not database.is_transient(error):
                     raise
@@ -98,36 +113,55 @@ class Firing:
             if rest_s:
                 await asyncio.sleep(rest_s)
 
-    async def _round(self) -> float:
-        """Fire what is due, and return for how many seconds to rest then."""
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
+    async def _look(self) -> Look:
+        began_s = asyncio.get_running_loop().time()
         sweeps = began_s >= self._sweep_at
         async with self._db.reading() as conn:
-            first = await conn.fetch(_SWEEP if sweeps else _RECENT)
-        due = {row["lead_id"] for row in first if row["next_at"] <= row["now"]}
-        fired = await self._db.run(lambda conn: self._fire(conn, due, first[0]["now"])) if due else 0
-        if fired and len(first) >= FIRED_AT_ONCE:
-            return 0.0
-        if sweeps:
-            self._sweep_at = began_s + SWEEP_EVERY_S
-        if due:
-            return max(SHORTEST_SLEEP_S, began_s + COALESCED_S - loop.time() if fired else 0.0)
-        left = (first[0]["next_at"] - first[0]["now"]).total_seconds() if first else LONGEST_SLEEP_S
-        return max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S))
+            rows = await conn.fetch(_SWEEP if sweeps else _RECENT)
+            now = rows[0]["now"] if rows else await times.now(conn)
+        return Look(now, rows, began_s, sweeps)
 
-    async def _catch_up(self) -> None:
-        """Read what had happened by now, whoever of us reads it: a touch that waits in Kafka must not be a breach."""
+    async def _is_current(self, now: datetime) -> bool:
+        """Say whether what had happened when this instance came back, or fell behind, is read, whoever of us reads it.
+
+        A touch that waits in Kafka must not be a breach. Starting is coming back too.
+        """
+        was_away = now - self._looked_at > AWAY
+        self._looked_at = now
+        is_behind = self._consumer.lag_seconds > LATE_S and now >= self._waited_until
+        if was_away or (is_behind and self._back_at is None):
+            self._back_at = now
+        if self._back_at is None:
+            return True
+        if not await self._have_read_up_to(self._back_at):
+            if now - self._back_at < self._catch_up:
+                return False
+            self._waited_until = now + self._catch_up
+            patience_s = self._catch_up.total_seconds()
+            log.warning("the backlog was not read in time; alerts go out now", after_seconds=patience_s)
+        self._back_at = None
+        return True
+
+    async def _have_read_up_to(self, instant: datetime) -> bool:
+        if self._ends is None or self._ends.at < instant:
+            self._wants_ends.set()
+            return False
+        async with self._db.reading() as conn:
+            return await self._consumer.have_read(conn, self._ends.offsets)
+
+    async def _round(self, look: Look) -> float:
+        """Fire what is due, and return for how many seconds to rest then."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._catch_up_s
-        ends: Ends | None = None
-        while loop.time() < deadline:
-            ends = ends or await self._read_ends()
-            if ends is not None and await self._have_read(ends):
-                return
-            await asyncio.sleep(LOOK_AGAIN_S)
-        self._waited_until = deadline + self._catch_up_s
-        log.warning("the backlog was not read in time; alerts go out now", after_seconds=self._catch_up_s)
+        due = {row["lead_id"] for row in look.rows if row["next_at"] <= look.now}
+        fired = await self._db.run(lambda conn: self._fire(conn, due, look.now)) if due else 0
+        if fired and len(look.rows) >= FIRED_AT_ONCE:
+            return 0.0
+        if look.sweeps:
+            self._sweep_at = look.began_s + SWEEP_EVERY_S
+        if due:
+            return max(SHORTEST_SLEEP_S, look.began_s + COALESCED_S - loop.time() if fired else 0.0)
+        left = (look.rows[0]["next_at"] - look.now).total_seconds() if look.rows else LONGEST_SLEEP_S
+        return max(SHORTEST_SLEEP_S, min(left, LONGEST_SLEEP_S))
 
     async def _read_ends(self) -> Ends | None:
         """Return where the topics end; None while Kafka or the database is away."""
@@ -141,15 +175,6 @@ class Firing:
             if not database.is_transient(error):
                 raise
             return None
-
-    async def _have_read(self, ends: Ends) -> bool:
-        try:
-            async with self._db.reading() as conn:
-                return await self._consumer.have_read(conn, ends.offsets)
-        except Exception as error:
-            if not database.is_transient(error):
-                raise
-            return False
 
     async def _keep_ends(self) -> None:
         """Look where the topics end whenever somebody waits for it; who does not, never waits for Kafka."""
