@@ -15,6 +15,8 @@ ACTS: Final = (REASSIGN, PAUSE)
 """What takes something from somebody."""
 _LEVELS: Final = tuple(Level)
 Step = Mapping[str, Any]
+Held = tuple[float, datetime]
+"""How long after the deadline the policy has a step, and when it comes instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,15 @@ class Chain:
 
         Nobody is told again what was `told`, whenever that was.
         """
-        breach_at = max(due_at, now or due_at)
-        left = list(told)
-        found = [_step(at, Level.WARNING, "rep") for at in sorted(self._warnings(start, breach_at, now))]
-        found.append(_step(breach_at, Level.BREACH, "rep") | ({"moved": True} if breach_at > due_at else {}))
-        found = [step for step in found if take(left, step) is None]
-        return found + list(self._escalated(start, left, now))
+        breach_at, left = max(due_at, now or due_at), list(told)
+        warnings = [_step(at, Level.WARNING, "rep") for at in sorted(self._warnings(start, breach_at, now))]
+        found = [step for step in warnings if take(left, step) is None]
+        breach = _step(breach_at, Level.BREACH, "rep") | ({"moved": True} if breach_at > due_at else {})
+        before = take(left, breach)
+        if before is None:
+            found.append(breach)
+        at = times.parse((before or breach)["at"])
+        return found + list(self._escalated(start, left, now, (0, at) if at > due_at else None))
 
     def _warnings(self, start: datetime, due_at: datetime, now: datetime | None) -> Iterator[datetime]:
         """Whom quiet hours keep from warning in time, does not warn."""
@@ -49,12 +54,13 @@ class Chain:
             if at is not None and at < due_at:
                 yield at
 
-    def _escalated(self, start: datetime, told: list[Step], now: datetime | None) -> Iterator[dict[str, Any]]:
+    def _escalated(
+        self, start: datetime, told: list[Step], now: datetime | None, held: Held | None
+    ) -> Iterator[dict[str, Any]]:
         """What is held back, by quiet hours or since it was to be before now, holds back those after it.
 
-        So that each comes no sooner after the one before it than the policy has them apart.
+        So that each comes no sooner after the one before it, be that the breach, than the policy has them apart.
         """
-        held: tuple[float, datetime] | None = None
         for one in sorted(self.escalations, key=lambda one: (one.after_seconds, ESCALATED_TO.index(one.to))):
             own = self.after(self.spec.within_seconds + one.after_seconds, start)
             step = _step(own or start, Level.ESCALATION, one.to)
@@ -66,7 +72,7 @@ class Chain:
             if before is None:
                 yield _step(at, Level.ESCALATION, one.to) | ({"times": one.times} if one.to == REASSIGN else {})
 
-    def _behind(self, held: tuple[float, datetime] | None, one: Escalation, own: datetime | None) -> datetime | None:
+    def _behind(self, held: Held | None, one: Escalation, own: datetime | None) -> datetime | None:
         """Return when a step comes by itself, behind the one that was held back before it."""
         if held is None or own is None:
             return own

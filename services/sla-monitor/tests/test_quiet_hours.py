@@ -97,3 +97,25 @@ def test_what_was_to_be_told_in_the_night_comes_behind_what_was_told_in_the_morn
     before = list(clock.steps)
     assert clocks.recompute(clock, by, 2, MORNING + timedelta(minutes=4))
     assert clock.steps == before
+
+
+def test_a_breach_that_changed_hours_put_to_now_holds_back_what_comes_after_it() -> None:
+    clock, early = started(plan("2h", LINES[1:])), plan("1m", LINES[1:])
+    first, again = minutes(START, 25, 30)
+    for version, now in ((2, first), (3, again)):
+        assert clocks.recompute(clock, early, version, now)
+        assert (clock.steps[0]["level"], clock.next_at) == ("breach", now)
+        assert [at for at, _ in told(clock.steps)] == minutes(now, 3, 5, 10, 15)
+    # It is told, and a touch that came late switches off the rest, until it turns out to be another lead's.
+    clock.step, clock.state, clock.breached_at = 1, State.BREACHED, again
+    clocks.let_come(clock, is_over=True, is_missed=False)
+    clocks.let_come(clock, is_over=False, is_missed=True)
+    assert clocks.recompute(clock, early, 4, again + timedelta(minutes=1))
+    assert [at for at, _ in told(clock.steps)] == minutes(again, 3, 5, 10, 15)
+
+
+def test_a_breach_that_is_put_to_the_end_of_the_night_keeps_its_gap_to_the_morning() -> None:
+    clock, now = started(plan("14h", LINES[1:])), MORNING - timedelta(minutes=2)
+    assert clocks.recompute(clock, plan("1m", LINES[1:]), 2, now)
+    assert clock.next_at == now
+    assert [at for at, _ in told(clock.steps)] == minutes(now, 3, 5, 10, 15)
