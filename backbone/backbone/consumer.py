@@ -98,7 +98,7 @@ class Consumer:
 
     @property
     def lag_seconds(self) -> float:
-        """How old the records are that are being applied, or were last while more waited behind them; else 0."""
+        """How old what is being applied, or waits behind it, may be at most: infinite if nothing is known; else 0."""
         return self._progress.lag_seconds
 
     async def ends(self, before: datetime | None = None) -> Mapping[kafka.Partition, int]:
@@ -154,6 +154,7 @@ class Consumer:
                 await self._take_over(client)
                 continue
             if not fetched:
+                self._progress.note(client, self.applier.positions)
                 continue
             started = asyncio.get_running_loop().time()
             records = [record for partition in sorted(fetched) for record in fetched[partition]]
@@ -215,7 +216,7 @@ class Consumer:
 
     async def _settle(self, client: kafka.Client, records: Sequence[Any]) -> None:
         """Apply the records, however often it takes; returns early when they turn out not to be ours."""
-        self._progress.begin(records)
+        self._progress.begin(kafka.Partition(record.topic, record.partition) for record in records)
         try:
             await self.applier.apply(records)
         except Displaced:
@@ -223,4 +224,5 @@ class Consumer:
             await self._take_over(client)
         async with self._moved:
             self._moved.notify_all()
-        self._progress.note(client, self.applier.positions, records)
+        self._progress.note(client, self.applier.positions)
+        self._progress.tell(client, self.applier.positions)

@@ -1,13 +1,16 @@
-"""How far a consumer is, as tools see it: the lag in our metrics, and the offsets that Kafka is told now and then.
+"""How far a consumer is: its lag, in our metrics too, and the offsets that Kafka is told now and then.
 
-Nothing of ours reads either, or waits for it: a consumer's own offsets are in its database.
+Nothing of ours reads those, or waits for them: a consumer's own offsets are in its database.
 """
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
 
 from backbone import kafka, telemetry
 
@@ -15,66 +18,90 @@ NOTE_EVERY_S: Final = 0.2
 HINT_EVERY_S: Final = 2.0
 
 
+@dataclass(slots=True)
+class Applied:
+    """How far a partition is applied, told without a record's own time: machines' clocks differ by minutes."""
+
+    as_of: float = -math.inf
+    """When it was that nothing of what Kafka had then was left to apply, by this loop's clock. Unknown at first."""
+    end: int = 0
+    """What has to be applied for that to be `heard_at`."""
+    heard_at: float = -math.inf
+
+    def note(self, position: int, end: int, heard_at: float) -> None:
+        """Say what is applied, and where Kafka said last that the partition ends."""
+        if position >= self.end:
+            self.as_of, self.end, self.heard_at = self.heard_at, end, heard_at
+        if position >= end:
+            self.as_of = heard_at
+
+
 class Progress:
     """Of one consumer's client."""
 
     def __init__(self) -> None:
-        self._lag_seconds = 0.0
-        self._applies_since: float | None = None
-        """When the oldest of the records was sent that are being applied now, by this loop's clock."""
+        self._applied: defaultdict[kafka.Partition, Applied] = defaultdict(Applied)
+        self._applying: set[kafka.Partition] = set()
+        self._behind: set[kafka.Partition] = set()
         self._noted_at = 0.0
         self._hinted_at = 0.0
         self._hint: asyncio.Task[None] | None = None
 
     @property
     def lag_seconds(self) -> float:
-        """Age of the records that are being applied, or were last while more waited; else 0."""
-        if self._applies_since is None:
-            return self._lag_seconds
-        return max(self._lag_seconds, asyncio.get_running_loop().time() - self._applies_since)
+        """Return how old what is being applied, or waits, may be at most: infinite where nothing is known; else 0."""
+        concerned = self._applying | self._behind
+        if not concerned:
+            return 0.0
+        return asyncio.get_running_loop().time() - min(self._applied[partition].as_of for partition in concerned)
 
-    def begin(self, records: Sequence[Any]) -> None:
-        """Say that these records are being applied, however long that takes."""
-        self._applies_since = asyncio.get_running_loop().time() - _age_s(records)
+    def begin(self, partitions: Iterable[kafka.Partition]) -> None:
+        """Say that records of these are being applied, however long that takes."""
+        self._applying = set(partitions)
 
-    def note(self, client: kafka.Client, positions: Mapping[kafka.Partition, int], applied: Sequence[Any]) -> None:
-        """Say how much waits behind the records just applied, and tell Kafka; while nothing waits, now and then."""
+    def note(self, client: kafka.Client, positions: Mapping[kafka.Partition, int]) -> None:
+        """Say that nothing is being applied now, and up to where everything is; while nothing waits, now and then."""
         now = asyncio.get_running_loop().time()
-        self._applies_since = None
-        if not self._lag_seconds and now - self._noted_at < NOTE_EVERY_S:
+        self._applying = set()
+        if not self._behind and now - self._noted_at < NOTE_EVERY_S:
             return
         self._noted_at = now
-        behind = 0
+        self._behind = set()
         for partition in positions.keys() & client.assignment():
             end = client.highwater(partition)
-            if end is not None:
-                lag = max(0, end - positions[partition])
-                behind += lag
-                telemetry.LAG.labels(partition.topic, partition.partition).set(lag)
-        self._lag_seconds = _age_s(applied) if behind else 0.0
+            if end is None:
+                continue
+            lag = max(0, end - positions[partition])
+            telemetry.LAG.labels(partition.topic, partition.partition).set(lag)
+            if lag:
+                self._behind.add(partition)
+            # Both by this machine's clock: how wrong it is makes no difference.
+            ago_s = max(0.0, time.time() - client.last_poll_timestamp(partition) / 1000)
+            self._applied[partition].note(positions[partition], end, now - ago_s)
+
+    def tell(self, client: kafka.Client, positions: Mapping[kafka.Partition, int]) -> None:
+        """Tell Kafka now and then what is applied."""
+        now = asyncio.get_running_loop().time()
         if now - self._hinted_at < HINT_EVERY_S or (self._hint is not None and not self._hint.done()):
             return
         self._hinted_at = now
         self._hint = asyncio.create_task(_tell(client, dict(positions)))
 
     def forget(self, gone: Iterable[kafka.Partition]) -> None:
-        """Take partitions out of the metrics that somebody else reads from now on."""
+        """Take partitions out of the metrics that somebody else reads now; what waits in the others is seen anew."""
+        self._behind = set()
         for partition in gone:
+            self._applied.pop(partition, None)
             with contextlib.suppress(KeyError):
                 telemetry.LAG.remove(partition.topic, str(partition.partition))
 
     async def stop(self) -> None:
         """Stop telling."""
-        self._applies_since = None
+        self._applying = set()
         if self._hint is not None:
             self._hint.cancel()
             await asyncio.gather(self._hint, return_exceptions=True)
             self._hint = None
-
-
-def _age_s(records: Sequence[Any]) -> float:
-    oldest: int = min(record.timestamp for record in records)
-    return max(0.0, time.time() - oldest / 1000)
 
 
 async def _tell(client: kafka.Client, positions: dict[kafka.Partition, int]) -> None:

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -217,15 +217,25 @@ class Stage:
             self._taps[topic] = Tap(settings, kafka.topic_name(self.namespace, topic))
         return self._taps[topic]
 
-    async def publish(self, topic: str, events: Iterable[tuple[UUID, Message]], *, twice: bool = False) -> None:
-        """Put events on a topic; `twice` sends each again with the same id and version, as a relay may."""
+    async def publish(
+        self,
+        topic: str,
+        events: Iterable[tuple[UUID, Message]],
+        *,
+        twice: bool = False,
+        sent_at: datetime | None = None,
+    ) -> None:
+        """Put events on a topic; `twice` sends each again with the same id and version, as a relay may.
+
+        `sent_at` is what the sender's machine takes the time to be.
+        """
         settings = self.settings("")
         name = kafka.topic_name(self.namespace, topic)
         if self._producer is None:
             self._producer = kafka.producer(settings)
             await self._producer.start()
         await kafka.ensure_topics(settings, [name])
-        sent = []
+        sent, at_ms = [], int(sent_at.timestamp() * 1000) if sent_at is not None else None
         for subject, message in events:
             self.versions[topic, subject] += 1
             headers = envelope.headers(
@@ -240,9 +250,8 @@ class Stage:
             partition = kafka.partition_of(subject.bytes, PARTITIONS)
             for _ in range(2 if twice else 1):
                 value = message.SerializeToString()
-                sent.append(
-                    await self._producer.send(name, value, key=subject.bytes, partition=partition, headers=headers)
-                )
+                record = {"key": subject.bytes, "partition": partition, "headers": headers, "timestamp_ms": at_ms}
+                sent.append(await self._producer.send(name, value, **record))
         await asyncio.gather(*sent)
 
     async def close(self) -> None:
