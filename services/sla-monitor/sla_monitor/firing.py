@@ -13,7 +13,7 @@ from uuid import UUID
 
 import structlog
 
-from backbone import database, kafka, parking, subjects, times
+from backbone import database, kafka, parking, relay, subjects, times
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
@@ -33,6 +33,8 @@ SWEEP_EVERY_S: Final = 1.0
 LATE_S: Final = 1.0
 AWAY: Final = timedelta(seconds=LONGEST_SLEEP_S + LATE_S)
 """Whoever has not looked for longer was stopped, or the database was away: what happened meanwhile is not read yet."""
+SETTLING: Final = timedelta(seconds=relay.SEND_DEADLINE_S + relay.LONGEST_BACKOFF_S)
+"""How long after Kafka is back the other services' relays may be about to tell what happened meanwhile."""
 LOOK_AGAIN_S: Final = 0.05
 ENDS_TIMEOUT_S: Final = 2.0
 POSTPONED: Final = timedelta(milliseconds=100)
@@ -89,6 +91,9 @@ class Firing:
         self._catch_up = timedelta(seconds=catch_up_s)
         self._ends: Ends | None = None
         self._wants_ends = asyncio.Event()
+        self._is_kafka_away = False
+        self._settled_at = _NEVER
+        """When all that happened while Kafka was away is told."""
         self._looked_at = _NEVER
         self._back_at: datetime | None = None
         """Since when the backlog is waited for; None while it is not."""
@@ -181,7 +186,11 @@ class Firing:
         while True:
             await self._wants_ends.wait()
             self._wants_ends.clear()
-            self._ends = await self._read_ends() or self._ends
+            ends = await self._read_ends()
+            if ends is not None and self._is_kafka_away:
+                self._settled_at = ends.at + SETTLING
+            self._is_kafka_away = ends is None
+            self._ends = ends or self._ends
 
     async def _fire(self, conn: Connection, due: set[UUID], now: datetime) -> int:
         """Fire what was due of these leads a moment ago and still is; returns how many steps that were."""
@@ -222,12 +231,12 @@ class Firing:
         return {clock.key for clock in held}
 
     async def _may_act(self, conn: Connection, clock: Clock) -> bool:
-        """Say whether the lead's topics were read past the ends seen after the deadline.
+        """Say whether the lead's topics were read past the ends seen after the deadline, and after an outage.
 
         Taking a lead away waits for that, as it does for what is parked of the lead: neither an outage nor a record
         that cannot be applied may take leads from people who called.
         """
-        if self._ends is None or self._ends.at < times.parse(clock.steps[clock.step]["at"]):
+        if self._ends is None or self._ends.at < max(times.parse(clock.steps[clock.step]["at"]), self._settled_at):
             return False
         number = kafka.partition_of(clock.lead_id.bytes, self._partitions)
         mine = {

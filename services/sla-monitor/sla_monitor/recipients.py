@@ -1,12 +1,16 @@
-"""Whom an alert concerns: the rep whose clock it is; for a clock of the lead's own, whoever has the lead by now."""
+"""Whom an alert concerns: the rep whose clock it is; for a clock of the lead's own, whoever has the lead by now.
+
+Who is paused is whom the lead was taken from.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import domain, store
+from sla_monitor import chain, clocks, domain, store
 from sla_monitor.store_clocks import Clock
 
 REP: Final = "rep"
@@ -17,6 +21,14 @@ _HOLDERS: Final = """
 SELECT DISTINCT ON (a.lead_id) a.lead_id, a.cycle, a.rep_id, r.rep
 FROM assignment a LEFT JOIN rep r USING (rep_id)
 WHERE a.lead_id = ANY($1::uuid[]) AND a.released_at IS NULL ORDER BY a.lead_id, a.cycle DESC
+"""
+
+
+_TAKEN_FROM: Final = """
+SELECT DISTINCT ON (t.alert_id) t.alert_id, a.cycle, a.rep_id, r.rep
+FROM alert t JOIN assignment a ON a.lead_id = t.lead_id AND a.rep_id = t.rep_id AND a.assigned_at <= t.at
+LEFT JOIN rep r ON r.rep_id = a.rep_id
+WHERE t.alert_id = ANY($1::uuid[]) ORDER BY t.alert_id, a.cycle DESC
 """
 
 
@@ -46,7 +58,20 @@ async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
     for clock in ownerless:
         row = holders.get(clock.lead_id)
         found[id(clock)] = _holder(row) if row is not None else _nobody(clock, managers)
-    return found
+    return {**found, **await _who_missed(conn, ownerless)}
+
+
+async def _who_missed(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
+    """Return whom a pause is meant for whose chain took the lead away before: not who got it for that."""
+    taken = {one: id(clock) for clock in due if clock.steps[clock.step]["to"] == chain.PAUSE and (one := _taken(clock))}
+    rows = await conn.fetch(_TAKEN_FROM, list(taken)) if taken else []
+    return {taken[row["alert_id"]]: _holder(row) for row in rows}
+
+
+def _taken(clock: Clock) -> UUID | None:
+    """Return the alert by which the chain took the lead away."""
+    steps = [number for number, step in enumerate(clock.steps[: clock.step]) if step["to"] == chain.REASSIGN]
+    return clocks.alert_id(clock, clock.steps[steps[-1]]["level"], steps[-1]) if steps else None
 
 
 def _own(clock: Clock, rep: common_pb2.Rep | None) -> Recipient:
