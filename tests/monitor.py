@@ -11,10 +11,10 @@ from backbone import batches, ids, parking, times
 from backbone.database import Database
 from backbone.envelope import Incoming
 from backbone.outbox import Outbox
-from sla_monitor import policies, recomputing, store_policies
+from sla_monitor import clocks, policies, recomputing, store_clocks, store_policies
 from sla_monitor.applying import Applying
 from sla_monitor.consumer import Handler
-from sla_monitor.domain import NEXT_AT, OF_ASSIGNMENTS, STATUS_UPDATE
+from sla_monitor.domain import ARRIVAL, NEXT_AT, OF_ASSIGNMENTS, STATUS_UPDATE, Level, State
 from sla_monitor.firing import Firing
 from sla_monitor.store_policies import Policies
 from tests.telling import Told, captured, now
@@ -101,6 +101,21 @@ class Monitor:
         async with self._db.reading() as conn:
             rows = await conn.fetch("SELECT level, retracted_at FROM alert ORDER BY seq")
         return [(row["level"], row["retracted_at"] is not None) for row in rows]
+
+    async def contradictions(self, leads: Sequence[UUID]) -> list[UUID]:
+        """Return the alerts of leads' arrivals that say otherwise than their clocks, of the windows that run now.
+
+        One that several clocks have stands while any of them was missed.
+        """
+        missed: dict[UUID, bool] = {}
+        async with self._db.reading() as conn:
+            stands = {one[0]: one[1] is None for one in await conn.fetch("SELECT alert_id, retracted_at FROM alert")}
+            for clock in itertools.chain(*(await store_clocks.clocks(conn, leads)).values()):
+                for number, step in enumerate(clock.steps[: clock.step]):
+                    if clock.terms.source == ARRIVAL and step["level"] == Level.BREACH and "of_the_past" not in step:
+                        alert = clocks.alert_id(clock, Level.BREACH, number)
+                        missed[alert] = missed.get(alert, False) or clock.state is State.BREACHED
+        return [alert for alert, is_missed in missed.items() if stands[alert] != is_missed]
 
     async def outcome(self, lead: UUID) -> Outcome:
         """Return what became of a lead's clocks, but for those that turned out to have no reason."""

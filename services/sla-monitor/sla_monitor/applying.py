@@ -1,7 +1,6 @@
 """The one way in which facts change clocks, whether topics brought them or people said them by HTTP."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -19,13 +18,13 @@ from sla_monitor import (
     reports,
     starting,
     store,
-    store_changes,
     store_clocks,
     store_links,
     store_marks,
 )
 from sla_monitor import known as when_known
-from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Level, State, Terms, Verdict
+from sla_monitor.changes import Changes
+from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, State, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.known import Decided
 from sla_monitor.promising import Promised
@@ -36,61 +35,6 @@ from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
 
 _FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a transaction changes of clocks, and what it tells of it."""
-
-    now: datetime
-    fresh: list[Clock] = field(default_factory=list)
-    changed: dict[int, Clock] = field(default_factory=dict)
-    """By identity: clocks that were there before."""
-    moved: list[tuple[Clock, str, Terms]] = field(default_factory=list)
-    """Those of them that a merge, or its undoing, let run from another arrival: (clock, calendar, terms before)."""
-    retracted: list[UUID] = field(default_factory=list)
-    restored: list[UUID] = field(default_factory=list)
-    outgoing: list[Event] = field(default_factory=list)
-
-    def start(self, clock: Clock, known: dict[UUID, list[Clock]]) -> None:
-        """Let a clock begin."""
-        self.fresh.append(clock)
-        known.setdefault(clock.lead_id, []).append(clock)
-
-    def tell(self, row: Row, clock: Clock, said: Said) -> None:
-        """Say what became of a clock."""
-        self.changed[id(clock)] = clock
-        self.retracted += [clocks.alert_id(clock, level, step) for level, step in said.taken_back]
-        self.restored += [clocks.alert_id(clock, level, step) for level, step in said.restored]
-        for level, step in said.taken_back:
-            if level == Level.BREACH:
-                wrong = clocks.alert_id(clock, level, step)
-                self.outgoing.append(events.retracted(row, clock, wrong, said.verdict.touch_id, self.now))
-        if clock.state is State.CANCELLED:
-            self.outgoing.append(events.cancelled(row, clock, clock.reason, self.now))
-        elif clock.met_at is not None:
-            self.outgoing.append(events.met(row, clock, said.verdict.touch_id, self.now))
-        else:
-            self.outgoing.append(events.started(row, clock, self.now))
-
-    def cancel(self, row: Row, clock: Clock, reason: str) -> None:
-        """End a clock without a verdict, if it has not ended."""
-        if judging.cancel(clock, reason):
-            self.changed[id(clock)] = clock
-            self.outgoing.append(events.cancelled(row, clock, reason, self.now))
-
-    async def write(self, conn: Connection) -> None:
-        """Write clocks and what is taken back of alerts."""
-        await store_clocks.add(conn, self.fresh)
-        for clock in self.fresh:
-            self.changed.pop(id(clock), None)
-        await store_clocks.change(conn, list(self.changed.values()))
-        fresh = {id(clock) for clock in self.fresh}
-        await store_changes.note_changes(conn, [one for one in self.moved if id(one[0]) not in fresh])
-        if self.retracted:
-            await store_clocks.retract_alerts(conn, self.retracted, self.now)
-        if self.restored:
-            await store_clocks.retract_alerts(conn, self.restored, None)
 
 
 class Applying:
@@ -120,7 +64,9 @@ class Applying:
             others = await _go_on(conn, batch, facts, known, changes)
             _end(rows, known, await _at_merge(conn, rows, known), by, changes)
             _judge(rows, known, facts, by, others, changes)
+            changes.doubted |= {*batch.unmerged, *(clock.lead_id for clock, _, _ in changes.moved)}
         await changes.write(conn)
+        await changes.settle(conn, rows, known)
         for event in batch.erased:
             changes.outgoing += await _erase(conn, rows, event, now)
         await self.outbox.add(conn, changes.outgoing)

@@ -1,13 +1,17 @@
 """Alerts in the order in which they fired, and what is said of them later: commit order is position order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from backbone import streams
 from backbone.database import Connection
-from sla_monitor.store_clocks import ALERTS, Clock
+from sla_monitor.store_clocks import Clock
+
+ALERTS: Final = "alerts"
+"""The stream in which alerts, and what is said of them later, have their positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,34 @@ async def add(conn: Connection, fired: Sequence[Fired]) -> None:
         [one.alert["late"] for one in fired],
         [one.alert["goes_to"] for one in fired],
     )
+
+
+async def settle(conn: Connection, stand: Mapping[UUID, bool], now: datetime) -> set[UUID]:
+    """Say which alerts stand, and which were wrong; returns those of which that is new. Each takes a position.
+
+    Not as the last thing of the transaction: what is locked after it is of leads whose subjects are locked already.
+    """
+    said = await conn.fetch(
+        "SELECT v.alert_id, v.stands"
+        " FROM unnest($1::uuid[], $2::boolean[]) WITH ORDINALITY AS v(alert_id, stands, number)"
+        " JOIN alert a USING (alert_id) WHERE (a.retracted_at IS NULL) <> v.stands ORDER BY v.number",
+        list(stand.keys()),
+        list(stand.values()),
+    )
+    if not said:
+        return set()
+    seq = await streams.take(conn, ALERTS, len(said))
+    await conn.execute(
+        "UPDATE alert a SET retracted_at = CASE WHEN v.stands THEN NULL ELSE $4::timestamptz END,"
+        " changed_seq = $3::bigint + v.number - 1"
+        " FROM unnest($1::uuid[], $2::boolean[]) WITH ORDINALITY AS v(alert_id, stands, number)"
+        " WHERE a.alert_id = v.alert_id",
+        [row["alert_id"] for row in said],
+        [row["stands"] for row in said],
+        seq,
+        now,
+    )
+    return {row["alert_id"] for row in said}
 
 
 async def taken_away(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, int]:

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from backbone import streams
 from backbone.database import Connection
 from sla_monitor.domain import Counts, State, Terms
 
@@ -224,30 +223,11 @@ def _counts(counts: Counts) -> dict[str, Any]:
     }
 
 
-ALERTS: Final = "alerts"
-"""The stream in which alerts, and what is said of them later, have their positions."""
-
-
-async def retract_alerts(conn: Connection, alert_ids: Sequence[UUID], at: datetime | None) -> None:
-    """Say of alerts that they were wrong after all; None: that they were right. Each takes a position of its own.
-
-    Not as the last thing of the transaction: what is locked after it is of leads whose subjects are locked already.
-    """
-    seq = await streams.take(conn, ALERTS, len(alert_ids))
-    await conn.execute(
-        "UPDATE alert a SET retracted_at = $3, changed_seq = $2::bigint + v.number - 1"
-        " FROM unnest($1::uuid[]) WITH ORDINALITY AS v(alert_id, number) WHERE a.alert_id = v.alert_id",
-        list(alert_ids),
-        seq,
-        at,
-    )
-
-
 async def raise_steps(conn: Connection, given: Sequence[tuple[Clock, int, int]], now: datetime) -> set[Key]:
     """Write clocks whose step was raised: (clock, step and version before). Returns those that nobody else raised."""
     raised = await conn.fetch(
         "UPDATE clock c SET step = v.step + 1, version = v.version + 1, state = v.state,"
-        " breached_at = v.breached_at, next_at = v.next_at"
+        " breached_at = v.breached_at, next_at = v.next_at, retracted = c.retracted AND v.state <> 'breached'"
         " FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::timestamptz[],"
         " $8::timestamptz[], $10::int[]) AS v(lead_id, clock, cycle, step, version, state, breached_at, next_at, round)"
         " WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round"

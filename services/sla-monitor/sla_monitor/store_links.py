@@ -43,6 +43,16 @@ async def note_before(conn: Connection, given: Sequence[Before]) -> None:
     )
 
 
+async def ever(conn: Connection, lead_ids: Collection[UUID]) -> dict[tuple[UUID, UUID], bool]:
+    """Return which of these leads were merged into which others, and whether they are by now."""
+    rows = await conn.fetch(
+        "SELECT member_id, survivor_id, bool_or(until IS NULL) AS is_so FROM link WHERE member_id = ANY($1::uuid[])"
+        " GROUP BY member_id, survivor_id",
+        list(lead_ids),
+    )
+    return {(row["member_id"], row["survivor_id"]): row["is_so"] for row in rows}
+
+
 async def above(conn: Connection, lead_ids: Iterable[UUID]) -> set[UUID]:
     """Return all that these leads are part of by now, directly or not."""
     rows = await conn.fetch(

@@ -190,7 +190,9 @@ async def live(monitor: Monitor, chance: random.Random, story: Any, *, in_order:
     await monitor.fire()
     # Of two that are one nobody asks what the merged one promised before.
     parted = any(message.DESCRIPTOR.name == "LeadUnmerged" for _, message in told["intake"])
-    return [await monitor.outcome(one) for one in ((lead, lost) if parted else (lead,))]
+    asked = (lead, lost) if parted else (lead,)
+    assert not await monitor.contradictions(asked)
+    return [await monitor.outcome(one) for one in asked]
 
 
 @settings(max_examples=40, suppress_health_check=HARMLESS)

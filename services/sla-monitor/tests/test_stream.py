@@ -15,7 +15,7 @@ from backbone import ids
 from backbone.database import Connection
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from sla_monitor import store_alerts, store_clocks
+from sla_monitor import store_alerts
 from tests.telling import captured, learn, merged, now, rep, routed, touch, unmerged
 
 POLICY = "clocks: [{kind: first_response_5m, within: 1s, from: assignment, warn: [50%]}]"
@@ -148,7 +148,7 @@ async def test_retractions_and_alerts_stand_in_the_order_of_commits_each_for_its
     *_, (last, breach) = await some(sla.http, 2, last="0")
 
     async with sla.database.transaction() as conn:
-        await store_clocks.retract_alerts(conn, [UUID(breach["alert_id"])], now())
+        await store_alerts.settle(conn, {UUID(breach["alert_id"]): False}, now())
         # Whoever fires meanwhile waits: all that stands before a position is there when that can be seen.
         await let_run_out(sla, [ids.new()])
         await eventually(lambda: somebody_waits(conn))
@@ -157,6 +157,6 @@ async def test_retractions_and_alerts_stand_in_the_order_of_commits_each_for_its
     assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ana"), 2, last)] == ["alert", "alert"]
     assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ben"), 1, last)] == ["retracted"]
     async with sla.database.transaction() as conn:
-        await store_clocks.retract_alerts(conn, [UUID(breach["alert_id"])], None)
+        await store_alerts.settle(conn, {UUID(breach["alert_id"]): True}, now())
         # Whoever comes without a position begins after it.
         assert await store_alerts.newest(conn) == int(found[-1][0]) + 1
