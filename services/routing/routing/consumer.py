@@ -131,7 +131,7 @@ def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | No
 
 
 def _stand(desk: Desk, row: Row, standing: common_pb2.Standing | None) -> None:
-    """Take over an assignment that exists elsewhere; or keep a lead that its rep brought, if there is room."""
+    """Take over an assignment that exists elsewhere, with its stage; or keep a lead that its rep brought, with room."""
     if standing is None or not standing.owner_id or row.lead_id in desk.assignments:
         return
     rep = desk.group.index.reps.get(standing.owner_id)
@@ -144,6 +144,7 @@ def _stand(desk: Desk, row: Row, standing: common_pb2.Standing | None) -> None:
         return
     if standing.keep and rep.open >= rep.cap:
         return
+    row.qualification = row.qualification or common_pb2.Qualification(stage=standing.stage or "new", cycle=1)
     at = times.at(standing.assigned_at) if standing.HasField("assigned_at") else None
     rule = "brought by the rep" if standing.keep else "taken over"
     outcome = Outcome.ASSIGNED if standing.keep else Outcome.TAKEN_OVER

@@ -120,3 +120,10 @@ async def test_closed_work_that_comes_with_who_had_it_is_no_load(routing: Actor,
     await put_rep(routing, "ben", weight=1000)
     await learn(routing, "qualification", qualified(lead, cycle=2))
     assert await holder(routing, lead) == "ana", "who closed it has it again"
+
+
+async def test_the_stage_that_work_is_taken_over_with_is_told_with_who_has_it(routing: Actor) -> None:
+    lead = ids.new()
+    await learn(routing, "intake", taken_over(lead, "ana", stage="srl"))
+    told = await routing.published(lambda seen: any(event.type == "LeadRouted" for event in seen))
+    assert [event.message.qualification.stage for event in told if event.type == "LeadRouted"] == ["srl"]
