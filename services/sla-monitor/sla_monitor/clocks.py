@@ -213,7 +213,7 @@ def go_on_from(clock: Clock, other: Clock) -> bool:
 
     Whoever has been told of a step is not told again. What was told is taken back, if so, as it was told.
     """
-    if promised(clock) != promised(other):
+    if clock.promise != other.promise:
         return False
     known, began = list(_told_now(clock)), times.text(clock.terms.started_at)
     told = []
@@ -231,11 +231,6 @@ def go_on_from(clock: Clock, other: Clock) -> bool:
         clock.breached_at = other.breached_at
     _go_on(clock, left)
     return True
-
-
-def promised(clock: Clock) -> tuple[object, ...]:
-    """Return what tells promises apart that begin at one instant: those of two policies may have one name."""
-    return (clock.clock, clock.terms.rep_id, clock.terms.kind, clock.terms.within_seconds, clock.hours)
 
 
 def told_wrongly(clock: Clock, broken: Collection[datetime] = ()) -> list[tuple[str, int]]:

@@ -66,5 +66,5 @@ def _of_the_past(clock: Clock, step: Mapping[str, Any], some: Iterable[Clock]) -
 
 def _is_theirs(other: Clock, clock: Clock, past: str) -> bool:
     """Say whether it is the promise of another lead, which takes over what was told of it, if it has not yet."""
-    is_same = clocks.promised(other) == clocks.promised(clock) and times.text(other.terms.started_at) == past
+    is_same = other.promise == clock.promise and times.text(other.terms.started_at) == past
     return is_same and other.lead_id != clock.lead_id

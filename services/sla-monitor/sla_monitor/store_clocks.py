@@ -46,6 +46,11 @@ class Clock:
         """Return what it is told apart by."""
         return (self.lead_id, self.clock, self.cycle, self.round)
 
+    @property
+    def promise(self) -> tuple[object, ...]:
+        """Return what tells promises apart that begin at one instant: those of two policies may have one name."""
+        return (self.clock, self.terms.rep_id, self.terms.kind, self.terms.within_seconds, self.hours)
+
 
 async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Clock]]:
     """Return every clock of the leads."""
