@@ -68,6 +68,7 @@ async def test_whose_touch_it_was_has_the_alert_taken_back_when_two_are_parted(
     met = {two.x: called == "x", two.y: called == "y"}
     assert {lead: (await monitor.states(lead))[KEY] == "met" for lead in met} == met
     assert await stands(db) == {lead: [not is_met] for lead, is_met in met.items()}
+    assert not await monitor.contradictions([two.x, two.y])
 
 
 async def test_a_breach_of_nobodys_deadline_is_taken_back_when_two_are_parted(db: Database, monitor: Monitor) -> None:
