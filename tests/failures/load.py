@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -82,7 +83,13 @@ class Eye:
     fullest: int = 0
     wrong: list[dict[str, Any]] = field(default_factory=list)
 
-    async def watch(self) -> None:
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look for as long as the block lasts."""
+        async with _beside([self._watch]):
+            yield
+
+    async def _watch(self) -> None:
         """Look until cancelled; a database that is away is asked again."""
         while True:
             try:
@@ -113,12 +120,18 @@ async def run(client: Client, leads: Sequence[str], strike: Awaitable[None], *be
         while waiting:
             await client.post(waiting.pop())
 
-    others = [asyncio.create_task(one()) for one in beside]
+    async with _beside(beside), asyncio.TaskGroup() as group:
+        for _ in range(CLIENTS):
+            group.create_task(work())
+        group.create_task(_awaited(strike))
+
+
+@asynccontextmanager
+async def _beside(work: Sequence[Callable[[], Any]]) -> AsyncIterator[None]:
+    """Let work go on until the block has ended; none of it may end before."""
+    others = [asyncio.create_task(one()) for one in work]
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CLIENTS):
-                group.create_task(work())
-            group.create_task(_awaited(strike))
+        yield
     finally:
         for task in others:
             task.cancel()

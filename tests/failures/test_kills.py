@@ -25,7 +25,9 @@ async def under_fire(stack: Stack, tag: str, faults: list[tuple[str, int]], chan
             await stack.kill(name, number)
 
     leads = [f"{tag}-{number}" for number in range(LEADS)]
-    await load.run(client, leads, strike(), lambda: desk.close_some(client), eye.watch)
+    async with eye.watching():  # Leads may all be taken in before the first is given to anybody: until they are, too.
+        await load.run(client, leads, strike(), lambda: desk.close_some(client))
+        await invariants.healed(stack, client)
     await invariants.check(stack, client, eye)
 
 
