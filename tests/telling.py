@@ -127,6 +127,12 @@ def judged(lead: UUID, at: datetime, *, decided: bool = True, queue: str = "revi
     return lead, qualification_pb2.ReviewEnded(stamp=stamp(lead, at), queue=queue, decided=decided)
 
 
+def converted(lead: UUID, at: datetime) -> Told:
+    """Return that the lead is a customer at its source."""
+    said = common_pb2.Qualification(stage="customer", definition="imported")
+    return lead, qualification_pb2.LeadConverted(stamp=stamp(lead, at), qualification=said)
+
+
 def disqualified(lead: UUID, at: datetime, reason: str = "spam") -> Told:
     """It is out."""
     said = common_pb2.Qualification(stage="disqualified", reason=reason)

@@ -255,6 +255,7 @@ _SAYING: Final[Mapping[str, Callable[[Any, Reader], Said]]] = {
     "LeadDemoted": _stage("demoted", "Demoted"),
     "LeadRecycled": _stage("recycled", "Recycled"),
     "LeadDisqualified": _stage("disqualified", "Disqualified"),
+    "LeadConverted": _stage("converted", "Customer"),
     "HotLeadDetected": _stage("hot", "Hot"),
     "ReviewQueued": _stage("review", "Waits for review"),
     "ReviewEnded": _review_ended,

@@ -262,7 +262,7 @@ _NOTERS: Final[Mapping[str, Callable[[Batch, Incoming, Any], None]]] = {
     **dict.fromkeys(
         (
             *("LeadScored", "LeadQualified", "LeadSalesReady", "LeadSalesQualified", "LeadHandedBack", "LeadDemoted"),
-            *("LeadRecycled", "LeadDisqualified", "HotLeadDetected", "ReviewQueued", "ReviewEnded"),
+            *("LeadRecycled", "LeadDisqualified", "LeadConverted", "HotLeadDetected", "ReviewQueued", "ReviewEnded"),
         ),
         _scored,
     ),

@@ -106,8 +106,8 @@ class Entry:
     at: datetime
     kind: str
     """captured, updated, merged, unmerged, engagement, touch, consent, scored, qualified, srl, sql, handed_back,
-    demoted, recycled, disqualified, hot, routed, waiting, accepted, status, released, clock_started, clock_met,
-    warned, breached, retracted, escalated, opportunity, notified, erased, due"""
+    demoted, recycled, disqualified, converted, hot, routed, waiting, accepted, status, released, clock_started,
+    clock_met, warned, breached, retracted, escalated, opportunity, notified, erased, due"""
     title: str
     note: str
     milestone: bool

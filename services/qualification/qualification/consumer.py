@@ -61,7 +61,7 @@ class Handler:
         if not read:
             return
         desk = await desks.open_desk(conn, self.compiled, _concerned(read))
-        said = await reasons.load(conn) if any(event.type in GIVES_REASON for event in read) else Reasons({})
+        said = await reasons.load(conn) if any(map(_gives_reason, read)) else Reasons({})
         done = [event for event in read if event.type == "EngagementRecorded"]
         await store.add_engagements(conn, [_engagement(event) for event in done if not event.erased])
         for event in read:
@@ -75,6 +75,11 @@ class Handler:
                 _take_in(desk, row, event, said)
         await rescoring.rescore(conn, desk, most=self.most)
         await desk.finish(conn, self.outbox)
+
+
+def _gives_reason(event: Incoming) -> bool:
+    message = event.message
+    return event.type in GIVES_REASON or (isinstance(message, CAPTURES) and bool(message.standing.disqualified_reason))
 
 
 def _stamp(event: Incoming) -> common_pb2.Stamp:
@@ -109,7 +114,8 @@ def _take_in(desk: Desk, row: Row, event: Incoming, said: Reasons) -> None:
         # An old snapshot of a lead that was merged into this one since is not this one's.
         _learn(desk, row, message.stamp, message.lead if message.stamp.lead_id == str(row.lead_id) else None)
         if message.HasField("standing") and _is_news(row, message.standing):
-            desk.standings[row.lead_id] = message.standing
+            reason = message.standing.disqualified_reason
+            desk.standings[row.lead_id] = message.standing, said.why(reason) if reason else desks.NO_REASON
         verified = isinstance(message, intake_pb2.LeadUpdated) and message.verified
         desk.score_anew(row.lead_id, None if verified else "")
     elif isinstance(message, intake_pb2.EngagementRecorded):

@@ -41,8 +41,8 @@ class Desk:
     changed: set[UUID] = field(default_factory=set)
     news: dict[UUID, set[str]] = field(default_factory=dict)
     """Leads to score anew, with the kinds of what they did; "" where they told more of themselves."""
-    standings: dict[UUID, common_pb2.Standing] = field(default_factory=dict)
-    """How leads stand in the system that they come from."""
+    standings: dict[UUID, tuple[common_pb2.Standing, Why]] = field(default_factory=dict)
+    """How leads stand in the system that they come from, and why."""
     woken: set[UUID] = field(default_factory=set)
     """Leads that were history until now."""
     moves: list[Move] = field(default_factory=list)

@@ -126,6 +126,27 @@ def sales_ready(row: Row, qualification: common_pb2.Qualification, at: datetime,
     return event(row, message, at)
 
 
+def disqualified(row: Row, qualification: common_pb2.Qualification, at: datetime) -> Event:
+    """Return LeadDisqualified."""
+    message = qualification_pb2.LeadDisqualified(
+        stamp=stamp(row, at), qualification=qualification, rep_id=row.rep_id or ""
+    )
+    return event(row, message, at)
+
+
+def demoted(row: Row, qualification: common_pb2.Qualification, at: datetime) -> Event:
+    """Return LeadDemoted."""
+    return event(row, qualification_pb2.LeadDemoted(stamp=stamp(row, at), qualification=qualification), at)
+
+
+def converted(row: Row, qualification: common_pb2.Qualification, at: datetime) -> Event:
+    """Return LeadConverted."""
+    message = qualification_pb2.LeadConverted(
+        stamp=stamp(row, at), qualification=qualification, rep_id=row.rep_id or ""
+    )
+    return event(row, message, at)
+
+
 def review_queued(row: Row, at: datetime) -> Event:
     """Return ReviewQueued."""
     message = qualification_pb2.ReviewQueued(stamp=stamp(row, at), qualification=standing(row), lead=row.fields)

@@ -16,7 +16,7 @@ HANDED_OVER: Final = frozenset({Stage.MQL, Stage.SRL, Stage.SQL})
 """Stages from which a lead comes back: its next cycle begins."""
 
 
-def recycle(desk: Desk, row: Row, *, why: Why, until: datetime | None) -> None:
+def recycle(desk: Desk, row: Row, *, why: Why, until: datetime | None = None, definition: str | None = None) -> None:
     """Send a lead back to nurture; one that somebody worked begins its next cycle."""
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
@@ -28,17 +28,15 @@ def recycle(desk: Desk, row: Row, *, why: Why, until: datetime | None) -> None:
         return events.event(moved, message, desk.now)
 
     cycle = row.state.cycle + (row.state.stage in HANDED_OVER)
-    desk.move(row, Stage.NURTURE, why=why, by_person=True, tell=tell, cycle=cycle, recycled_until=until)
+    after = {"cycle": cycle, "recycled_until": until}
+    desk.move(row, Stage.NURTURE, why=why, by_person=True, definition=definition, tell=tell, **after)
 
 
 def disqualify(desk: Desk, row: Row, *, why: Why) -> None:
     """Take a lead out, by a person's word."""
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
-        message = qualification_pb2.LeadDisqualified(
-            stamp=events.stamp(moved, desk.now), qualification=qualification, rep_id=moved.rep_id or ""
-        )
-        return events.event(moved, message, desk.now)
+        return events.disqualified(moved, qualification, desk.now)
 
     desk.move(row, Stage.DISQUALIFIED, why=why, by_person=True, tell=tell, recycled_until=None)
 

@@ -9,8 +9,8 @@ from backbone import conditions, normal_forms
 from backbone.database import Connection
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
-from qualification import domain, events, scoring, store
-from qualification.desk import Desk, Why
+from qualification import domain, events, moving, scoring, store
+from qualification.desk import NO_REASON, Desk, Why
 from qualification.domain import Stage, State
 from qualification.rules import Action, Definition, Engagement
 from qualification.scoring import Facts, Score
@@ -72,18 +72,18 @@ def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | No
         news = desk.news[row.lead_id]
         something_new = "" in news or any(definition.counts(kind) for kind in news)
         row.state = domain.reopened(row.state, now=desk.now, something_new=something_new)
-    standing = desk.standings.pop(row.lead_id, None)
+    standing, why = desk.standings.pop(row.lead_id, (None, NO_REASON))
     before = row.state.stage
     stage, reason = domain.stage_by_score(row.state, score, set_aside=_set_aside(row))
     if standing is not None:
-        stage, reason = Stage(standing.stage), standing.disqualified_reason
+        stage, reason = Stage(standing.stage), why.code
     moves = standing is not None or stage is not before
     after = replace(row.state, stage=stage, reason=reason, decided_by_person=row.state.decided_by_person and not moves)
     # First of all, so that whatever is told of the lead says for what it waits.
     row.review_since = (row.review_since or desk.now) if domain.needs_review(after, score) else None
     _note_score(desk, row, score, after, host_email=host_email, imported=standing is not None)
     if standing is not None:
-        _take_over(desk, row, stage, standing)
+        _take_over(desk, row, stage, standing, why)
     elif stage is not before:
         _move(desk, row, stage, reason)
     elif row.lead_id in desk.woken and row.rep_id is None:
@@ -131,30 +131,33 @@ def _move(desk: Desk, row: Row, stage: Stage, reason: str) -> None:
         if stage is Stage.MQL:
             return events.qualified(moved, qualification, at)
         if stage is Stage.DISQUALIFIED:
-            out = qualification_pb2.LeadDisqualified(
-                stamp=events.stamp(moved, at), qualification=qualification, rep_id=moved.rep_id or ""
-            )
-            return events.event(moved, out, at)
+            return events.disqualified(moved, qualification, at)
         if before in (Stage.NEW, Stage.DISQUALIFIED):
             return None  # Nobody was told that it was more.
-        lower = qualification_pb2.LeadDemoted(stamp=events.stamp(moved, at), qualification=qualification)
-        return events.event(moved, lower, at)
+        return events.demoted(moved, qualification, at)
 
     desk.move(row, stage, why=Why(code=reason), tell=tell)
 
 
-def _take_over(desk: Desk, row: Row, stage: Stage, standing: common_pb2.Standing) -> None:
-    """Take over the stage that another system gave the lead."""
+def _take_over(desk: Desk, row: Row, stage: Stage, standing: common_pb2.Standing, why: Why) -> None:
+    """Take over the stage that another system gave the lead, and end the work here that it says is over."""
+    was_handed_over = row.state.stage in moving.HANDED_OVER
+    if stage is Stage.NURTURE and was_handed_over:
+        moving.recycle(desk, row, why=why, definition=domain.IMPORTED)
+        return
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event | None:
         if stage is Stage.MQL:
             return events.qualified(moved, qualification, desk.now, standing)
         if stage in (Stage.SRL, Stage.SQL):
             return events.sales_ready(moved, qualification, desk.now, standing)
-        return None
+        if stage is Stage.DISQUALIFIED:
+            return events.disqualified(moved, qualification, desk.now)
+        if stage is Stage.CUSTOMER:
+            return events.converted(moved, qualification, desk.now)
+        return events.demoted(moved, qualification, desk.now) if was_handed_over else None
 
     decided = stage not in (Stage.NEW, Stage.NURTURE)
-    why = Why(code=standing.disqualified_reason)
     desk.move(row, stage, why=why, by_person=decided, definition=domain.IMPORTED, tell=tell)
     if stage is Stage.SQL and row.score is not None:
         desk.tell(events.sales_qualified(row, row.score, desk.now))

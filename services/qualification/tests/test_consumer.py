@@ -7,7 +7,7 @@ from uuid import UUID
 
 from backbone import ids, times
 from backbone.testing import eventually
-from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, routing_pb2
+from handoff.events.v1 import forecast_pb2, intake_pb2, routing_pb2
 
 FADING = """
 applies: lead.source == "SOURCE"
@@ -164,17 +164,6 @@ async def test_history_is_scored_and_waits_for_nobody_until_it_lives(company: An
     again = await company.told(lead, "LeadQualified", count=2)
     assert again[-1].stamp.live
     assert await queued(company, lead) == "bant"
-
-
-async def test_a_stage_from_elsewhere_is_taken_over(company: Any, engagement: Any) -> None:
-    await company.activate()
-    lead = ids.new()
-    standing = common_pb2.Standing(owner_id="ben", stage="srl")
-    await company.publish(company.captured(lead, employees=1, standing=standing))
-    state = await company.shown(lead)
-    assert (state["stage"], state["definition"], state["history"][-1]["definition"]) == ("srl", "imported", "imported")
-    (ready,) = await company.told(lead, "LeadSalesReady")
-    assert ready.standing.owner_id == "ben"
 
 
 async def two_leads(company: Any, engagement: Any) -> tuple[UUID, UUID]:

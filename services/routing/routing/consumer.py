@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-import structlog
 from google.protobuf.message import Message
 
 from backbone import subjects, times
@@ -13,7 +12,7 @@ from backbone.database import Connection
 from backbone.outbox import Outbox
 from backbone.reasons import Why
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
-from routing import dealing, deciding, events, meetings, parting, store, transaction
+from routing import dealing, deciding, events, meetings, parting, store, taking_over, transaction
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import ROLES, Outcome, WhyNot, role_at
@@ -25,11 +24,12 @@ STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqua
 
 _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
-OVER: Final = frozenset({"disqualified", "customer"})
-"""Stages at which nobody is taken over, by an import or a merge: qualification leaves the lead there."""
-_Ending = qualification_pb2.LeadDemoted | qualification_pb2.LeadRecycled | qualification_pb2.LeadDisqualified
-
-log = structlog.get_logger()
+_Ending = (
+    qualification_pb2.LeadDemoted
+    | qualification_pb2.LeadRecycled
+    | qualification_pb2.LeadDisqualified
+    | qualification_pb2.LeadConverted
+)
 
 
 class Handler:
@@ -86,9 +86,11 @@ def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
             desk.companies.note(*before, row.lead_id, None)
             colleague = Colleague(held.assigned_at, row.lead_id, held.rep_id)
             desk.companies.note(row.domain, row.company, row.lead_id, colleague)
-        _stand(desk, row, message.standing if message.HasField("standing") else None)
+        if message.HasField("standing"):
+            taking_over.stand(desk, row, message.standing)
         # Told more, a lead that waits may match another rule; and history that does something today is news.
-        if row.lead_id in desk.waiting or (row.live and not was_live):
+        is_news = row.lead_id in desk.waiting or (row.live and not was_live)
+        if is_news and not taking_over.ends_work(row, message.standing.stage):
             _to_route(desk, row)
     elif isinstance(message, intake_pb2.TouchRecorded):
         _touched(desk, row, message)
@@ -130,31 +132,11 @@ def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | No
         row.arrived_at = times.at(stamp.arrived_at)
 
 
-def _stand(desk: Desk, row: Row, standing: common_pb2.Standing | None) -> None:
-    """Take over an assignment that exists elsewhere, with its stage; or keep a lead that its rep brought, with room."""
-    if standing is None or not standing.owner_id or row.lead_id in desk.assignments:
-        return
-    rep = desk.group.index.reps.get(standing.owner_id)
-    if rep is None:
-        log.warning("who has the lead is no rep here: it is routed anew", lead=str(row.lead_id), rep=standing.owner_id)
-        return
-    if standing.stage in OVER:
-        # Closed work is no load; whoever closed it has it again should it come back.
-        row.stage, row.previous_rep, row.previous_at = standing.stage, rep.rep_id, desk.now
-        return
-    if standing.keep and rep.open >= rep.cap:
-        return
-    row.qualification = row.qualification or common_pb2.Qualification(stage=standing.stage or "new", cycle=1)
-    at = times.at(standing.assigned_at) if standing.HasField("assigned_at") else None
-    rule = "brought by the rep" if standing.keep else "taken over"
-    outcome = Outcome.ASSIGNED if standing.keep else Outcome.TAKEN_OVER
-    desk.force(row, standing.owner_id, outcome=outcome, rule=rule, starts_clocks=False, at=at)
-
-
 def _qualified(
     desk: Desk, row: Row, message: qualification_pb2.LeadQualified | qualification_pb2.LeadSalesReady
 ) -> None:
     is_news = isinstance(message, qualification_pb2.LeadSalesReady) and not _is_sales_work(desk, row)
+    came_so = is_news and row.qualification is not None and row.qualification.stage in ROLES
     _learn(row, message.stamp, message.lead)
     row.qualification = message.qualification
     row.stage = message.qualification.stage
@@ -167,11 +149,10 @@ def _qualified(
         # Sales begin anew: nobody of them declined it or touched it, and no pool that a person named was theirs.
         row.declined, row.touched = frozenset(), False
         desk.stop_waiting(row)
-        if not message.HasField("standing") and row.lead_id in desk.assignments and desks.is_routable(row):
-            # It stays with the SDR, and in that load, until somebody of the target has room.
-            desk.look_for_another(row, parting.CONVERTED)
+        if not came_so and row.lead_id in desk.assignments and desks.is_routable(row):
+            taking_over.hand_to_sales(desk, row, message.standing.owner_id)
     if message.HasField("standing"):
-        _stand(desk, row, message.standing)
+        taking_over.stand(desk, row, message.standing)
     _to_route(desk, row)
 
 
@@ -252,7 +233,7 @@ def _merge(desk: Desk, message: intake_pb2.LeadMerged, *, is_undone: bool) -> No
     desk.stop_waiting(merged)
     held = desk.assignments.get(merged.lead_id)
     desk.release(merged, outcome="merged", by="intake")
-    if held is None or survivor is None or survivor.lead_id in desk.assignments or survivor.stage in OVER:
+    if held is None or survivor is None or survivor.lead_id in desk.assignments or survivor.stage in taking_over.OVER:
         return
     if survivor.stage not in desks.ROUTABLE:
         survivor.stage, survivor.qualification = merged.stage, merged.qualification

@@ -18,6 +18,7 @@ KINDS = (
     "LeadDemoted",
     "LeadRecycled",
     "LeadDisqualified",
+    "LeadConverted",
     "ReasonsChanged",
     "OpportunityOpened",
     "OpportunityMoved",

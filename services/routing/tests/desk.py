@@ -67,6 +67,19 @@ def taken_over(lead: UUID, owner_id: str, stage: str = "mql") -> tuple[UUID, Any
     return lead, intake_pb2.LeadCaptured(stamp=stamp(lead), lead=FIELDS, standing=standing)
 
 
+def told_again(lead: UUID, owner_id: str, stage: str) -> tuple[UUID, Any]:
+    """Post a lead that is known, with who has it elsewhere and at which stage."""
+    standing = common_pb2.Standing(owner_id=owner_id, stage=stage)
+    return lead, intake_pb2.LeadUpdated(stamp=stamp(lead), lead=FIELDS, standing=standing)
+
+
+def over(lead: UUID, stage: str) -> tuple[UUID, Any]:
+    """Say what qualification says of a lead that is over at its source."""
+    seen = common_pb2.Qualification(stage=stage, cycle=1, definition="imported")
+    shapes = {"disqualified": qualification_pb2.LeadDisqualified, "customer": qualification_pb2.LeadConverted}
+    return lead, shapes.get(stage, qualification_pb2.LeadRecycled)(stamp=stamp(lead), qualification=seen)
+
+
 def recycled(lead: UUID, stage: str = "nurture") -> tuple[UUID, Any]:
     seen = common_pb2.Qualification(stage=stage, reason="timing", cycle=1)
     return lead, qualification_pb2.LeadRecycled(stamp=stamp(lead), qualification=seen)

@@ -12,11 +12,13 @@ from services.routing.tests.desk import (
     escalated,
     holder,
     learn,
+    over,
     put_policy,
     put_rep,
     qualified,
     stamp,
     taken_over,
+    told_again,
     touched,
     waiting,
 )
@@ -127,3 +129,71 @@ async def test_the_stage_that_work_is_taken_over_with_is_told_with_who_has_it(ro
     await learn(routing, "intake", taken_over(lead, "ana", stage="srl"))
     told = await routing.published(lambda seen: any(event.type == "LeadRouted" for event in seen))
     assert [event.message.qualification.stage for event in told if event.type == "LeadRouted"] == ["srl"]
+
+
+@pytest.fixture
+async def desk(routing: Actor) -> Actor:
+    """Sales beside the SDRs; one lead each of ana and ben."""
+    two = "pools: [{pool: sdr, reps: rep.role == 'sdr'}, {pool: sales, reps: rep.role == 'sales'}]"
+    await put_policy(
+        routing, f"{two}\nrules: [{{rule: ready, when: lead.stage == 'srl', to: sales}}, {{rule: all, to: sdr}}]"
+    )
+    await put_rep(routing, "ana", cap=1)
+    for rep_id in ("zoe", "yan"):
+        await put_rep(routing, rep_id, role="sales", cap=1)
+    return routing
+
+
+async def ended(routing: Actor) -> dict[UUID, str]:
+    events = await routing.published(lambda seen: any(event.type == "AssignmentReleased" for event in seen))
+    return {event.subject: event.message.outcome for event in events if event.type == "AssignmentReleased"}
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["intake first", "qualification first"])
+@pytest.mark.parametrize("who", ["zoe", "", "ana"], ids=["of sales", "of nobody", "still of its SDR"])
+async def test_an_sdrs_lead_that_is_posted_as_sales_ready_goes_to_sales(desk: Actor, who: str, order: int) -> None:
+    (lead,) = await come(desk, 1)
+    assert await holder(desk, lead) == "ana"
+    posted = told_again(lead, who, "srl")
+    ready = qualified(lead, stage="srl", standing=posted[1].standing)
+    for topic, message in [("intake", posted), ("qualification", ready)][::order]:
+        await learn(desk, topic, message)
+    assert await holder(desk, lead) in ({"zoe"} if who == "zoe" else {"zoe", "yan"})
+    assert await ended(desk) == {lead: "converted"}
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["intake first", "qualification first"])
+async def test_a_lead_that_waits_is_taken_over_with_the_stage_that_it_is_posted_with(desk: Actor, order: int) -> None:
+    _, waits = await come(desk, 2)
+    assert set(await waiting(desk)) == {str(waits)}
+    posted = told_again(waits, "zoe", "srl")
+    ready = qualified(waits, stage="srl", standing=posted[1].standing)
+    for topic, message in [("intake", posted), ("qualification", ready)][::order]:
+        await learn(desk, topic, message)
+    assert (await holder(desk, waits), await waiting(desk)) == ("zoe", {})
+    events = await desk.published(lambda seen: sum(event.type == "LeadRouted" for event in seen) == 2)
+    told = [event.message for event in events if event.type == "LeadRouted" and event.subject == waits]
+    assert [(one.outcome, one.qualification.stage) for one in told] == [("taken_over", "srl")]
+
+
+async def test_what_people_made_ready_here_is_not_taken_over_with_an_earlier_stage(desk: Actor) -> None:
+    leads = [ids.new() for _ in range(3)]
+    await learn(desk, "qualification", *(qualified(lead, stage="srl") for lead in leads))
+    (waits,) = map(UUID, await waiting(desk))
+    await learn(desk, "intake", told_again(waits, "zoe", "mql"))
+    events = await desk.published(lambda seen: sum(event.type == "LeadRouted" for event in seen) == 3)
+    assert {event.message.qualification.stage for event in events if event.type == "LeadRouted"} == {"srl"}
+
+
+@pytest.mark.parametrize("who", ["ana", ""], ids=["of somebody", "of nobody"])
+@pytest.mark.parametrize("stage", ["disqualified", "customer", "nurture"])
+@pytest.mark.parametrize("order", [1, -1], ids=["intake first", "qualification first"])
+async def test_work_that_is_over_elsewhere_is_over_here(desk: Actor, stage: str, who: str, order: int) -> None:
+    held, waits = await come(desk, 2)
+    for lead in (waits, held):  # Room for who waits comes when it waits no more.
+        for topic, message in [("intake", told_again(lead, who, stage)), ("qualification", over(lead, stage))][::order]:
+            await learn(desk, topic, message)
+    assert (await holder(desk, held), await holder(desk, waits), await waiting(desk)) == (None, None, {})
+    wanted = {"disqualified": "disqualified", "customer": "converted", "nurture": "recycled"}[stage]
+    assert await ended(desk) == {held: wanted}
+    assert (await desk.http.get("/v1/reps/ana/load")).json()["open"] == 0

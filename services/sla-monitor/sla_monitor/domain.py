@@ -78,7 +78,7 @@ class Marked(StrEnum):
     UNQUEUED = "unqueued"
     """Nobody has to judge it any more."""
     OUT = "out"
-    """Disqualified, recycled or demoted (`ref`); `word` is the reason."""
+    """Disqualified, recycled, demoted or converted elsewhere (`ref`); `word` is the reason."""
     STATUS = "status"
     WAITING = "waiting"
     """For a rep; `word` is the reason code."""

@@ -20,6 +20,7 @@ KINDS = (
     "LeadDemoted",
     "LeadRecycled",
     "LeadDisqualified",
+    "LeadConverted",
     "ReviewQueued",
     "ReviewEnded",
     "DefinitionActivated",

@@ -188,6 +188,7 @@ _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
     "LeadDisqualified": (Marked.OUT, _out("disqualified")),
     "LeadRecycled": (Marked.OUT, _out("recycled")),
     "LeadDemoted": (Marked.OUT, _out("demoted")),
+    "LeadConverted": (Marked.OUT, _out("converted")),
     "ReviewQueued": (Marked.QUEUED, lambda _: {"word": "review"}),
     "OpportunityWon": (Marked.WON, lambda _: {}),
 }

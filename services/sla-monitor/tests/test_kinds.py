@@ -30,14 +30,16 @@ def instant(text: str) -> datetime:
 
 async def test_handing_over_runs_from_qualification_until_somebody_has_the_lead(sla: Actor) -> None:
     await put(sla, "clocks: [{kind: handoff, within: 15m, from: qualification}]")
-    lead, out, at = ids.new(), ids.new(), now()
-    await learn(sla, "intake", captured(lead, at), captured(out, at))
-    await learn(sla, "qualification", qualified(lead, at), qualified(out, at))
+    lead, out, bought, at = ids.new(), ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(lead, at), captured(out, at), captured(bought, at))
+    await learn(sla, "qualification", qualified(lead, at), qualified(out, at), qualified(bought, at))
     assert (await clocks(sla, lead))["handoff", 1]["due_at"] == times.text(at + timedelta(minutes=15))
     await learn(sla, "routing", routed(lead, at + timedelta(seconds=30)))
-    await learn(sla, "qualification", telling.disqualified(out, at + timedelta(seconds=5)))
+    soon = at + timedelta(seconds=5)
+    await learn(sla, "qualification", telling.disqualified(out, soon), telling.converted(bought, soon))
     assert await states(sla, lead) == {("handoff", 1): "met"}
-    assert await states(sla, out) == {("handoff", 1): "cancelled"}
+    for over in (out, bought):
+        assert await states(sla, over) == {("handoff", 1): "cancelled"}
     # Recycled, it is qualified again: another promise, while the one that was kept stays on record.
     again = at + timedelta(seconds=60)
     await learn(sla, "routing", telling.released(lead, again))

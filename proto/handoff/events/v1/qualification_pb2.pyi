@@ -293,6 +293,35 @@ class LeadDisqualified(_message.Message):
 Global___LeadDisqualified: _TypeAlias = LeadDisqualified  # noqa: Y015
 
 @_typing.final
+class LeadConverted(_message.Message):
+    """The system that the lead comes from says that it is a customer: nobody's work any more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAMP_FIELD_NUMBER: _builtins.int
+    QUALIFICATION_FIELD_NUMBER: _builtins.int
+    REP_ID_FIELD_NUMBER: _builtins.int
+    rep_id: _builtins.str
+    @_builtins.property
+    def stamp(self) -> _common_pb2.Stamp: ...
+    @_builtins.property
+    def qualification(self) -> _common_pb2.Qualification: ...
+    def __init__(
+        self,
+        *,
+        stamp: _common_pb2.Stamp | None = ...,
+        qualification: _common_pb2.Qualification | None = ...,
+        rep_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "rep_id", b"rep_id", "stamp", b"stamp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeadConverted: _TypeAlias = LeadConverted  # noqa: Y015
+
+@_typing.final
 class ReviewQueued(_message.Message):
     """The lead's score leaves it to an SDR whether it is worth a rep's time."""
 
