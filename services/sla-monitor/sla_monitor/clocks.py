@@ -128,7 +128,7 @@ def recompute(clock: Clock, by: Plan, version: int, now: datetime) -> bool:
     due_at = by.due(began)
     if due_at is None:
         return False
-    left: list[Mapping[str, Any]] = list(by.steps(began, due_at, _told_now(clock), now))
+    left: list[Mapping[str, Any]] = list(by.steps(began, due_at, told_now(clock), now))
     if clock.state is State.BREACHED:
         due_at = clock.terms.due_at
         left = [step for step in left if step["level"] == Level.ESCALATION]
@@ -158,7 +158,7 @@ def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
     if any(step.get("off") for step in left):
         left = sorted(({name: step[name] for name in step if name != "off"} for step in left), key=chain.in_order)
     if is_over:
-        was_taken = is_missed and any(step["to"] == chain.REASSIGN for step in _told_now(clock))
+        was_taken = is_missed and any(step["to"] == chain.REASSIGN for step in told_now(clock))
         comes = [step for step in left if step["level"] == Level.BREACH or (was_taken and step["to"] == chain.PAUSE)]
         left = [*comes, *({**step, "off": True} for step in left if step not in comes)]
     steps = [*clock.steps[: clock.step], *left]
@@ -167,15 +167,22 @@ def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
         clock.next_at = step_at(clock, clock.step)
 
 
-def _told_now(clock: Clock) -> list[Mapping[str, Any]]:
+def told_now(clock: Clock) -> list[Mapping[str, Any]]:
     """Return what fired of the window that runs now."""
     began, fired = clock.terms.started_at, clock.steps[: clock.step]
-    return [step for step in fired if times.parse(step["at"]) >= began and not step.get("of_the_past")]
+    now = [step for step in fired if times.parse(step["at"]) >= began and not step.get("of_the_past")]
+    return [step for step in now if not step.get("of_another")]
 
 
 def is_told(clock: Clock) -> bool:
     """Say whether it has been told that the window which runs now was missed."""
-    return any(step["level"] == Level.BREACH and not step.get("retracted") for step in _told_now(clock))
+    return any(step["level"] == Level.BREACH and not step.get("retracted") for step in told_now(clock))
+
+
+def is_taken_back(clock: Clock) -> bool:
+    """Say whether something that was told of it is taken back: by itself, or by another of the window that runs now."""
+    told = [step for step in clock.steps[: clock.step] if step.get("retracted") and "of_another" not in step]
+    return any("alert" not in step or "of_the_past" not in step for step in told)
 
 
 def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
@@ -193,12 +200,13 @@ def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
 def begin_anew(clock: Clock, started_at: datetime, due_at: datetime, steps: Steps) -> None:
     """Let a clock run in another window. Where it did so before, it goes on there: nobody is told of a step twice."""
     turn_to(clock, started_at, due_at)
-    _go_on(clock, steps)
+    go_on(clock, steps)
 
 
-def _go_on(clock: Clock, steps: Steps) -> None:
+def go_on(clock: Clock, steps: Steps) -> None:
+    """Let what is left of these steps come, after what was told of the window."""
     left = list(steps)
-    for step in _told_now(clock):
+    for step in told_now(clock):
         chain.take(left, step)
     broken = deadlines_told(clock)
     clock.state = State.BREACHED if broken else State.RUNNING
@@ -206,31 +214,6 @@ def _go_on(clock: Clock, steps: Steps) -> None:
         clock.breached_at = clock.breached_at or broken[-1]
     # Late is late, whatever the hours make of the deadline by now.
     move(clock, clock.terms.started_at, broken[-1] if broken else clock.terms.due_at, left)
-
-
-def go_on_from(clock: Clock, other: Clock) -> bool:
-    """Let a clock go on where that of a lead stopped that is, or was, one with its own: it is the same promise.
-
-    Whoever has been told of a step is not told again. What was told is taken back, if so, as it was told.
-    """
-    if clock.promise != other.promise:
-        return False
-    known, began = list(_told_now(clock)), times.text(clock.terms.started_at)
-    told = []
-    for number, step in enumerate(other.steps[: other.step]):
-        is_of = step.get("of_the_past", times.text(other.terms.started_at)) == began
-        if is_of and chain.take(known, step) is None:
-            alert = alert_id(other, step["level"], number)
-            told.append({name: step[name] for name in step if name != "of_the_past"} | {"alert": str(alert)})
-    if not told:
-        return False
-    left = clock.steps[clock.step :]
-    clock.steps = [*clock.steps[: clock.step], *told, *left]
-    clock.step += len(told)
-    if any(step["level"] == Level.BREACH for step in told):
-        clock.breached_at = other.breached_at
-    _go_on(clock, left)
-    return True
 
 
 def told_wrongly(clock: Clock, broken: Collection[datetime] = ()) -> list[tuple[str, int]]:
@@ -253,17 +236,19 @@ def told_wrongly(clock: Clock, broken: Collection[datetime] = ()) -> list[tuple[
 def _is_others(clock: Clock, step: Mapping[str, Any]) -> bool:
     """Say whether a step was told of an arrival before the lead's own, while it was one with who came then."""
     past = step.get("of_the_past")
+    if "of_another" in step:
+        return True
     return clock.terms.source == ARRIVAL and isinstance(past, str) and times.parse(past) < clock.terms.started_at
 
 
 def deadlines_told(clock: Clock) -> list[datetime]:
     """Return of which deadlines of the window that runs now it has been told that they were missed."""
-    return [times.parse(step["at"]) for step in _told_now(clock) if step["level"] == Level.BREACH]
+    return [times.parse(step["at"]) for step in told_now(clock) if step["level"] == Level.BREACH]
 
 
 def told_rightly(clock: Clock) -> list[tuple[str, int]]:
     """Say again what had been taken back, since what had met the clock was another lead's: (level, step)."""
-    now = _told_now(clock)
+    now = told_now(clock)
     again = [number for number, step in enumerate(clock.steps[: clock.step]) if step.get("retracted") and step in now]
     clock.steps = [
         {name: value for name, value in step.items() if name != "retracted" or number not in again}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sla_monitor import clocks, keeping, verdicts
+from sla_monitor import clocks, keeping, sharing, verdicts
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Facts, State, Verdict
 from sla_monitor.keeping import Kept
@@ -67,7 +67,7 @@ def judge(clock: Clock, facts: Facts, anew: Elsewhere | None = None) -> Said | N
         taken = clocks.told_wrongly(clock, clocks.deadlines_told(clock))
     if (*_essence(clock), clock.terms) == before:
         return None
-    clock.retracted = (clock.retracted or bool(taken)) and clock.state is not State.BREACHED
+    clock.retracted = clock.state is not State.BREACHED and clocks.is_taken_back(clock)
     clock.version += 1
     return Said(verdict, taken, restored)
 
@@ -99,7 +99,7 @@ def _run_from(clock: Clock, anew: Elsewhere) -> None:
     clock.met_at, clock.breached_at, clock.reason = None, None, ""
     clocks.begin_anew(clock, anew.at, due_at, anew.by.steps(anew.at, due_at))
     for other in anew.others:
-        clocks.go_on_from(clock, other)
+        sharing.go_on_from(clock, other)
 
 
 def _miss(clock: Clock, verdict: Verdict) -> None:
