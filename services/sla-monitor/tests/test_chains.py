@@ -1,0 +1,110 @@
+"""Leads that become one in a chain, and are parted again: each has the verdict and the alerts that it had alone."""
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from backbone import ids
+from backbone.database import Database
+from sla_monitor import clocks, store_clocks
+from sla_monitor.domain import Level, State
+from tests import telling
+from tests.monitor import Monitor, at
+from tests.telling import Told, captured, merged, touch
+
+WITHIN_S: Final = 30
+ARRIVED: Final = f"clocks: [{{kind: first_response_1d, within: {WITHIN_S}s, from: arrival}}]"
+KEY: Final = ("first_response_1d", 0)
+
+
+@dataclass(slots=True)
+class Chain:
+    """Leads, each of which is merged into the next; whoever they are one with is the last of them."""
+
+    monitor: Monitor
+    chance: random.Random
+    came: Mapping[UUID, datetime]
+    into: dict[UUID, UUID]
+    instant: int = 100
+
+    def head(self, lead: UUID) -> UUID:
+        while lead in self.into:
+            lead = self.into[lead]
+        return lead
+
+    def arrived(self, head: UUID) -> datetime:
+        return min(came for lead, came in self.came.items() if self.head(lead) == head)
+
+    async def tell(self, told: Sequence[Told]) -> None:
+        """Tell in either order, as partitions do; whoever fires may come in between."""
+        for one in self.chance.sample(told, len(told)):
+            await self.monitor.tell("intake", one)
+            if self.chance.random() < 0.5:
+                await self.monitor.fire()
+
+    async def merge(self, lost: UUID, survivor: UUID) -> None:
+        self.into[lost] = survivor
+        self.instant += 10
+        await self.tell(merged(survivor, lost, at(self.instant), came_at=self.arrived(survivor)))
+
+    async def part(self, lost: UUID) -> None:
+        survivor = self.into.pop(lost)
+        self.instant += 10
+        came = {one: self.arrived(one) for one in (survivor, lost)}
+        await self.tell(telling.unmerged(survivor, lost, at(self.instant), came=came))
+
+    async def touch(self, lead: UUID, seconds: int) -> None:
+        await self.tell([(self.head(lead), touch(lead, at(seconds))[1])])
+
+
+async def problems(db: Database, leads: Sequence[UUID], wanted: Mapping[UUID, State]) -> list[str]:
+    """Return what is said of leads that is not so: verdicts, and whether what was told of them was wrong."""
+    found = []
+    async with db.reading() as conn:
+        of = await store_clocks.clocks(conn, leads)
+    for number, lead in enumerate(leads):
+        (clock,) = of[lead]
+        told = any(step["level"] == Level.BREACH for step in clocks.told_now(clock))
+        if clock.state is not wanted[lead]:
+            found.append(f"lead {number} is {clock.state}")
+        if clock.retracted != (told and clock.state is State.MET):
+            found.append(f"lead {number} has retracted {clock.retracted}")
+    return found
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(
+    arrivals=st.permutations([-20, -10, 0]),
+    touches=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([5, 15, 25, 40, 90])), max_size=3),
+    length=st.integers(1, 2),
+    seed=st.integers(0, 2**32),
+)
+async def test_who_is_parted_again_has_the_verdict_and_the_alerts_of_its_own(
+    db: Database, monitor: Monitor, arrivals: list[int], touches: list[tuple[int, int]], length: int, seed: int
+) -> None:
+    await monitor.put(ARRIVED)
+    leads = [ids.new() for _ in arrivals]
+    chain = Chain(monitor, random.Random(seed), dict(zip(leads, map(at, arrivals), strict=True)), {})
+    for lead in leads:
+        await chain.tell([captured(lead, chain.came[lead])])
+    left = list(touches)
+    links = list(itertools.pairwise(leads))[:length]
+    for step in (*links, *((lost,) for lost, _ in reversed(links))):
+        if left and chain.chance.random() < 0.5:
+            number, seconds = left.pop()
+            await chain.touch(leads[number], seconds)
+        await (chain.merge(*step) if len(step) == 2 else chain.part(*step))
+    for number, seconds in left:
+        await chain.touch(leads[number], seconds)
+    await monitor.fire()
+    met = {leads[number] for number, seconds in touches if 0 <= seconds - arrivals[number] <= WITHIN_S}
+    wanted = {lead: State.MET if lead in met else State.BREACHED for lead in leads}
+    assert await problems(db, leads, wanted) == []
+    assert not await monitor.contradictions(leads)
