@@ -54,7 +54,7 @@ class Applying:
         changes = Changes(now)
         live = [lead_id for lead_id, row in rows.items() if row.live]
         known = await store_clocks.clocks(conn, live) if live else {}
-        for clock in starting.arrivals(rows.values(), policies, named, known):
+        for clock in await starting.arrivals(conn, rows.values(), policies, named, known):
             changes.start(clock, known)
         await store.save(conn, list(rows.values()))
         facts = await store_marks.facts(conn, (known.keys() | batch.news).intersection(live))

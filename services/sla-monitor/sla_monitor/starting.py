@@ -103,9 +103,13 @@ class Starting:
             return judging.judge(clock, facts, judging.Elsewhere(at, by, others) if at and by else None)
         return judging.keep(clock, facts, by) if by is not None else None
 
-    def of_arrival(self, lead_id: UUID, at: datetime, policy: Policy) -> list[Clock]:
-        """Start the clocks of a lead that came."""
-        specs = [spec for spec in policy.clocks if spec.source == domain.ARRIVAL]
+    def of_arrival(self, lead_id: UUID, at: datetime, policy: Policy, *, is_owned: bool) -> list[Clock]:
+        """Start the clocks of a lead that came; whoever brings it with an owner has responded to it already."""
+        specs = [
+            spec
+            for spec in policy.clocks
+            if spec.source == domain.ARRIVAL and not (is_owned and spec.kind in domain.FIRST_RESPONSE)
+        ]
         return [one for spec in specs for one in self._start(lead_id, policy, spec, ARRIVAL_CYCLE, at, NOBODY)]
 
     def of_assignments(self, lead_id: UUID, facts: Facts) -> list[Clock]:
@@ -148,20 +152,29 @@ class Starting:
         return [clock]
 
 
-def arrivals(
-    rows: Iterable[Row], in_force: Sequence[Policy], named: Calendars, known: Mapping[UUID, Sequence[Clock]]
+async def arrivals(
+    conn: Connection,
+    rows: Iterable[Row],
+    in_force: Sequence[Policy],
+    named: Calendars,
+    known: Mapping[UUID, Sequence[Clock]],
 ) -> list[Clock]:
     """Start the clocks of leads that came just now, or turned from history into news."""
     starting = Starting({}, {}, named, {(one.lead_id, one.clock, one.cycle) for some in known.values() for one in some})
+    # Another topic than intake's may say first that it lives; when it arrived, intake says.
+    came = [
+        (row, row.arrived_at, row.lead_fields())
+        for row in rows
+        if row.live and not row.arrival and not row.closed and row.fields is not None and row.arrived_at is not None
+    ]
+    owners = {lead.owner_id for _, _, lead in came} - {""}
+    reps = await store.reps_as_known(conn, owners) if owners else {}
     made: list[Clock] = []
-    for row in rows:
-        # Another topic than intake's may say first that it lives; when it arrived, intake says.
-        if not row.live or row.arrival or row.closed or row.fields is None or row.arrived_at is None:
-            continue
+    for row, at, lead in came:
         row.arrival = row.changed = True
-        policy = applicable(in_force, row.lead_fields())
+        policy = applicable(in_force, lead)
         if policy is not None:
-            made += starting.of_arrival(row.lead_id, row.arrived_at, policy)
+            made += starting.of_arrival(row.lead_id, at, policy, is_owned=lead.owner_id in reps)
     return made
 
 

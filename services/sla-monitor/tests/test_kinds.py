@@ -203,9 +203,15 @@ async def test_a_team_that_moves_in_is_not_late_from_the_start(sla: Actor) -> No
     await put(
         sla,
         "clocks:\n  - {kind: first_response_5m, within: 5m, from: assignment}\n"
+        "  - {kind: first_response_1d, within: 1d, from: arrival}\n"
         "  - {kind: stale, within: 60d, from: last_touch}",
     )
-    lead, at = ids.new(), now() - timedelta(days=90)
+    lead, fresh, nobodys, at = ids.new(), ids.new(), ids.new(), now() - timedelta(days=90)
+    await learn(sla, "routing", rep_changed(rep(), at))
+    owned = captured(lead, now(), owner_id="ana")
+    await learn(sla, "intake", owned, captured(fresh, now()), captured(nobodys, now(), owner_id="of another tool"))
+    for came in (fresh, nobodys):
+        assert await states(sla, came) == {("first_response_1d", 0): "running"}
     await learn(sla, "routing", routed(lead, at, starts_clocks=False, outcome="taken_over"))
     found = await clocks(sla, lead)
     assert list(found) == [("stale", 1)]
