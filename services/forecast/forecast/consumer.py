@@ -22,6 +22,7 @@ SNAPSHOTS = intake_pb2.LeadCaptured | intake_pb2.LeadUpdated | intake_pb2.LeadMe
 ENDED = qualification_pb2.LeadDisqualified | qualification_pb2.LeadRecycled
 DEALS = (
     ENDED
+    | qualification_pb2.LeadQualified
     | qualification_pb2.LeadSalesReady
     | qualification_pb2.LeadSalesQualified
     | qualification_pb2.LeadHandedBack
@@ -78,6 +79,10 @@ class Handler:
         elif isinstance(message, qualification_pb2.LeadHandedBack):
             reason = message.qualification.reason
             await self._move(conn, event, message.stamp, {"stage": domain.HANDED_BACK}, reason=reason)
+        elif isinstance(message, qualification_pb2.LeadQualified):
+            # It was sales' at its source, and is not any more.
+            back = {"stage": domain.HANDED_BACK}
+            await self._move(conn, event, message.stamp, back, only_from=(domain.UNQUALIFIED,), only_ours=True)
         elif isinstance(message, routing_pb2.LeadRouted):
             await self._move(conn, event, message.stamp, {"owner_id": message.rep_id})
         elif isinstance(message, routing_pb2.OpportunityHandedOver):
@@ -168,6 +173,8 @@ def _decides(event: Incoming) -> bool:
     """Say whether a deal may follow from an event. Whom an SDR's lead is given to is no deal's owner."""
     if event.erased or not isinstance(event.message, DEALS):
         return False
+    if isinstance(event.message, qualification_pb2.LeadQualified):
+        return event.message.qualification.previous_stage in ("srl", "sql")
     return not isinstance(event.message, routing_pb2.LeadRouted) or event.message.rep.role == SALES
 
 

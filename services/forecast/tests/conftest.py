@@ -104,7 +104,9 @@ class Company:
     def said(self, of: UUID, name: str, at: str = AT, **fields: Any) -> tuple[UUID, Any]:
         """Return an event of qualification."""
         qualification = common_pb2.Qualification(
-            definition=fields.pop("definition", "saas@1"), reason=fields.pop("reason", "")
+            definition=fields.pop("definition", "saas@1"),
+            reason=fields.pop("reason", ""),
+            previous_stage=fields.pop("previous_stage", ""),
         )
         made = getattr(qualification_pb2, name)(stamp=self.stamp(of, at), qualification=qualification, **fields)
         return of, made

@@ -56,19 +56,22 @@ async def test_a_leavers_deals_change_hands_once_and_an_ended_one_keeps_its_owne
 
 
 async def test_what_becomes_of_the_lead_becomes_of_its_deal(company: Any) -> None:
-    confirmed, back, out = ids.new(), ids.new(), ids.new()
-    await company.tell("qualification", *(company.sales_ready(lead) for lead in (confirmed, back, out)))
+    confirmed, back, out, less = (ids.new() for _ in range(4))
+    await company.tell("qualification", *(company.sales_ready(lead) for lead in (confirmed, back, out, less)))
     later = "2026-11-11T12:00:00Z"
     await company.tell(
         "qualification",
         company.said(confirmed, "LeadSalesQualified", later, rep_id="ben"),
         company.said(back, "LeadHandedBack", later, reason="no_budget"),
         company.said(out, "LeadDisqualified", later, reason="competitor"),
+        # Its source says that it is no more sales'.
+        company.said(less, "LeadQualified", later, previous_stage="srl"),
     )
     stages = [
-        [(deal["stage"], deal["reason"]) for deal in await company.deals(lead)] for lead in (confirmed, back, out)
+        [(deal["stage"], deal["reason"]) for deal in await company.deals(lead)] for lead in (confirmed, back, out, less)
     ]
-    assert stages == [[("qualified", None)], [("handed_back", "no_budget")], [("lost", "competitor")]]
+    ended = [("qualified", None)], [("handed_back", "no_budget")], [("lost", "competitor")], [("handed_back", None)]
+    assert stages == list(map(list, ended))
     await company.tell("qualification", company.sales_ready(back, "2026-11-12T12:00:00Z"))
     assert sorted(deal["stage"] for deal in await company.deals(back)) == ["handed_back", "unqualified"]
     # A deal that is qualified ends by sales' own word.

@@ -65,7 +65,7 @@ class Reader:
             self._email(sent.email), self._phone(sent.phone, sent.country)
             raise payloads.invalid(Pointer("/", "one of email, phone, external_id is required"))
         personal = {"email": email, "phone": phone, "first_name": post.first_name, "last_name": post.last_name}
-        said = self._standing(post)
+        said = self._standing(post, now)
         attributes = {**post.attributes, **kept}
         if kept:
             payloads.check_size(attributes)
@@ -158,11 +158,11 @@ class Reader:
         except ValueError:
             raise payloads.invalid(Pointer("/lead_id", "the id that POST /v1/leads answered with")) from None
 
-    def _time(self, given: str | None, now: datetime) -> datetime:
+    def _time(self, given: str | None, now: datetime, name: str = "occurred_at") -> datetime:
         try:
-            return domain.settle_time(payloads.instant(given, "occurred_at"), now=now)
+            return domain.settle_time(payloads.instant(given, name), now=now)
         except domain.InTheFuture:
-            raise payloads.invalid(Pointer("/occurred_at", "more than five minutes ahead of our clock")) from None
+            raise payloads.invalid(Pointer(f"/{name}", "more than five minutes ahead of our clock")) from None
 
     def _email(self, text: str | None) -> str | None:
         if not text:
@@ -235,10 +235,10 @@ class Reader:
         given = {name: value for name, value in said.items() if value}
         return {**given, "at": times.text(occurred_at)} if given else {}
 
-    def _standing(self, post: LeadPost) -> dict[str, Any]:
+    def _standing(self, post: LeadPost, now: datetime) -> dict[str, Any]:
         said = {
             "owner_id": post.owner_id,
-            "assigned_at": payloads.instant(post.assigned_at, "assigned_at"),
+            "assigned_at": self._time(post.assigned_at, now, "assigned_at") if post.assigned_at else None,
             "stage": post.stage,
             "status": post.status,
             "disqualified_reason": post.disqualified_reason,

@@ -116,6 +116,9 @@ async def test_how_it_stands_elsewhere_travels_with_the_lead(intake: Actor) -> N
     assert times.at(said.assigned_at) == datetime.fromisoformat(old)
     assert not first.message.stamp.live
     assert second.message.stamp.occurred_at == second.message.stamp.recorded_at
+    later = {"external_id": "later", "owner_id": "ana", "assigned_at": "2099-01-01T00:00:00Z"}
+    refused = await intake.http.post("/v1/leads", json=later)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/assigned_at")
     assert str(second.subject) == soon["lead_id"]
     too_far = {"external_id": "far", "occurred_at": (datetime.now(UTC) + timedelta(minutes=6)).isoformat()}
     assert (await intake.http.post("/v1/leads", json=too_far)).status_code == 422

@@ -113,7 +113,7 @@ def _take_in(desk: Desk, row: Row, event: Incoming, said: Reasons) -> None:
     if isinstance(message, CAPTURES):
         # An old snapshot of a lead that was merged into this one since is not this one's.
         _learn(desk, row, message.stamp, message.lead if message.stamp.lead_id == str(row.lead_id) else None)
-        if message.HasField("standing") and _is_news(row, message.standing):
+        if message.HasField("standing") and _counts(row, message.standing):
             reason = message.standing.disqualified_reason
             desk.standings[row.lead_id] = message.standing, said.why(reason) if reason else desks.NO_REASON
         verified = isinstance(message, intake_pb2.LeadUpdated) and message.verified
@@ -158,11 +158,12 @@ def _learn(desk: Desk, row: Row, stamp: common_pb2.Stamp, fields: common_pb2.Lea
         row.arrived_at = times.at(stamp.arrived_at)
 
 
-def _is_news(row: Row, standing: common_pb2.Standing) -> bool:
-    """Say whether another system's word counts: not against what people decided here."""
-    if not standing.stage or standing.stage == str(row.state.stage):
-        return bool(standing.stage) and not row.state.definition
-    return row.state.definition == domain.IMPORTED or row.state.stage not in domain.BEYOND_SCORING
+def _counts(row: Row, standing: common_pb2.Standing) -> bool:
+    """Say whether another system's word counts: not against what people decided here, nor where it knows nothing."""
+    if not standing.stage or standing.stage == row.state.stage:
+        return bool(standing.stage)
+    is_open = row.state.definition == domain.IMPORTED or row.state.stage not in domain.BEYOND_SCORING
+    return is_open and standing.stage != Stage.NEW
 
 
 def _routed(row: Row, message: routing_pb2.LeadRouted) -> None:
@@ -179,8 +180,6 @@ def _released(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased, sai
     row.declined += message.outcome == "declined"
     if message.released_by == "qualification" or row.state.stage in OVER:
         return
-    if row.state.stage is Stage.SRL and message.rep_id == row.sdr_id:
-        return  # The SDR closed what had become sales' lead meanwhile.
     why = said.why(message.reason or message.outcome, by=message.released_by or None)
     if message.outcome in RECYCLING:
         until = times.at(message.until) if message.HasField("until") else said.rest_until(why.code, desk.now)
@@ -194,10 +193,11 @@ def _released(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased, sai
 def _converted(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased) -> None:
     """Whoever closes a lead as converted says yes to it: an SDR as by `accept`, sales as by `confirm`.
 
-    What the definition asks before a yes is asked here too: until it is answered, the lead waits in the SDRs' queue.
+    An SDR who says so of what is sales' by now has said it before. What the definition asks before a yes is asked here
+    too: until it is answered, the lead waits in the SDRs' queue.
     """
     why = desks.Why(by=message.released_by)
-    if row.state.stage is Stage.SRL:
+    if row.state.stage is Stage.SRL and message.rep_id != row.sdr_id:
         moving.confirm(desk, row, why=why)
     elif row.state.stage is Stage.MQL:
         with suppress(domain.Refused):

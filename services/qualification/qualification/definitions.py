@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from backbone import conditions, documents
+from backbone import conditions, documents, doubts
 from backbone.conditions import Language
 from backbone.documents import ORDER, Document
 from backbone.problem import Pointer
-from qualification import doubts
 from qualification.rules import Action, Definition, Exclusion, Group, Holds, Rule
 
 _LEAD: Final = Language.of(conditions.LEAD)
@@ -135,11 +134,8 @@ def warnings(document: Document) -> list[Pointer]:
     """Return what is valid and may not be meant: conditions that hold for want of a field, cells that say nothing."""
     doubtful = []
     for path, text, language in _conditions(document.data):
-        name = doubts.holds_for_want_of(language.compile(text)) if path != ("applies",) else None
-        if name is not None:
-            field = name.partition(".")[2]
-            asking = f"has({name})" if "." in field else f'whether "{field}" is in lead.missing'
-            words = f"holds also where {field} is missing; ask {asking}"
+        words = doubts.about(language.compile(text)) if path != ("applies",) else None
+        if words is not None:
             doubtful.append(document.fault(path, words))
     return doubtful + [
         document.fault(("matrix",), f"says nothing of {cell}: such leads are nurtured")

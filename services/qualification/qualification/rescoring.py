@@ -64,18 +64,22 @@ def _host(did: Sequence[Engagement]) -> str:
 
 def _apply(desk: Desk, row: Row, definition: Definition | None, held: Facts | None, *, host_email: str) -> None:
     score, is_hot = None, False
+    standing, why = desk.standings.pop(row.lead_id, (None, NO_REASON))
+    # A source that repeats its list says nothing new: neither does the lead go on by that, nor is it moved again.
+    is_repeated = standing is not None and standing.stage == row.state.stage and row.state.definition != ""
     if definition is not None and held is not None:
         score = scoring.score(definition, held, desk.now, lifted=_lifted(row, definition, desk.now))
         is_hot = _turned_hot(desk, row, definition, score)
         if is_hot:
             score = scoring.score(definition, held, desk.now, lifted=_lifted(row, definition, desk.now))
         news = desk.news[row.lead_id]
-        something_new = "" in news or any(definition.counts(kind) for kind in news)
+        something_new = not is_repeated and ("" in news or any(definition.counts(kind) for kind in news))
         row.state = domain.reopened(row.state, now=desk.now, something_new=something_new)
-    standing, why = desk.standings.pop(row.lead_id, (None, NO_REASON))
     before = row.state.stage
     stage, reason = domain.stage_by_score(row.state, score, set_aside=_set_aside(row))
-    if standing is not None:
+    if is_repeated:
+        standing, stage, reason = None, before, row.state.reason
+    elif standing is not None:
         stage, reason = Stage(standing.stage), why.code
     moves = standing is not None or stage is not before
     after = replace(row.state, stage=stage, reason=reason, decided_by_person=row.state.decided_by_person and not moves)
@@ -141,8 +145,7 @@ def _move(desk: Desk, row: Row, stage: Stage, reason: str) -> None:
 
 def _take_over(desk: Desk, row: Row, stage: Stage, standing: common_pb2.Standing, why: Why) -> None:
     """Take over the stage that another system gave the lead, and end the work here that it says is over."""
-    was_handed_over = row.state.stage in moving.HANDED_OVER
-    if stage is Stage.NURTURE and was_handed_over:
+    if stage is Stage.NURTURE and row.state.stage in moving.HANDED_OVER:
         moving.recycle(desk, row, why=why, definition=domain.IMPORTED)
         return
 
@@ -155,10 +158,9 @@ def _take_over(desk: Desk, row: Row, stage: Stage, standing: common_pb2.Standing
             return events.disqualified(moved, qualification, desk.now)
         if stage is Stage.CUSTOMER:
             return events.converted(moved, qualification, desk.now)
-        return events.demoted(moved, qualification, desk.now) if was_handed_over else None
+        return None  # Nobody was told that it was more.
 
-    decided = stage not in (Stage.NEW, Stage.NURTURE)
-    desk.move(row, stage, why=why, by_person=decided, definition=domain.IMPORTED, tell=tell)
+    desk.move(row, stage, why=why, by_person=stage is not Stage.NEW, definition=domain.IMPORTED, tell=tell)
     if stage is Stage.SQL and row.score is not None:
         desk.tell(events.sales_qualified(row, row.score, desk.now))
 

@@ -39,14 +39,42 @@ async def test_work_that_is_over_at_its_source_is_over_here(
     assert (state["history"][-1]["reason"], state["history"][-1]["words"]) == ("other", "Spoke to Ann Smith")
 
 
-async def test_a_source_that_takes_a_lead_for_new_demotes_it(company: Any, engagement: Any) -> None:
+@pytest.mark.parametrize("stage", ["mql", "new", "nurture", "disqualified"])
+async def test_a_source_that_repeats_its_list_says_nothing_new(company: Any, engagement: Any, stage: str) -> None:
     await company.activate()
     lead = ids.new()
     await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
     await company.told(lead, "LeadQualified")
-    await company.publish(company.captured(lead, standing=common_pb2.Standing(stage="new")))
-    (said,) = await company.told(lead, "LeadDemoted")
-    assert said.qualification.stage == "new"
+    seen = []
+    for title in ("VP Sales", "CEO", "VP Sales"):
+        again = company.captured(lead, job_title=title, standing=common_pb2.Standing(stage=stage))
+        await company.publish(again)
+        state = await company.shown(lead)
+        seen.append((state["stage"], len(state["history"])))
+    kept = "mql" if stage == "new" else stage
+    assert [said for said, _ in seen] == [kept] * 3, "what a source takes for new says nothing of a lead that went on"
+    assert len({moves for _, moves in seen}) == 1
+
+
+async def test_of_what_a_source_says_twice_at_once_the_last_counts(company: Any, engagement: Any) -> None:
+    await company.activate()
+    for first in ("disqualified", "srl", "nurture", "customer"):
+        lead = ids.new()
+        await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
+        await company.told(lead, "LeadQualified")
+        twice = [company.captured(lead, standing=common_pb2.Standing(stage=stage)) for stage in (first, "mql")]
+        await company.publish(*twice)
+        assert (await company.shown(lead))["stage"] == "mql"
+
+
+async def test_what_is_in_nurture_at_its_source_is_so_until_it_does_something(company: Any, engagement: Any) -> None:
+    await company.activate()
+    lead = ids.new()
+    come = company.captured(lead, standing=common_pb2.Standing(stage="nurture"))
+    await company.publish(come, engagement(lead, "demo_requested", days_ago=1))
+    assert (await company.shown(lead))["stage"] == "nurture"
+    await company.publish(engagement(lead, "demo_requested"))
+    assert (await company.shown(lead))["stage"] == "mql"
 
 
 async def test_a_reason_of_another_system_is_a_code(company: Any) -> None:

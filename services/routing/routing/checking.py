@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from backbone import conditions, documents
+from backbone import conditions, documents, doubts
 from backbone.conditions import Language
 from backbone.documents import Document
 from backbone.problem import Pointer
@@ -105,7 +105,8 @@ def _unknown(document: Document, rep_ids: set[str]) -> list[Pointer]:
 def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what a policy permits but hardly means.
 
-    That is: a pool without reps, a rep in no pool, a rule that no lead reaches, a key that does nothing.
+    That is: a pool without reps, a rep in no pool, a rule that no lead reaches, a key that does nothing, a condition
+    that holds also of leads that lack a field.
     """
     policy = policies.build(version, document.data, reps)
     found = [
@@ -117,6 +118,9 @@ def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, A
     found += _unreached(document, policy)
     for number, one in enumerate(document.data["rules"]):
         found += [document.fault(("rules", number, key), why) for key, why in _idle(one) if key in one]
+        words = doubts.about(policies.LEADS.compile(one["when"]), policies.NO_ACCOUNT) if "when" in one else None
+        if words is not None:
+            found.append(document.fault(("rules", number, "when"), words))
     return [one.as_json() for one in found]
 
 

@@ -15,7 +15,7 @@ from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
 from routing import dealing, deciding, events, meetings, parting, store, taking_over, transaction
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import ROLES, Outcome, WhyNot, role_at
+from routing.domain import Outcome, WhyNot
 from routing.store import Row
 from routing.store_accounts import Colleague
 from routing.store_group import Cache
@@ -90,7 +90,7 @@ def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
             taking_over.stand(desk, row, message.standing)
         # Told more, a lead that waits may match another rule; and history that does something today is news.
         is_news = row.lead_id in desk.waiting or (row.live and not was_live)
-        if is_news and not taking_over.ends_work(row, message.standing.stage):
+        if is_news and not taking_over.ends_work(message.standing.stage):
             _to_route(desk, row)
     elif isinstance(message, intake_pb2.TouchRecorded):
         _touched(desk, row, message)
@@ -135,8 +135,7 @@ def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | No
 def _qualified(
     desk: Desk, row: Row, message: qualification_pb2.LeadQualified | qualification_pb2.LeadSalesReady
 ) -> None:
-    is_news = isinstance(message, qualification_pb2.LeadSalesReady) and not _is_sales_work(desk, row)
-    came_so = is_news and row.qualification is not None and row.qualification.stage in ROLES
+    is_news = isinstance(message, qualification_pb2.LeadSalesReady) and not taking_over.is_sales_work(desk, row)
     _learn(row, message.stamp, message.lead)
     row.qualification = message.qualification
     row.stage = message.qualification.stage
@@ -145,22 +144,16 @@ def _qualified(
         row.previous_rep = message.previous_rep_id
     if isinstance(message, qualification_pb2.LeadSalesReady):
         row.sdr_id = message.sdr_id or row.sdr_id
+    else:
+        desk.withdraw(row, parting.CONVERTED)
     if is_news:
         # Sales begin anew: nobody of them declined it or touched it, and no pool that a person named was theirs.
         row.declined, row.touched = frozenset(), False
         desk.stop_waiting(row)
-        if not came_so and row.lead_id in desk.assignments and desks.is_routable(row):
-            taking_over.hand_to_sales(desk, row, message.standing.owner_id)
+        taking_over.pass_on(desk, row)
     if message.HasField("standing"):
         taking_over.stand(desk, row, message.standing)
     _to_route(desk, row)
-
-
-def _is_sales_work(desk: Desk, row: Row) -> bool:
-    """Say whether the lead was sales' work before: theirs, or on its way to them."""
-    held = desk.assignments.get(row.lead_id)
-    is_theirs = held is None or desk.group.roles.get(held.rep_id) == role_at(row.stage)
-    return row.stage in ROLES and (is_theirs or parting.CONVERTED in desk.reasons(row.lead_id))
 
 
 def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack) -> None:
@@ -191,13 +184,12 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
         return
     row.touched = True
     assignment = desk.assignments.get(row.lead_id)
-    if assignment is not None and (message.rep_id == assignment.rep_id or message.rep_id not in desk.group.index.reps):
+    if assignment is None:
+        return
+    if message.rep_id == assignment.rep_id or message.rep_id not in desk.group.index.reps:
         # A colleague's touch is no answer of the rep who has the lead.
         desk.answered(row, touched=True)
-    if row.lead_id in desk.waiting:
-        # Caps of untouched leads do not keep it from anybody any more.
-        _to_route(desk, row)
-    if assignment is None or assignment.touched:
+    if assignment.touched:
         return
     if assignment.is_untouched:
         desk.group.index.touch(assignment.rep_id)
@@ -259,12 +251,20 @@ def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
     assignment = desk.assignments.get(row.lead_id)
     is_of_cycle = assignment is not None and assignment.cycle == (message.alert.assignment_cycle or message.clock.cycle)
     if message.alert.to == "pause" and (is_of_cycle or message.clock.rep_id in row.declined):
-        desk.pause(message.clock.rep_id)
+        _pause(desk, message.clock.rep_id)
     if message.alert.to != "reassign" or assignment is None or not is_of_cycle:
         return
     row.declined = row.declined | {assignment.rep_id}
     if desks.is_routable(row):
         desk.look_for_another(row, parting.MISSED)
+
+
+def _pause(desk: Desk, rep_id: str) -> None:
+    """Give the rep nothing from now on; it is written at the end."""
+    rep = desk.group.index.reps.get(rep_id)
+    if rep is not None and rep.away not in (WhyNot.PAUSED, WhyNot.INACTIVE):
+        desk.group.index.come_or_go(rep_id, WhyNot.PAUSED)
+        desk.paused.add(rep_id)
 
 
 async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:

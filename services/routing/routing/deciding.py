@@ -118,18 +118,16 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
         kept = reasons if held is not None else parting.NONE
         desk.wait(row, lead, decision, reasons=kept, inputs=inputs, ordinal=ordinal)
         return False
-    by_hand, clocks = decision.rule == assigning.HANDED_OVER, True
+    by_hand = decision.rule == assigning.HANDED_OVER
     if held is not None:
         index.keep(held.rep_id, held.pool, untouched=held.is_untouched)
         is_for_sales = not by_hand or desk.group.roles[decision.rep_id] == role_at(row.stage)
         end = parting.ending(reasons, is_for_sales=is_for_sales)
-        is_by_person = end.by == "manager"
-        why = desk.group.why(end.reason) if is_by_person else Why(end.reason)
+        why = desk.group.why(end.reason) if end.by == "manager" else Why(end.reason)
         desk.release(row, outcome=end.outcome, why=why, by=end.by)
-        clocks = not is_by_person or not row.touched
         # Whoever waits for the room that this leaves was not looked at in this page.
         desk.more_wait = True
-    desk.give(row, decision.rep_id, decision, starts_clocks=clocks, inputs=inputs, ordinal=ordinal)
+    desk.give(row, decision.rep_id, decision, starts_clocks=not lead.touched, inputs=inputs, ordinal=ordinal)
     if by_hand:
         desk.waits_for_sales(row, decision.rep_id, reasons)
     return True
@@ -179,7 +177,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         only_pool=only_pool,
         by_rules_too=only_pool is not None and parting.CONVERTED in desk.reasons(row.lead_id),
         declined=row.declined,
-        touched=row.touched,
+        touched=row.touched and parting.is_by_person(desk.reasons(row.lead_id)),
     )
 
 

@@ -13,7 +13,7 @@ from backbone.database import Connection
 from backbone.outbox import Event
 from backbone.reasons import NO_REASON, Why
 from routing import events, parting, queueing, store, store_accounts
-from routing.domain import Decision, Lead, Outcome, WhyNot, role_at
+from routing.domain import Decision, Lead, Outcome, role_at
 from routing.parting import Reasons
 from routing.store import Assignment, Row
 from routing.store_accounts import Colleague, Companies
@@ -60,8 +60,8 @@ class Desk:
         row: Row,
         *,
         outcome: str,
-        why: Why = NO_REASON,
         by: str,
+        why: Why = NO_REASON,
         until: datetime | None = None,
         without_outcome: bool = False,
     ) -> Assignment | None:
@@ -124,8 +124,13 @@ class Desk:
         if assignment is not None and assignment.accept_by is not None:
             assignment.accept_by = None
             self.changed.add(row.lead_id)
-        if (left := parting.answered(before, touched=touched)) != before:
-            self.leaving[row.lead_id] = left
+        self.withdraw(row, *(before - parting.answered(before, touched=touched)))
+
+    def withdraw(self, row: Row, *why: str) -> None:
+        """Say that the lead leaves its rep for these reasons no more."""
+        before = self.reasons(row.lead_id)
+        if left := before.intersection(why):
+            self.leaving[row.lead_id] = before - left
             self.to_route[row.lead_id] = None
 
     def force(
@@ -142,7 +147,7 @@ class Desk:
         """Give a lead by a person's word; it may go over the cap, and is recorded then. `of` is what it goes on."""
         pool = of.pool if of is not None else ""
         reasons = self.reasons(row.lead_id)
-        self.group.index.give(rep_id, None, self.now, touched=row.touched or not starts_clocks, counted_in=pool)
+        self.group.index.give(rep_id, None, self.now, touched=not starts_clocks, counted_in=pool)
         self.forced.add(rep_id)
         decision = Decision(
             outcome=outcome, rule=rule, pool=pool, strategy="", rep_id=rep_id, reason_code="", considered=()
@@ -180,7 +185,7 @@ class Desk:
             pool=decision.pool,
             decision_id=decision_id,
             assigned_at=assigned_at or self.now,
-            touched=row.touched,
+            touched=row.touched and not starts_clocks,
             starts_clocks=starts_clocks,
         )
         rep = self.group.index.reps[rep_id]
@@ -282,13 +287,6 @@ class Desk:
         self.companies = await store_accounts.companies(
             conn, wanted, {*self.group.reads, *also}, has_accounts=self.group.has_accounts, before=self.companies
         )
-
-    def pause(self, rep_id: str) -> None:
-        """Give the rep nothing from now on; it is written at the end."""
-        rep = self.group.index.reps.get(rep_id)
-        if rep is not None and rep.away not in (WhyNot.PAUSED, WhyNot.INACTIVE):
-            self.group.index.come_or_go(rep_id, WhyNot.PAUSED)
-            self.paused.add(rep_id)
 
     @property
     def _policy_version(self) -> int:

@@ -18,7 +18,8 @@ ACTIVE_REP: Final = "account.active_rep"
 OPEN_DEALS: Final = "account.open_opportunities"
 
 Holds = Callable[[Mapping[str, Any]], bool]
-ROLES: Final = {"srl": "sales", "sql": "sales"}
+SALES: Final = "sales"
+ROLES: Final = {"srl": SALES, "sql": SALES}
 """Whose work a lead is at a stage; an SDR's at every other."""
 
 

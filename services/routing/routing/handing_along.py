@@ -101,7 +101,7 @@ class Work:
         """Say whether the condition holds of a lead and a rep who has something of it; its own deals count."""
         assert self.condition is not None
         held = self.desk.assignments.get(row.lead_id)
-        touched = held.touched if held is not None else row.touched
+        touched = row.touched or (held is not None and held.touched)
         deals = self.desk.companies.deals_of(row.domain, row.company)
         values = {**deciding.lead_of(self.desk, row).values, OPEN_DEALS: len(deals), "lead.touched": touched}
         return self.condition.holds({**values, **self._rep(rep_id)})

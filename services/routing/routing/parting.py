@@ -32,6 +32,11 @@ def handed_over(reason: str) -> str:
     return f"{_HANDED_OVER}{reason}"
 
 
+def is_by_person(reasons: Reasons) -> bool:
+    """Say whether the lead goes to somebody else as it is: who was called is not to be called as if nobody had."""
+    return CONVERTED not in reasons and any(each.startswith(_HANDED_OVER) for each in reasons)
+
+
 def joined(reasons: Reasons, one: str) -> Reasons:
     """Return the reasons with one more; of a person's words the last one counts."""
     if one.startswith(_HANDED_OVER):

@@ -28,6 +28,8 @@ REP: Final = {
     "rep.active": FLAG,
 }
 RAMP_START: Final = "25%"
+NO_ACCOUNT: Final[Mapping[str, Any]] = {**dict.fromkeys(ACCOUNT, ""), OPEN_DEALS: 0}
+"""What conditions read of a company of which nothing is known."""
 LEADS: Final = Language.of({**LEAD, **ACCOUNT})
 REPS: Final = Language.of(REP)
 _ALWAYS: Final[Holds] = lambda _: True  # noqa: E731

@@ -27,6 +27,8 @@ LISTED: Final = 500
 End = tuple[datetime, str, str]
 """When a rep's assignment from a pool ends."""
 
+UNTOUCHED: Final = "untouched_cap"
+
 
 @dataclass(slots=True)
 class _Run:
@@ -157,9 +159,13 @@ def _go_through(run: _Run, row: Any) -> None:
 
 
 async def _unknown(conn: Connection, version: int, document: Mapping[str, Any]) -> Collection[str]:
-    """Return what a document reads of companies that the policy of this version did not."""
+    """Return what a document asks that is not recorded: of companies, what the policy of this version did not look up.
+
+    And when leads were touched.
+    """
     found = await policy_of(conn, version)
-    return policies.looked_up(document) - (policies.looked_up(found[1]) if found is not None else set())
+    names = policies.looked_up(document) - (policies.looked_up(found[1]) if found is not None else set())
+    return names | ({UNTOUCHED} if any(UNTOUCHED in pool for pool in document["pools"]) else set())
 
 
 async def _endings(conn: Connection, since: datetime) -> tuple[dict[Case, timedelta], list[End]]:

@@ -191,8 +191,8 @@ def test_no_starvation(strategy: Strategy, weights: list[int], others: list[tupl
     index = Index(reps)
     pool = Pool(pool="main", strategy=strategy, members=NAMES)
     policy = Policy(version=1, pools={"main": pool}, rules=(PLAIN,), pairs={})
-    # From a lead ahead of one's share to a lead behind it, and whoever comes back with a lead that was owed.
-    longest, since = 2 * sum(weights) / weights[0] + len(NAMES), 0
+    # From two leads ahead of one's share to two behind it: what holds where others come and go, see decision 14.
+    longest, since = 4 * sum(weights) / weights[0], 0
     for number, (name, away) in enumerate(others * 3):
         index.come_or_go(name, away)
         lead = Lead(lead_id=UUID(int=number), values={}, rank=1, created_at=NOW)

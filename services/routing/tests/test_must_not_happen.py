@@ -209,3 +209,20 @@ async def test_mondays_backlog_starts_no_more_clocks_than_can_be_kept(routing: A
         await learn(routing, "intake", *(touched(lead, rep_id) for rep_id, lead in one_each.items()))
     assert await waiting(routing) == {}
     assert await loads(routing) == dict.fromkeys(names, 10)
+
+
+async def test_no_more_clocks_start_at_once_of_leads_that_somebody_called_before(routing: Actor) -> None:
+    """What a colleague answered on Saturday, or another gave back, is news to whoever gets it, and has a new clock."""
+    await company(routing, ROUND.replace('"sdr"}', '"sdr", untouched_cap: 2}'), "ana", working_hours=[])
+    answered = await come(routing, 5)
+    await learn(routing, "intake", *(touched(lead, "eve") for lead in answered))
+    await put_rep(routing, "ana")
+    assert (len(await waiting(routing)), await loads(routing)) == (3, {"ana": 2})
+    while await waiting(routing):
+        held = await routing.database.pool.fetch("SELECT lead_id FROM assignment WHERE NOT touched")
+        await learn(routing, "intake", *(touched(row["lead_id"]) for row in held))
+    await put_rep(routing, "ben")
+    for lead in answered:
+        assert (await routing.http.post(f"/v1/assignments/{lead}/decline")).is_success
+    await routing.settled()
+    assert (len(await waiting(routing)), await loads(routing)) == (3, {"ana": 0, "ben": 2})

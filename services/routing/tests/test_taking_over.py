@@ -144,6 +144,16 @@ async def desk(routing: Actor) -> Actor:
     return routing
 
 
+async def post(routing: Actor, lead: UUID, who: str, stage: str, order: int = 1) -> None:
+    """Post a lead that is known, and let qualification take the stage, if it says one of qualified leads."""
+    posted = told_again(lead, who, stage)
+    told = [("intake", posted)]
+    if stage in ("mql", "srl", "sql"):
+        told.append(("qualification", qualified(lead, stage=stage, standing=posted[1].standing)))
+    for topic, message in told[::order]:
+        await learn(routing, topic, message)
+
+
 async def ended(routing: Actor) -> dict[UUID, str]:
     events = await routing.published(lambda seen: any(event.type == "AssignmentReleased" for event in seen))
     return {event.subject: event.message.outcome for event in events if event.type == "AssignmentReleased"}
@@ -154,10 +164,7 @@ async def ended(routing: Actor) -> dict[UUID, str]:
 async def test_an_sdrs_lead_that_is_posted_as_sales_ready_goes_to_sales(desk: Actor, who: str, order: int) -> None:
     (lead,) = await come(desk, 1)
     assert await holder(desk, lead) == "ana"
-    posted = told_again(lead, who, "srl")
-    ready = qualified(lead, stage="srl", standing=posted[1].standing)
-    for topic, message in [("intake", posted), ("qualification", ready)][::order]:
-        await learn(desk, topic, message)
+    await post(desk, lead, who, "srl", order)
     assert await holder(desk, lead) in ({"zoe"} if who == "zoe" else {"zoe", "yan"})
     assert await ended(desk) == {lead: "converted"}
 
@@ -166,10 +173,7 @@ async def test_an_sdrs_lead_that_is_posted_as_sales_ready_goes_to_sales(desk: Ac
 async def test_a_lead_that_waits_is_taken_over_with_the_stage_that_it_is_posted_with(desk: Actor, order: int) -> None:
     _, waits = await come(desk, 2)
     assert set(await waiting(desk)) == {str(waits)}
-    posted = told_again(waits, "zoe", "srl")
-    ready = qualified(waits, stage="srl", standing=posted[1].standing)
-    for topic, message in [("intake", posted), ("qualification", ready)][::order]:
-        await learn(desk, topic, message)
+    await post(desk, waits, "zoe", "srl", order)
     assert (await holder(desk, waits), await waiting(desk)) == ("zoe", {})
     events = await desk.published(lambda seen: sum(event.type == "LeadRouted" for event in seen) == 2)
     told = [event.message for event in events if event.type == "LeadRouted" and event.subject == waits]
@@ -197,3 +201,58 @@ async def test_work_that_is_over_elsewhere_is_over_here(desk: Actor, stage: str,
     wanted = {"disqualified": "disqualified", "customer": "converted", "nurture": "recycled"}[stage]
     assert await ended(desk) == {held: wanted}
     assert (await desk.http.get("/v1/reps/ana/load")).json()["open"] == 0
+
+
+@pytest.mark.parametrize("stage", ["", "mql"], ids=["no stage", "a stage that people here went beyond"])
+async def test_nobody_is_given_a_lead_that_is_over_here_by_a_sources_nightly_list(desk: Actor, stage: str) -> None:
+    sold, out, back = await come(desk, 3)
+    await learn(desk, "qualification", over(sold, "customer"), over(out, "disqualified"), over(back, "nurture"))
+    for lead in (sold, out, back):
+        await learn(desk, "intake", told_again(lead, "ana", stage))
+        assert await holder(desk, lead) is None
+    await learn(desk, "qualification", qualified(out, standing=told_again(out, "ana", "mql")[1].standing))
+    assert await holder(desk, out) == "ana", "until qualification says that it is somebody's work again"
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["intake first", "qualification first"])
+async def test_an_sdrs_lead_that_comes_ready_for_sales_goes_to_sales_when_they_have_room(
+    desk: Actor, order: int
+) -> None:
+    lead, *full = (ids.new() for _ in range(3))
+    await learn(desk, "qualification", *(qualified(one, stage="srl") for one in full))
+    await post(desk, lead, "ana", "srl", order)
+    assert (await holder(desk, lead), await waiting(desk)) == ("ana", {str(lead): "no_capacity"})
+    await put_rep(desk, "zoe", role="sales", cap=2)
+    assert await holder(desk, lead) == "zoe"
+    assert await ended(desk) == {lead: "converted"}
+
+
+@pytest.mark.parametrize("stage", ["srl", "sql", ""])
+async def test_a_lead_that_waits_for_sales_goes_to_who_has_it_elsewhere(desk: Actor, stage: str) -> None:
+    (lead,) = await come(desk, 1)
+    await learn(desk, "qualification", *(qualified(ids.new(), stage="srl") for _ in range(2)))
+    await learn(desk, "qualification", qualified(lead, stage="srl"))
+    assert set(await waiting(desk)) == {str(lead)}
+    await learn(desk, "intake", told_again(lead, "yan", stage))
+    assert (await holder(desk, lead), await waiting(desk)) == ("yan", {})
+
+
+async def test_a_lead_that_is_no_more_ready_for_sales_stays_with_its_sdr(desk: Actor) -> None:
+    (lead,) = await come(desk, 1)
+    await put_rep(desk, "ben")
+    await learn(desk, "qualification", *(qualified(ids.new(), stage="srl") for _ in range(2)))
+    await post(desk, lead, "", "srl")
+    assert (await holder(desk, lead), set(await waiting(desk))) == ("ana", {str(lead)})
+    await post(desk, lead, "", "mql")
+    assert (await holder(desk, lead), await waiting(desk)) == ("ana", {})
+
+
+@pytest.mark.parametrize("who", ["zoe", "", "yan", "ana"])
+async def test_one_of_sales_who_has_a_lead_that_becomes_sales_ready_keeps_it(desk: Actor, who: str) -> None:
+    lead = ids.new()
+    await post(desk, lead, "zoe", "mql")
+    await post(desk, lead, who, "srl")
+    answer = (await desk.http.get(f"/v1/leads/{lead}/assignment")).json()
+    assert (answer["rep_id"], answer["cycle"]) == ("zoe", 2)
+    await post(desk, lead, "zoe", "sql")
+    assert (await desk.http.get(f"/v1/leads/{lead}/assignment")).json()["cycle"] == 2

@@ -117,3 +117,20 @@ async def test_a_rule_that_no_lead_reaches_is_warned_of(routing: Actor) -> None:
     for text in (late, late.replace("everyone,", 'everyone, when: "true",')):
         warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
         assert [one["pointer"] for one in warned] == ["/rules/3/rule", "/rules/4/rule"]
+
+
+@pytest.mark.parametrize(
+    ("when", "field"),
+    [("lead.employees < 100", "employees"), ('lead.country != "US" && account.status == ""', "country")],
+)
+async def test_a_rule_that_takes_leads_for_want_of_a_field_is_warned_of(routing: Actor, when: str, field: str) -> None:
+    await put_rep(routing, "ana")
+    text = f"""
+pools: [{{pool: sdr, reps: rep.role == "sdr"}}]
+rules: [{{rule: some, when: '{when}', to: sdr}}, {{rule: rest, to: sdr}}]
+"""
+    (warned,) = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+    assert warned["pointer"] == "/rules/0/when"
+    assert warned["detail"].startswith(f"holds also where {field} is missing")
+    asked = text.replace(when, f'{when} && !("{field}" in lead.missing)')
+    assert (await routing.http.put("/v1/policy", content=asked)).json()["warnings"] == []

@@ -1,4 +1,4 @@
-"""What a definition says that its authors may not have meant: conditions that hold only because a field is missing."""
+"""What a document says that its authors may not have meant: conditions that hold only because a field is missing."""
 
 import itertools
 import math
@@ -33,22 +33,39 @@ _NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")
 Lead = dict[str, Any]
 
 
-def holds_for_want_of(condition: Condition) -> str | None:
+_NOTHING_BESIDE: Final[Mapping[str, Any]] = {}
+
+
+def about(condition: Condition, beside: Mapping[str, Any] = _NOTHING_BESIDE) -> str | None:
+    """Return what to say of a condition that holds also of leads that lack a field; None where there is nothing to say.
+
+    `beside`: what it may read that is not the lead's, by name, each as it is where nothing is known of it.
+    """
+    name = holds_for_want_of(condition, beside)
+    if name is None:
+        return None
+    field = name.partition(".")[2]
+    asking = f"has({name})" if "." in field else f'whether "{field}" is in lead.missing'
+    return f"holds also where {field} is missing; ask {asking}"
+
+
+def holds_for_want_of(condition: Condition, beside: Mapping[str, Any] = _NOTHING_BESIDE) -> str | None:
     """Return the field whose absence alone makes the condition hold of some lead; None where there is none.
 
     Leads are made of the literals that the condition compares with. A condition that asks lead.missing whether a field
     is there finds the truth, so it does not hold for want of that field.
     """
     keys = [f"{name}.{key}" for name, key in condition.keys]
-    empty = {**{name: _EMPTY[name] for name in condition.reads if name != _TELLS}, **dict.fromkeys(keys, "")}
+    known = {**_EMPTY, **beside}
+    empty = {**{name: known[name] for name in condition.reads if name != _TELLS}, **dict.fromkeys(keys, "")}
     choices = {
         name: _instants(condition.text) if name in _INSTANTS else _values(nothing, condition.text)
         for name, nothing in empty.items()
     }
-    for name in [*(name for name in condition.reads if _may_be_missing(name)), *keys]:
+    for name in [*(name for name in condition.reads if name not in beside and _may_be_missing(name)), *keys]:
         for lead in _leads(choices):
             absent = {**lead, name: empty[name]}
-            if lead[name] != empty[name] and _try(condition, absent) and not _try(condition, lead):
+            if lead[name] != empty[name] and _try(condition, absent, known) and not _try(condition, lead, known):
                 return name
     return None
 
@@ -91,8 +108,8 @@ def _leads(choices: Mapping[str, Sequence[Any]]) -> Iterator[Lead]:
         yield {name: chance.choice(values) for name, values in choices.items()}
 
 
-def _try(condition: Condition, lead: Lead) -> bool:
-    values = {**_EMPTY, **{name: value for name, value in lead.items() if name in _EMPTY}}
+def _try(condition: Condition, lead: Lead, known: Mapping[str, Any]) -> bool:
+    values = {**known, **{name: value for name, value in lead.items() if name in known}}
     for name, key in condition.keys:
         given = lead[f"{name}.{key}"]
         values[name] = {**values[name], **({key: given} if given else {})}
