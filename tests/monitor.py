@@ -112,8 +112,7 @@ class Monitor:
             stands = {one[0]: one[1] is None for one in await conn.fetch("SELECT alert_id, retracted_at FROM alert")}
             for clock in itertools.chain(*(await store_clocks.clocks(conn, leads)).values()):
                 for number, step in enumerate(clock.steps[: clock.step]):
-                    is_now = "of_the_past" not in step and "of_another" not in step
-                    if clock.terms.source == ARRIVAL and step["level"] == Level.BREACH and is_now:
+                    if clock.terms.source == ARRIVAL and step["level"] == Level.BREACH and "of_the_past" not in step:
                         alert = clocks.alert_id(clock, Level.BREACH, number)
                         missed[alert] = missed.get(alert, False) or clock.state is State.BREACHED
         return [alert for alert, is_missed in missed.items() if stands[alert] != is_missed]

@@ -140,24 +140,18 @@ async def _go_on(
     known: Mapping[UUID, Sequence[Clock]],
     changes: Changes,
 ) -> Mapping[UUID, Sequence[Clock]]:
-    """What a merge, or its undoing, moves takes along what was told of it, and leaves what was told of others.
+    """What a merge, or its undoing, moves to another lead takes along what was told of it.
 
     Returns the clocks of the others.
     """
     fresh = {id(clock) for clock in changes.fresh}
-    concerned = {clock.lead_id for clock in changes.fresh if facts[clock.lead_id].is_survivor}
-    concerned |= {*batch.unmerged} | batch.parted
+    concerned = {clock.lead_id for clock in changes.fresh if facts[clock.lead_id].is_survivor} | {*batch.unmerged}
     moved = {one.lead_id for some in known.values() for one in some if starting.is_moved(one, facts.get(one.lead_id))}
     others = await store_clocks.of_others(conn, concerned | moved) if concerned or moved else {}
-    members = await store_links.members(conn, batch.parted) if batch.parted else {}
     for lead_id, some in others.items():
-        apart = [other for other in some if other.lead_id not in members[lead_id]] if lead_id in members else []
         for clock in known.get(lead_id, ()):
             takes = id(clock) in fresh or lead_id in batch.unmerged
-            went_on = takes and any(sharing.go_on_from(clock, other) for other in some)
-            if not starting.is_moved(clock, facts.get(lead_id)) and sharing.give_back(clock, apart):
-                went_on = True
-            if went_on:
+            if takes and any(sharing.go_on_from(clock, other) for other in some):
                 changes.changed[id(clock)] = clock
     return others
 

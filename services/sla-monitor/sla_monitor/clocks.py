@@ -170,8 +170,7 @@ def let_come(clock: Clock, *, is_over: bool, is_missed: bool) -> None:
 def told_now(clock: Clock) -> list[Mapping[str, Any]]:
     """Return what fired of the window that runs now."""
     began, fired = clock.terms.started_at, clock.steps[: clock.step]
-    now = [step for step in fired if times.parse(step["at"]) >= began and not step.get("of_the_past")]
-    return [step for step in now if not step.get("of_another")]
+    return [step for step in fired if times.parse(step["at"]) >= began and not step.get("of_the_past")]
 
 
 def is_told(clock: Clock) -> bool:
@@ -181,7 +180,7 @@ def is_told(clock: Clock) -> bool:
 
 def is_taken_back(clock: Clock) -> bool:
     """Say whether something that was told of it is taken back: by itself, or by another of the window that runs now."""
-    told = [step for step in clock.steps[: clock.step] if step.get("retracted") and "of_another" not in step]
+    told = [step for step in clock.steps[: clock.step] if step.get("retracted")]
     return any("alert" not in step or "of_the_past" not in step for step in told)
 
 
@@ -236,8 +235,6 @@ def told_wrongly(clock: Clock, broken: Collection[datetime] = ()) -> list[tuple[
 def _is_others(clock: Clock, step: Mapping[str, Any]) -> bool:
     """Say whether a step was told of an arrival before the lead's own, while it was one with who came then."""
     past = step.get("of_the_past")
-    if "of_another" in step:
-        return True
     return clock.terms.source == ARRIVAL and isinstance(past, str) and times.parse(past) < clock.terms.started_at
 
 

@@ -47,7 +47,7 @@ def stand(some: Sequence[Clock], links: Mapping[Link, bool]) -> dict[UUID, bool]
 
 def _told(clock: Clock) -> Iterator[tuple[Mapping[str, Any], UUID]]:
     for number, step in enumerate(clock.steps[: clock.step]):
-        if step["level"] != Level.WARNING and "of_another" not in step:
+        if step["level"] != Level.WARNING:
             yield step, clocks.alert_id(clock, step["level"], number)
 
 

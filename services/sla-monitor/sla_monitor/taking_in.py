@@ -46,8 +46,6 @@ class Batch:
     """(Who is a lead of its own again, when that was recorded)."""
     unmerged: list[UUID] = field(default_factory=list)
     """Those of them that this says of for the first time."""
-    parted: set[UUID] = field(default_factory=set)
-    """The leads on either side whose own key tells of it."""
     reps: list[common_pb2.Rep] = field(default_factory=list)
     teams: list[tuple[str, datetime, str]] = field(default_factory=list)
     """(Rep, since when, team)."""
@@ -108,7 +106,6 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         if isinstance(message, intake_pb2.LeadUnmerged):
             batch.news.add(event.subject)
             batch.unlinked.append((UUID(message.unmerged_id), times.at(message.stamp.recorded_at)))
-            batch.parted.add(event.original_subject)
             if row.closed:
                 row.closed = False
                 batch.unmerged.append(row.lead_id)

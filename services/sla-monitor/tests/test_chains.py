@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from tests.telling import Told, captured, merged, touch
 
 WITHIN_S: Final = 30
 ARRIVED: Final = f"clocks: [{{kind: first_response_1d, within: {WITHIN_S}s, from: arrival}}]"
-KEY: Final = ("first_response_1d", 0)
+_BREACHES: Final = "SELECT due_at FROM alert WHERE lead_id = ANY($1::uuid[]) AND level = 'breach'"
 
 
 @dataclass(slots=True)
@@ -65,10 +66,12 @@ class Chain:
 
 
 async def problems(db: Database, leads: Sequence[UUID], wanted: Mapping[UUID, State]) -> list[str]:
-    """Return what is said of leads that is not so: verdicts, and whether what was told of them was wrong."""
+    """Return what is said of leads that is not so: verdicts, whether what was told was wrong, what was told twice."""
     found = []
     async with db.reading() as conn:
         of = await store_clocks.clocks(conn, leads)
+        told_at = [row["due_at"] for row in await conn.fetch(_BREACHES, leads)]
+    found += [f"told twice of {due_at}" for due_at, times in Counter(told_at).items() if times > 1]
     for number, lead in enumerate(leads):
         (clock,) = of[lead]
         told = any(step["level"] == Level.BREACH for step in clocks.told_now(clock))

@@ -92,30 +92,3 @@ async def test_what_is_wrong_is_told_once(db: Database, monitor: Monitor) -> Non
     await monitor.tell("intake", (two.y, told[1]))
     await two.part(first=two.x)
     assert await retractions(db) == before + 1
-
-
-@pytest.mark.parametrize("first", ["x", "y"])
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_what_came_at_one_instant_has_alerts_of_its_own_once_it_is_parted(
-    db: Database, monitor: Monitor, when: str, first: str
-) -> None:
-    two = Two(monitor)
-    two.came[two.x] = two.came[two.y]
-    await monitor.put(ARRIVED)
-    await monitor.tell("intake", captured(two.x, at(0)))
-    await monitor.fire()
-    # Of whom it survives in, intake's other partition tells later; by then that X is missed is told for both.
-    into, own = merged(two.y, two.x, at(100), came_at=at(0))
-    await monitor.tell("intake", own)
-    await monitor.tell("intake", captured(two.y, at(0)))
-    await monitor.tell("intake", into)
-    await monitor.fire()
-    assert await stands(db) == {two.x: [True]}
-    told = touch(two.x, at(5))
-    if when == "before":
-        await monitor.tell("intake", (two.y, told[1]))
-    await two.part(first=getattr(two, first))
-    if when == "after":
-        await monitor.tell("intake", told)
-    assert await stands(db) == {two.x: [False], two.y: [True]}
-    assert not await monitor.contradictions([two.x, two.y])
