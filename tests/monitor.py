@@ -73,7 +73,7 @@ class Monitor:
             left = due
 
     async def _due(self) -> Sequence[int]:
-        """Return which steps are due; those of leads that are linked to others by now stay so, and never fire."""
+        """Return which steps are due."""
         async with self._db.reading() as conn:
             rows = await conn.fetch("SELECT step FROM clock WHERE next_at <= now() ORDER BY lead_id, clock, cycle")
         return [row["step"] for row in rows]
@@ -116,6 +116,14 @@ class Monitor:
                         alert = clocks.alert_id(clock, Level.BREACH, number)
                         missed[alert] = missed.get(alert, False) or clock.state is State.BREACHED
         return [alert for alert, is_missed in missed.items() if stands[alert] != is_missed]
+
+    async def unfired(self, leads: Sequence[UUID]) -> list[str]:
+        """Return which clocks of leads are due still, though all was fired that could be."""
+        async with self._db.reading() as conn:
+            rows = await conn.fetch(
+                "SELECT clock FROM clock WHERE lead_id = ANY($1::uuid[]) AND next_at <= now()", list(leads)
+            )
+        return [row["clock"] for row in rows]
 
     async def outcome(self, lead: UUID) -> Outcome:
         """Return what became of a lead's clocks, but for those that turned out to have no reason."""

@@ -42,6 +42,8 @@ KINDS: Final = frozenset(
 GIVES_REASON: Final = frozenset({"AssignmentReleased", "OpportunityLost"})
 PEOPLE: Final = frozenset({"rep", "manager"})
 """By whom an assignment is closed that no other service's event ends."""
+ELSEWHERE: Final = frozenset({"owner_id", "assigned_at", "status", "disqualified_reason"})
+"""What is told of how a lead stands in the system that it comes from."""
 RECYCLING: Final = frozenset({"recycled", "unreachable"})
 OVER: Final = frozenset({Stage.NURTURE, Stage.DISQUALIFIED, Stage.CUSTOMER})
 
@@ -116,8 +118,7 @@ def _take_in(desk: Desk, row: Row, event: Incoming, said: Reasons) -> None:
         if message.HasField("standing") and _counts(row, message.standing):
             reason = message.standing.disqualified_reason
             desk.standings[row.lead_id] = message.standing, said.why(reason) if reason else desks.NO_REASON
-        verified = isinstance(message, intake_pb2.LeadUpdated) and message.verified
-        desk.score_anew(row.lead_id, None if verified else "")
+        desk.score_anew(row.lead_id, "" if _tells_more(message) else None)
     elif isinstance(message, intake_pb2.EngagementRecorded):
         _learn(desk, row, message.stamp, None)
         desk.score_anew(row.lead_id, message.kind)
@@ -158,12 +159,20 @@ def _learn(desk: Desk, row: Row, stamp: common_pb2.Stamp, fields: common_pb2.Lea
         row.arrived_at = times.at(stamp.arrived_at)
 
 
+def _tells_more(message: CAPTURES) -> bool:
+    """Say whether a lead told more of itself; neither who corrects it speaks for it, nor a nightly list."""
+    if not isinstance(message, intake_pb2.LeadUpdated):
+        return True
+    is_list = message.HasField("standing") and not set(message.changed) - ELSEWHERE
+    return not (message.verified or is_list)
+
+
 def _counts(row: Row, standing: common_pb2.Standing) -> bool:
     """Say whether another system's word counts: not against what people decided here, nor where it knows nothing."""
     if not standing.stage or standing.stage == row.state.stage:
         return bool(standing.stage)
-    is_open = row.state.definition == domain.IMPORTED or row.state.stage not in domain.BEYOND_SCORING
-    return is_open and standing.stage != Stage.NEW
+    by_people = row.state.decided_by_person or row.state.stage in domain.BEYOND_SCORING
+    return standing.stage != Stage.NEW and (row.state.definition == domain.IMPORTED or not by_people)
 
 
 def _routed(row: Row, message: routing_pb2.LeadRouted) -> None:
@@ -175,6 +184,8 @@ def _routed(row: Row, message: routing_pb2.LeadRouted) -> None:
 
 
 def _released(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased, said: Reasons) -> None:
+    if message.outcome == "merged":
+        return  # It is of the lead that is part of this one by now; who has this one has it still.
     if message.cycle >= row.assignment_cycle and row.rep_id == message.rep_id:
         row.rep_id, row.previous_rep = None, message.rep_id
     row.declined += message.outcome == "declined"

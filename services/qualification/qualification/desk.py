@@ -84,7 +84,7 @@ class Desk:
             stage=stage,
             reason=why.code,
             decided_by_person=by_person,
-            definition=definition if definition is not None else row.state.definition,
+            definition=definition if definition is not None else self._decided_under(row),
             **changes,
         )
         if stage is not before:
@@ -111,6 +111,13 @@ class Desk:
             )
         )
         self.tell(tell(row, row.score) if tell is not None else None)
+
+    def _decided_under(self, row: Row) -> str:
+        """Return the definition of a move that no other system asked for: what was taken over from one is over."""
+        if row.state.definition != domain.IMPORTED:
+            return row.state.definition
+        found = self.definition_of(row)
+        return found.reference if found is not None else domain.NO_DEFINITION
 
     def note_place(self, row: Row, *, decided: bool = False) -> None:
         """Tell that a lead left its place in the review queue, or came into it by its score.

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from backbone import ids
-from handoff.events.v1 import common_pb2
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, routing_pb2
 
 
 async def test_a_stage_from_elsewhere_is_taken_over(company: Any, engagement: Any) -> None:
@@ -85,3 +85,59 @@ async def test_a_reason_of_another_system_is_a_code(company: Any) -> None:
         await company.publish(company.captured(lead, standing=standing))
         (out,) = await company.told(lead, "LeadDisqualified")
         assert out.qualification.reason == wanted
+
+
+@pytest.mark.parametrize("stage", ["mql", "nurture", "disqualified"])
+async def test_what_people_decide_here_of_a_lead_that_was_imported_stands(
+    company: Any, stamped: Any, stage: str
+) -> None:
+    cited = await company.activate()
+    won, back = ids.new(), ids.new()
+    for lead in (won, back):
+        await company.publish(company.captured(lead, standing=common_pb2.Standing(stage="srl")))
+        await company.routed(lead, "sam", role="sales")
+    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="won")
+    await company.publish((won, forecast_pb2.OpportunityWon(stamp=stamped(won), opportunity=deal)), topic="forecast")
+    said = {"rep_id": "sam", "cycle": 1, "outcome": "recycled", "released_by": "rep"}
+    released = routing_pb2.AssignmentReleased(stamp=stamped(back), **said)
+    await company.publish((back, released), topic="routing")
+    for lead, kept in ((won, "customer"), (back, "nurture")):
+        await company.publish(company.captured(lead, standing=common_pb2.Standing(stage=stage)))
+        state = await company.shown(lead)
+        assert (state["stage"], state["definition"]) == (kept, cited)
+
+
+@pytest.mark.parametrize("standing", [{"stage": "new"}, {"owner_id": "ana"}, {"stage": "new", "status": "open"}])
+async def test_a_list_wakes_nobody_whom_people_recycled(
+    company: Any, engagement: Any, stamped: Any, standing: dict[str, str]
+) -> None:
+    await company.activate()
+    lead = ids.new()
+    await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
+    await company.routed(lead, "ana")
+    said = {"rep_id": "ana", "cycle": 1, "outcome": "recycled", "released_by": "rep"}
+    await company.publish((lead, routing_pb2.AssignmentReleased(stamp=stamped(lead), **said)), topic="routing")
+    message = intake_pb2.LeadUpdated(
+        stamp=stamped(lead), lead=company.fields(), standing=common_pb2.Standing(**standing), changed=["owner_id"]
+    )
+    await company.publish((lead, message))
+    assert (await company.shown(lead))["stage"] == "nurture"
+    message.changed.append("job_title")
+    await company.publish((lead, message))
+    assert (await company.shown(lead))["stage"] == "mql", "who tells more of itself is news"
+
+
+async def test_who_has_a_lead_has_it_when_another_of_theirs_turns_out_to_be_the_same(
+    company: Any, stamped: Any
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    for one in (lead, lost):
+        await company.publish(company.captured(one))
+        await company.routed(one, "ana")
+    link = {"survivor_id": str(lead), "merged_id": str(lost)}
+    merged = [(one, intake_pb2.LeadMerged(stamp=stamped(lead), lead=company.fields(), **link)) for one in (lead, lost)]
+    await company.publish(*merged)
+    said = {"rep_id": "ana", "cycle": 1, "outcome": "merged", "released_by": "intake"}
+    await company.publish((lost, routing_pb2.AssignmentReleased(stamp=stamped(lost), **said)), topic="routing")
+    async with company.actor.database.reading() as conn:
+        assert await conn.fetchval("SELECT rep_id FROM lead WHERE lead_id = $1", lead) == "ana"

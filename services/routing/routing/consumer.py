@@ -186,9 +186,9 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
     assignment = desk.assignments.get(row.lead_id)
     if assignment is None:
         return
-    if message.rep_id == assignment.rep_id or message.rep_id not in desk.group.index.reps:
-        # A colleague's touch is no answer of the rep who has the lead.
-        desk.answered(row, touched=True)
+    if message.rep_id != assignment.rep_id and message.rep_id in desk.group.index.reps:
+        return  # A colleague's touch is no answer of the rep who has the lead: the clocks of that one run on.
+    desk.answered(row, touched=True)
     if assignment.touched:
         return
     if assignment.is_untouched:

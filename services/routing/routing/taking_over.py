@@ -33,9 +33,11 @@ def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
         return
     if ends_work(standing.stage) and (row.qualification is not None or standing.stage in OVER):
         # Closed work is no load; whoever closed it has it again should it come back.
-        row.previous_rep, row.previous_at = rep.rep_id, desk.now
         if row.qualification is None:
             row.stage = standing.stage
+        elif row.stage not in desks.ROUTABLE:
+            return  # It is over here, too: whoever had it last is known.
+        row.previous_rep, row.previous_at = rep.rep_id, desk.now
         return
     if not _is_work(row) or (standing.keep and rep.open >= rep.cap):
         return
@@ -51,8 +53,8 @@ def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
 
 def _is_theirs_now(desk: Desk, row: Row, standing: common_pb2.Standing) -> bool:
     """Say whether a lead that waits for sales with an SDR is with one of sales elsewhere."""
-    is_of_sales = desk.group.roles.get(standing.owner_id) == SALES
-    return parting.CONVERTED in desk.reasons(row.lead_id) and is_of_sales and not ends_work(standing.stage)
+    is_of_sales = desk.group.roles.get(standing.owner_id) == SALES and standing.stage in ("", "new", *ROLES)
+    return parting.CONVERTED in desk.reasons(row.lead_id) and is_of_sales
 
 
 def _is_work(row: Row) -> bool:

@@ -226,3 +226,13 @@ async def test_no_more_clocks_start_at_once_of_leads_that_somebody_called_before
         assert (await routing.http.post(f"/v1/assignments/{lead}/decline")).is_success
     await routing.settled()
     assert (len(await waiting(routing)), await loads(routing)) == (3, {"ana": 0, "ben": 2})
+
+
+async def test_a_colleagues_touch_makes_no_room_for_another_clock(routing: Actor) -> None:
+    await company(routing, ROUND.replace('rep.role == "sdr"}', 'rep.rep_id == "ana", untouched_cap: 1}'), "ana", "ben")
+    await come(routing, 2)
+    (held,) = await routing.database.pool.fetch("SELECT lead_id FROM assignment")
+    await learn(routing, "intake", touched(held["lead_id"], "ben"))
+    assert (len(await waiting(routing)), (await loads(routing))["ana"]) == (1, 1)
+    await learn(routing, "intake", touched(held["lead_id"], "ana"))
+    assert (len(await waiting(routing)), (await loads(routing))["ana"]) == (0, 2)

@@ -247,6 +247,14 @@ async def test_a_lead_that_is_no_more_ready_for_sales_stays_with_its_sdr(desk: A
     assert (await holder(desk, lead), await waiting(desk)) == ("ana", {})
 
 
+async def test_who_is_posted_as_less_than_ready_for_sales_goes_to_nobody_of_them(desk: Actor) -> None:
+    (lead,) = await come(desk, 1)
+    await learn(desk, "qualification", *(qualified(ids.new(), stage="srl") for _ in range(2)))
+    await post(desk, lead, "", "srl")
+    await post(desk, lead, "zoe", "mql")
+    assert (await holder(desk, lead), await waiting(desk)) == ("ana", {})
+
+
 @pytest.mark.parametrize("who", ["zoe", "", "yan", "ana"])
 async def test_one_of_sales_who_has_a_lead_that_becomes_sales_ready_keeps_it(desk: Actor, who: str) -> None:
     lead = ids.new()

@@ -43,10 +43,14 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=AT_ONCE)] = AT_ONCE,
     ) -> list[AlertShown]:
         """List alerts in the order in which they fired; `after` is an alert_id or a position."""
-        mine = _whose(caller) or rep_id
+        mine = _whose(caller)
+        if mine is not None and rep_id not in (None, mine):
+            return []
         async with db.reading() as conn:
             position = await _position(conn, after)
-            rows = await store_alerts.after(conn, position, lead_id=lead_id, rep_id=mine, kind=kind, limit=limit)
+            rows = await store_alerts.after(
+                conn, position, lead_id=lead_id, rep_id=mine or rep_id, kind=kind, limit=limit
+            )
         return [_alert(row) for row in rows]
 
     @api.get("/v1/alerts/stream", response_class=_Events)

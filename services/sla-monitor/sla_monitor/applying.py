@@ -162,8 +162,9 @@ def _is_over(row: Row, clock: Clock) -> bool:
 
 
 def _is_ending(row: Row, clock: Clock) -> bool:
+    """Say whether a merge may have ended a clock; of an assignment, one that was due by then and is not told of yet."""
     is_open = clock.state in (State.RUNNING, State.BREACHED) and clock.reason != judging.MERGED
-    return is_open and _is_over(row, clock)
+    return is_open and row.closed and (_is_over(row, clock) or clock.next_at is not None)
 
 
 async def _at_merge(
@@ -198,7 +199,9 @@ def _end(
                 changes.tell(row, clock, said)
             elif decided is Decided.MISSED and clock.state is State.RUNNING:
                 clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
-            changes.cancel(row, clock, judging.MERGED)
+            if _is_over(row, clock) or decided is Decided.MISSED:
+                # Or it would be due for ever: nobody fires what is another's by now.
+                changes.cancel(row, clock, judging.MERGED)
 
 
 def _judge(

@@ -29,9 +29,11 @@ _WHOSE: Final = """CASE WHEN c.rep_id <> '' THEN c.FIELD ELSE coalesce((
     SELECT h.FIELD FROM assignment h WHERE h.lead_id = c.lead_id AND h.recorded_at <= UPTO
     ORDER BY h.cycle DESC LIMIT 1
 ), '') END"""
-# What a merge moved to the survivor is counted there, as soon as it was known.
+# What a merge moved to the survivor is counted there, as soon as it was known; where the survivor had a rep of its own
+# nothing was moved, and what had become of the other's promises by then stays.
 _STAYED: Final = f"""NOT (coalesce(a.outcome, '') = 'merged' AND a.released_at <= UPTO AND EXISTS (
-    SELECT FROM link k WHERE k.member_id = c.lead_id AND {HOLDS}
+    SELECT FROM link k JOIN assignment s ON s.lead_id = k.survivor_id
+    WHERE k.member_id = c.lead_id AND s.moved AND s.rep_id = a.rep_id AND s.assigned_at = a.assigned_at AND {HOLDS}
 ))"""
 _SOURCE: Final = """coalesce((
     SELECT b.source FROM lead_before b WHERE b.lead_id = c.lead_id AND b.until > UPTO ORDER BY b.until LIMIT 1

@@ -224,10 +224,12 @@ def _wake(row: Row, message: Any) -> None:
 def _keep_mark(batch: Batch, rows: Mapping[UUID, Row], event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
     """Keep it with the lead that it was recorded for: what concerns that one alone is not the survivor's."""
     message: Any = event.message
-    # Derived events copy when the lead's newest fact was recorded; that this happened, nobody knew before it did.
     at = times.at(message.stamp.occurred_at)
+    # Of what qualification derives nobody knew before it did so, and its stamp has when the lead's newest fact was
+    # recorded. A deal may be told long after it was won.
+    known_at = max(at, times.at(message.stamp.recorded_at)) if kind == Marked.WON else at
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
-    batch.marks.append((event.original_subject, mark, at))
+    batch.marks.append((event.original_subject, mark, known_at))
     batch.news.add(event.subject)
     if kind in (Marked.QUALIFIED, Marked.QUEUED) and message.stamp.live:
         lead = message.lead if message.HasField("lead") else rows[event.original_subject].lead_fields()

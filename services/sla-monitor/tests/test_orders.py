@@ -191,6 +191,8 @@ async def live(monitor: Monitor, chance: random.Random, story: Any, *, in_order:
     # Of two that are one nobody asks what the merged one promised before.
     parted = any(message.DESCRIPTOR.name == "LeadUnmerged" for _, message in told["intake"])
     asked = (lead, lost) if parted else (lead,)
+    assert not await monitor.contradictions(asked)
+    assert not await monitor.unfired([lead, lost])
     return [await monitor.outcome(one) for one in asked]
 
 

@@ -92,6 +92,9 @@ async def test_reps_are_streamed_their_own_alone(sla: Actor) -> None:
     await let_run_out(sla, [mine], "ana")
     found = await some(sla.as_role("rep", rep="ana"), 2, last="0")
     assert {alert["lead_id"] for _, alert in found} == {str(mine)}
+    for asked, count in (("ana", 2), ("ben", 0)):
+        listed = await sla.as_role("rep", rep="ana").get("/v1/alerts", params={"rep_id": asked})
+        assert len(listed.json()) == count, "another's alerts are not theirs"
     assert (await sla.as_nobody().get("/v1/alerts/stream")).status_code == 401
     assert (await sla.http.get("/v1/alerts/stream", headers={"Last-Event-ID": "no such"})).status_code == 422
 
