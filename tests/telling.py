@@ -216,9 +216,16 @@ def released(
 # forecast
 
 
-def won(lead: UUID, at: datetime) -> Told:
+def won(lead: UUID, at: datetime, deal: str = "deal") -> Told:
     """Its deal is won."""
-    return lead, forecast_pb2.OpportunityWon(stamp=stamp(lead, at))
+    said = forecast_pb2.Opportunity(opportunity_id=deal)
+    return lead, forecast_pb2.OpportunityWon(stamp=stamp(lead, at), opportunity=said)
+
+
+def lost(lead: UUID, at: datetime, deal: str = "deal") -> Told:
+    """Its deal is lost."""
+    said = forecast_pb2.Opportunity(opportunity_id=deal)
+    return lead, forecast_pb2.OpportunityLost(stamp=stamp(lead, at), opportunity=said)
 
 
 async def learn(actor: Actor, topic: str, *some: Told) -> None:

@@ -70,6 +70,8 @@ class Marked(StrEnum):
     SALES_READY = "sales_ready"
     SALES_QUALIFIED = "sales_qualified"
     WON = "won"
+    """Of the end of a deal: `ref` is the deal's id."""
+    LOST = "lost"
     HANDED_BACK = "handed_back"
     """`word` is the reason."""
     QUEUED = "queued"

@@ -31,6 +31,7 @@ KINDS = (
     "AssignmentReleased",
     "RepChanged",
     "OpportunityWon",
+    "OpportunityLost",
     "SettingsChanged",
 )
 TOPICS = ("intake", "qualification", "routing", "forecast", "console")

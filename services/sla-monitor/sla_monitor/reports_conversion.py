@@ -24,7 +24,11 @@ NOTE: Final = (
 )
 _Z: Final = NormalDist().inv_cdf(0.975)
 _BECAME: Final = """became AS (
-    SELECT m.lead_id, bool_or(k.kind = $5) AS srl, bool_or(k.kind = $6) AS sql, bool_or(k.kind = $7) AS won
+    SELECT m.lead_id, bool_or(k.kind = $5) AS srl, bool_or(k.kind = $6) AS sql,
+           bool_or(k.kind = $7 AND NOT EXISTS (
+               SELECT FROM mark o WHERE o.lead_id = k.lead_id AND o.kind = 'lost' AND o.ref = k.ref
+                AND (o.at, o.recorded_at) > (k.at, k.recorded_at) AND o.recorded_at <= $3
+           )) AS won
     FROM member m JOIN mark k ON k.lead_id = m.member_id
     WHERE k.kind IN ($5, $6, $7) AND k.recorded_at <= $3 GROUP BY m.lead_id
 ), bucketed AS (

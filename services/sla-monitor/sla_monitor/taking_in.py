@@ -190,7 +190,8 @@ _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
     "LeadDemoted": (Marked.OUT, _out("demoted")),
     "LeadConverted": (Marked.OUT, _out("converted")),
     "ReviewQueued": (Marked.QUEUED, lambda _: {"word": "review"}),
-    "OpportunityWon": (Marked.WON, lambda _: {}),
+    "OpportunityWon": (Marked.WON, lambda message: {"ref": message.opportunity.opportunity_id}),
+    "OpportunityLost": (Marked.LOST, lambda message: {"ref": message.opportunity.opportunity_id}),
 }
 _TELLING_MARKS: Final = ("qualification", "forecast")
 _QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
@@ -227,7 +228,7 @@ def _keep_mark(batch: Batch, rows: Mapping[UUID, Row], event: Incoming, kind: Ma
     at = times.at(message.stamp.occurred_at)
     # Of what qualification derives nobody knew before it did so, and its stamp has when the lead's newest fact was
     # recorded. A deal may be told long after it was won.
-    known_at = max(at, times.at(message.stamp.recorded_at)) if kind == Marked.WON else at
+    known_at = max(at, times.at(message.stamp.recorded_at)) if kind in (Marked.WON, Marked.LOST) else at
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
     batch.marks.append((event.original_subject, mark, known_at))
     batch.news.add(event.subject)
