@@ -106,8 +106,13 @@ def merge(desk: Desk, survivor_id: UUID, merged_id: UUID) -> None:
     survivor.ended = survivor.ended or merged.ended
     survivor.live = survivor.live or merged.live
     survivor.state = domain.united(survivor.state, merged.state)
-    if domain.is_further(merged.state.stage, survivor.state.stage):
-        desk.move(survivor, merged.state.stage, why=Why(code="merged"), by_person=True)
+    if domain.is_further(stage := merged.state.stage, survivor.state.stage):
+
+        def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
+            shape = events.converted if stage is Stage.CUSTOMER else events.sales_ready
+            return shape(moved, qualification, desk.now)
+
+        desk.move(survivor, stage, why=Why(code="merged"), by_person=True, tell=tell)
     desk.changed |= {survivor_id, merged_id}
 
 

@@ -112,6 +112,8 @@ async def test_who_becomes_an_srl_by_a_merge_was_not_judged_here(company: Any, e
     await company.publish((further, merged), (kept, merged))
     (ended,) = await company.told(kept, "ReviewEnded")
     assert (ended.queue, ended.decided, ended.qualification.stage) == ("review", False, "srl")
+    (ready,) = await company.told(kept, "LeadSalesReady")
+    assert ready.qualification.stage == "srl", "or nobody would have it"
 
 
 async def test_history_waits_for_no_review_until_it_lives(company: Any, engagement: Any) -> None:

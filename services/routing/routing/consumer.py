@@ -15,8 +15,8 @@ from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
 from routing import dealing, deciding, events, meetings, parting, store, taking_over, transaction
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import Outcome, WhyNot
-from routing.store import Row
+from routing.domain import ROLES, SALES, Outcome, WhyNot
+from routing.store import Assignment, Row
 from routing.store_accounts import Colleague
 from routing.store_group import Cache
 
@@ -225,9 +225,13 @@ def _merge(desk: Desk, message: intake_pb2.LeadMerged, *, is_undone: bool) -> No
     desk.stop_waiting(merged)
     held = desk.assignments.get(merged.lead_id)
     desk.release(merged, outcome="merged", by="intake")
-    if held is None or survivor is None or survivor.lead_id in desk.assignments or survivor.stage in taking_over.OVER:
+    if held is None or survivor is None:
         return
-    if survivor.stage not in desks.ROUTABLE:
+    if _is_further(desk, merged, held, survivor):
+        desk.release(survivor, outcome=parting.CONVERTED, by="qualification")
+    elif survivor.lead_id in desk.assignments or survivor.stage in taking_over.OVER:
+        return
+    if survivor.stage not in (ROLES if merged.stage in ROLES else desks.ROUTABLE):
         survivor.stage, survivor.qualification = merged.stage, merged.qualification
     survivor.touched = survivor.touched or held.touched
     desk.force(
@@ -241,6 +245,13 @@ def _merge(desk: Desk, message: intake_pb2.LeadMerged, *, is_undone: bool) -> No
     for why in reasons:
         desk.look_for_another(survivor, why)
         desk.only_pool[survivor.lead_id] = only_pool
+
+
+def _is_further(desk: Desk, merged: Row, held: Assignment, survivor: Row) -> bool:
+    """Say whether one of sales has the merged lead as theirs, and nobody of sales has the survivor."""
+    roles, own = desk.group.roles, desk.assignments.get(survivor.lead_id)
+    is_sales = merged.stage in ROLES and roles.get(held.rep_id) == SALES and survivor.stage != "customer"
+    return is_sales and (own is None or roles.get(own.rep_id) != SALES)
 
 
 def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:

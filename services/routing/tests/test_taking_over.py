@@ -264,3 +264,20 @@ async def test_one_of_sales_who_has_a_lead_that_becomes_sales_ready_keeps_it(des
     assert (answer["rep_id"], answer["cycle"]) == ("zoe", 2)
     await post(desk, lead, "zoe", "sql")
     assert (await desk.http.get(f"/v1/leads/{lead}/assignment")).json()["cycle"] == 2
+
+
+@pytest.mark.parametrize("survivor", ["with its SDR", "waiting for sales", "disqualified"])
+async def test_what_sales_have_is_theirs_when_it_turns_out_to_be_an_sdrs_lead(desk: Actor, survivor: str) -> None:
+    sold, kept = ids.new(), ids.new()
+    await put_rep(desk, "yan", role="sales", cap=0)
+    await learn(desk, "qualification", qualified(sold, stage="srl"), qualified(kept))
+    if survivor == "waiting for sales":
+        await learn(desk, "qualification", qualified(kept, stage="srl"))
+    if survivor == "disqualified":
+        await learn(desk, "qualification", over(kept, "disqualified"))
+    names = {"survivor_id": str(kept), "merged_id": str(sold)}
+    message = intake_pb2.LeadMerged(stamp=stamp(kept), lead=FIELDS, **names)
+    await learn(desk, "intake", (kept, message), (sold, message))
+    await learn(desk, "qualification", qualified(kept, stage="srl"))
+    answer = (await desk.http.get(f"/v1/leads/{kept}/assignment")).json()
+    assert (answer["rep_id"], await waiting(desk)) == ("zoe", {})

@@ -294,7 +294,9 @@ Global___LeadDisqualified: _TypeAlias = LeadDisqualified  # noqa: Y015
 
 @_typing.final
 class LeadConverted(_message.Message):
-    """The system that the lead comes from says that it is a customer: nobody's work any more."""
+    """The system that the lead comes from says that it is a customer, or one that turned out to be the same lead is one:
+    nobody's work any more.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
