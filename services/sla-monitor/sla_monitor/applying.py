@@ -65,6 +65,7 @@ class Applying:
             others = await _go_on(conn, batch, facts, known, changes)
             _end(rows, known, await _at_merge(conn, rows, known), by, changes)
             _judge(rows, known, facts, by, others, changes)
+            await _end_untold(conn, rows, known, facts, changes)
             changes.doubted |= {*batch.unmerged, *(clock.lead_id for clock, _, _ in changes.moved)}
         await changes.write(conn)
         await changes.settle(conn, rows, known)
@@ -162,9 +163,8 @@ def _is_over(row: Row, clock: Clock) -> bool:
 
 
 def _is_ending(row: Row, clock: Clock) -> bool:
-    """Say whether a merge may have ended a clock; of an assignment, one that was due by then and is not told of yet."""
     is_open = clock.state in (State.RUNNING, State.BREACHED) and clock.reason != judging.MERGED
-    return is_open and row.closed and (_is_over(row, clock) or clock.next_at is not None)
+    return is_open and _is_over(row, clock)
 
 
 async def _at_merge(
@@ -199,9 +199,7 @@ def _end(
                 changes.tell(row, clock, said)
             elif decided is Decided.MISSED and clock.state is State.RUNNING:
                 clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
-            if _is_over(row, clock) or decided is Decided.MISSED:
-                # Or it would be due for ever: nobody fires what is another's by now.
-                changes.cancel(row, clock, judging.MERGED)
+            changes.cancel(row, clock, judging.MERGED)
 
 
 def _judge(
@@ -224,6 +222,30 @@ def _judge(
                 changes.tell(row, clock, said)
                 if clock.terms.source == ARRIVAL and clock.terms != before[1]:
                     changes.moved.append((clock, *before))
+
+
+async def _end_untold(
+    conn: Connection,
+    rows: Mapping[UUID, Row],
+    known: Mapping[UUID, Sequence[Clock]],
+    facts: Mapping[UUID, Facts],
+    changes: Changes,
+) -> None:
+    """End what was due of a merged lead's assignments and is not told: nobody fires that, it would be due for ever."""
+    due = [
+        (clock, clock.next_at)
+        for some in known.values()
+        for clock in some
+        if rows[clock.lead_id].closed and clock.next_at is not None and clock.next_at <= changes.now
+    ]
+    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in due}, _FOR_EVER)
+    for clock, next_at in due:
+        assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
+        is_released = assignment is not None and assignment.released_at is not None
+        if is_released or next_at <= merged_at.get(clock.lead_id, changes.now):
+            if clock.state is State.RUNNING:
+                clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
+            changes.cancel(rows[clock.lead_id], clock, judging.MERGED)
 
 
 async def _erase(conn: Connection, rows: dict[UUID, Row], event: Incoming, now: datetime) -> list[Event]:
