@@ -16,7 +16,6 @@ from sla_monitor import (
     reports_meetings,
     reports_persistence,
 )
-from tests import telling
 from tests.monitor import Monitor, at
 from tests.telling import Told, captured, engaged, merged, qualified, released, rep, routed, touch, unmerged
 
@@ -286,35 +285,3 @@ async def test_a_touch_that_came_after_a_merge_is_known_from_then_on(db: Databas
     assert then == {"first_response_5m": (1, 0, 0)}
     await monitor.tell("intake", *unmerged(lead, lost, at(LATER)))
     assert await attained(db, 1000) == then
-
-
-async def test_a_deal_that_is_told_of_later_was_not_won_before(db: Database, monitor: Monitor) -> None:
-    lead = ids.new()
-    await monitor.tell("intake", learned(captured(lead, at(0)), 0))
-    await monitor.tell("forecast", learned(telling.won(lead, at(60)), THEN + 1))
-    # Whoever said so in error says that it is lost after all; another deal of the lead is another matter.
-    await monitor.tell("forecast", learned(telling.lost(lead, at(70), "another"), THEN + 2))
-    await monitor.tell("forecast", learned(telling.lost(lead, at(80)), LATER + 1))
-    for seconds, wanted in ((THEN, 0), (LATER, 1), (LATER + 1, 0)):
-        async with db.reading() as conn:
-            span = {"start": at(-60), "end": at(60), "as_of": at(seconds)}
-            (found,) = await reports_conversion.conversion(conn, by="none", **span)
-        assert sum(bucket["won"] for bucket in found["buckets"]) == wanted
-
-
-async def test_what_two_reps_did_before_their_leads_turned_out_to_be_one_stays(db: Database, monitor: Monitor) -> None:
-    lead, lost = ids.new(), ids.new()
-    await monitor.put("clocks: [{kind: first_response_5m, within: 30s, from: assignment}]")
-    for one, who in ((lead, "ana"), (lost, "ben")):
-        await monitor.tell("intake", captured(one, at(0)))
-        await monitor.tell("routing", routed(one, at(0), who=rep(who)))
-    await monitor.tell("intake", touch(lead, at(10)))
-    await monitor.fire()
-    before = await attained(db, 90)
-    assert before == {"first_response_5m": (1, 1, 0)}
-    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
-    await monitor.tell("routing", released(lost, at(100), outcome="merged"))
-    async with db.reading() as conn:
-        (now,) = await reports_attainment.attainment(conn, at(-60), at(60), by="none")
-    assert (now["met"], now["missed"]) == (1, 1), "no merge cleans a rep's record"
-    assert await attained(db, 110) == before

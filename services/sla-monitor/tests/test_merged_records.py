@@ -1,0 +1,29 @@
+"""What reps did of leads that turned out to be one: no merge cleans a record."""
+
+from backbone import ids
+from backbone.database import Database
+from sla_monitor import reports_attainment
+from tests.monitor import Monitor, at
+from tests.telling import captured, merged, released, rep, routed, touch
+
+
+async def attained(db: Database, seconds: float | None = None) -> tuple[int, int]:
+    """Return what was met and missed, as of so many seconds, or now."""
+    as_of = at(seconds) if seconds is not None else None
+    async with db.reading() as conn:
+        (one,) = await reports_attainment.attainment(conn, at(-60), at(60), by="none", as_of=as_of)
+    return one["met"], one["missed"]
+
+
+async def test_what_two_reps_did_before_their_leads_turned_out_to_be_one_stays(db: Database, monitor: Monitor) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.put("clocks: [{kind: first_response_5m, within: 30s, from: assignment}]")
+    for one, who in ((lead, "ana"), (lost, "ben")):
+        await monitor.tell("intake", captured(one, at(0)))
+        await monitor.tell("routing", routed(one, at(0), who=rep(who)))
+    await monitor.tell("intake", touch(lead, at(10)))
+    await monitor.fire()
+    assert await attained(db, 90) == (1, 1)
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    await monitor.tell("routing", released(lost, at(100), outcome="merged"))
+    assert await attained(db) == await attained(db, 110) == (1, 1)
