@@ -80,6 +80,7 @@ def unmerged(survivor: UUID, other: UUID, at: datetime, *, came: Mapping[UUID, d
         message.stamp.ClearField("arrived_at")
         if came is not None:
             message.stamp.arrived_at.CopyFrom(times.stamp(came[one]))
+            message.survivor_arrived_at.CopyFrom(times.stamp(came[survivor]))
         told.append((one, message))
     return told
 
@@ -216,16 +217,19 @@ def released(
 # forecast
 
 
-def won(lead: UUID, at: datetime, deal: str = "deal") -> Told:
-    """Its deal is won."""
-    said = forecast_pb2.Opportunity(opportunity_id=deal)
-    return lead, forecast_pb2.OpportunityWon(stamp=stamp(lead, at), opportunity=said)
+def opened(lead: UUID, at: datetime, stage: str, deal: str = "deal", **said: Any) -> Told:
+    """A deal of it was opened."""
+    one = forecast_pb2.Opportunity(opportunity_id=deal, stage=stage, **said)
+    return lead, forecast_pb2.OpportunityOpened(stamp=stamp(lead, at), opportunity=one)
 
 
-def lost(lead: UUID, at: datetime, deal: str = "deal") -> Told:
-    """Its deal is lost."""
-    said = forecast_pb2.Opportunity(opportunity_id=deal)
-    return lead, forecast_pb2.OpportunityLost(stamp=stamp(lead, at), opportunity=said)
+def moved(lead: UUID, at: datetime, stage: str, deal: str = "deal", **said: Any) -> list[Told]:
+    """Its deal is at another stage; that it is won is told beside."""
+    one = forecast_pb2.Opportunity(opportunity_id=deal, stage=stage, **said)
+    told: list[Told] = [(lead, forecast_pb2.OpportunityMoved(stamp=stamp(lead, at), opportunity=one))]
+    if stage == "won":
+        told.append((lead, forecast_pb2.OpportunityWon(stamp=stamp(lead, at), opportunity=one)))
+    return told
 
 
 async def learn(actor: Actor, topic: str, *some: Told) -> None:

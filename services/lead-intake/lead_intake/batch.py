@@ -98,17 +98,8 @@ class Batch:
 
     def _told_parted(self, part: Part, sides: Sequence[Lead], at: datetime) -> list[Event]:
         """Part the two, then say anew who stands for the others: a reader may have known them through either."""
-        made = [
-            events.unmerged(
-                lead,
-                part.parted_from,
-                part.lead,
-                sealed=self.seal(lead),
-                at=at,
-                why="not one person any more",
-            )
-            for lead in sides
-        ]
+        why = "not one person any more"
+        made = [events.unmerged(one, sides[1], part.lead, sealed=self.seal(one), at=at, why=why) for one in sides]
         for lead, members in zip(sides, (part.members, part.stays), strict=True):
             for member in members:
                 if member != lead.lead_id:

@@ -167,17 +167,19 @@ def merged(survivor: Lead, other: UUID, *, sealed: bytes, at: datetime, why: str
     return made
 
 
-def unmerged(lead: Lead, survivor_id: UUID, other: UUID, *, sealed: bytes, at: datetime, why: str) -> Event:
+def unmerged(lead: Lead, survivor: Lead, other: UUID, *, sealed: bytes, at: datetime, why: str) -> Event:
     """Return LeadUnmerged under one of the two keys, with that lead's snapshot."""
     message = intake_pb2.LeadUnmerged(
         stamp=stamp(lead.lead_id, live=lead.live, occurred_at=at, recorded_at=at, arrived_at=lead.arrived_at),
-        survivor_id=str(survivor_id),
+        survivor_id=str(survivor.lead_id),
         unmerged_id=str(other),
         lead=fields(lead),
         sealed=sealed,
         key_lead_id=str(lead.lead_id),
         reason=why,
     )
+    if survivor.arrived_at is not None:
+        times.put(message.survivor_arrived_at, survivor.arrived_at)
     return Event(subject=lead.lead_id, message=message, occurred_at=at)
 
 

@@ -183,6 +183,7 @@ class LeadUnmerged(_message.Message):
     KEY_LEAD_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     UNMERGED_VERSION_FIELD_NUMBER: _builtins.int
+    SURVIVOR_ARRIVED_AT_FIELD_NUMBER: _builtins.int
     survivor_id: _builtins.str
     unmerged_id: _builtins.str
     sealed: _builtins.bytes
@@ -194,6 +195,10 @@ class LeadUnmerged(_message.Message):
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
     def lead(self) -> _common_pb2.LeadFields: ...
+    @_builtins.property
+    def survivor_arrived_at(self) -> _timestamp_pb2.Timestamp:
+        """When the survivor arrived, without the one that leaves it; unset if it never did. Whichever key is read first."""
+
     def __init__(
         self,
         *,
@@ -205,10 +210,11 @@ class LeadUnmerged(_message.Message):
         key_lead_id: _builtins.str = ...,
         reason: _builtins.str = ...,
         unmerged_version: _builtins.int = ...,
+        survivor_arrived_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "stamp", b"stamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "stamp", b"stamp", "survivor_arrived_at", b"survivor_arrived_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_lead_id", b"key_lead_id", "lead", b"lead", "reason", b"reason", "sealed", b"sealed", "stamp", b"stamp", "survivor_id", b"survivor_id", "unmerged_id", b"unmerged_id", "unmerged_version", b"unmerged_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_lead_id", b"key_lead_id", "lead", b"lead", "reason", b"reason", "sealed", b"sealed", "stamp", b"stamp", "survivor_arrived_at", b"survivor_arrived_at", "survivor_id", b"survivor_id", "unmerged_id", b"unmerged_id", "unmerged_version", b"unmerged_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
