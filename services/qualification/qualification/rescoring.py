@@ -145,9 +145,12 @@ def _move(desk: Desk, row: Row, stage: Stage, reason: str) -> None:
 
 def _take_over(desk: Desk, row: Row, stage: Stage, standing: common_pb2.Standing, why: Why) -> None:
     """Take over the stage that another system gave the lead, and end the work here that it says is over."""
-    if stage is Stage.NURTURE and row.state.stage in moving.HANDED_OVER:
+    if stage is Stage.NURTURE and row.state.stage is not Stage.NEW:
         moving.recycle(desk, row, why=why, definition=domain.IMPORTED)
         return
+    if stage in (Stage.SRL, Stage.SQL) and row.state.stage not in (Stage.SRL, Stage.SQL):
+        # Whoever has it now brought it there, not who had it before it was recycled.
+        row.sdr_id = row.rep_id
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event | None:
         if stage is Stage.MQL:

@@ -39,6 +39,34 @@ async def test_work_that_is_over_at_its_source_is_over_here(
     assert (state["history"][-1]["reason"], state["history"][-1]["words"]) == ("other", "Spoke to Ann Smith")
 
 
+@pytest.mark.parametrize("before", ["disqualified", "customer"])
+async def test_what_was_over_and_is_in_nurture_at_its_source_is_told_as_recycled(company: Any, before: str) -> None:
+    await company.activate()
+    lead = ids.new()
+    for stage in (before, "nurture"):
+        await company.publish(company.captured(lead, standing=common_pb2.Standing(stage=stage)))
+    (back,) = await company.told(lead, "LeadRecycled")
+    assert (back.qualification.stage, back.qualification.cycle) == ("nurture", 1)
+
+
+@pytest.mark.parametrize("has_it", [True, False])
+async def test_an_srl_from_elsewhere_is_the_work_of_who_has_it_not_of_who_recycled_it(
+    company: Any, stamped: Any, engagement: Any, has_it: bool
+) -> None:
+    await company.activate()
+    lead = ids.new()
+    await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
+    await company.routed(lead, "ana")
+    said = {"rep_id": "ana", "cycle": 1, "outcome": "recycled", "released_by": "rep"}
+    await company.publish((lead, routing_pb2.AssignmentReleased(stamp=stamped(lead), **said)), topic="routing")
+    await company.publish(engagement(lead, "demo_requested"))
+    if has_it:
+        await company.routed(lead, "bea", cycle=2)
+    await company.publish(company.captured(lead, standing=common_pb2.Standing(stage="srl")))
+    (ready,) = await company.told(lead, "LeadSalesReady")
+    assert ready.sdr_id == ("bea" if has_it else "")
+
+
 @pytest.mark.parametrize("stage", ["mql", "new", "nurture", "disqualified"])
 async def test_a_source_that_repeats_its_list_says_nothing_new(company: Any, engagement: Any, stage: str) -> None:
     await company.activate()
