@@ -1,6 +1,7 @@
 """The one way in which facts change clocks, whether topics brought them or people said them by HTTP."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -22,6 +23,7 @@ from sla_monitor import (
     store_clocks,
     store_links,
     store_marks,
+    store_reps,
 )
 from sla_monitor import known as when_known
 from sla_monitor.changes import Changes
@@ -82,7 +84,13 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
         await store_marks.note_promise(conn, message)
     reps: Reps = {}
     if batch.reps:
-        reps = await store.note_reps(conn, [rep for rep in batch.reps if rep.rep_id], batch.teams)
+        reps = await store_reps.note_reps(conn, [rep for rep in batch.reps if rep.rep_id], batch.teams)
+    if batch.hosts:
+        host_of = await store_reps.by_email(conn, set(batch.hosts.values()))
+        named = {mark_id: host_of.get(email, "") for mark_id, email in batch.hosts.items()}
+        batch.marks = [
+            (of, replace(mark, rep_id=named.get(mark.mark_id, mark.rep_id)), at) for of, mark, at in batch.marks
+        ]
     if batch.linked:
         await store_links.link(conn, batch.linked)
     if batch.unlinked:

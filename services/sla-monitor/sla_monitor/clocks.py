@@ -1,6 +1,6 @@
 """How clocks start and how facts change them: terms from a policy, deadlines from a calendar, verdicts from facts."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -215,21 +215,40 @@ def go_on(clock: Clock, steps: Steps) -> None:
     move(clock, clock.terms.started_at, broken[-1] if broken else clock.terms.due_at, left)
 
 
-def told_wrongly(clock: Clock, broken: Collection[datetime] = ()) -> list[tuple[str, int]]:
+Broken = Mapping[datetime, datetime | None]
+"""Deadlines that somebody broke, each with when it was done after all, or over; None where it has not been."""
+
+
+def told_wrongly(clock: Clock, broken: Broken | None = None) -> list[tuple[str, int]]:
     """Take back what fired of deadlines that nobody broke, each once: (level, step) of the breaches and what followed.
 
-    A deadline that a changed calendar put to an instant of its own is broken if one before it is.
+    Of those that somebody broke, what was escalated later than it was done, or over.
     """
-    steps, taken, is_wrong = [dict(step) for step in clock.steps], [], False
+    steps, taken, stands, until = [dict(step) for step in clock.steps], [], True, None
+    took_away = False
     for number, step in enumerate(steps[: clock.step]):
+        at = times.parse(step["at"])
         if step["level"] == Level.BREACH:
-            at = times.parse(step["at"])
-            is_wrong = at not in broken and not (step.get("moved") and any(due_at <= at for due_at in broken))
+            until, stands, took_away = *_of(at, step, broken or {}), False
+        # Whoever had it when it was taken away is paused, though that one has it no more by then.
+        is_wrong = not stands or (until is not None and at > until and not (took_away and step["to"] == chain.PAUSE))
+        took_away = took_away or (step["to"] == chain.REASSIGN and not is_wrong)
         if is_wrong and step["level"] != Level.WARNING and not step.get("retracted") and not _is_others(clock, step):
             step["retracted"] = True
             taken.append((str(step["level"]), number))
     clock.steps = steps
     return taken
+
+
+def _of(at: datetime, step: Mapping[str, Any], broken: Broken) -> tuple[datetime | None, bool]:
+    """Return of a breach until when it was one, and whether it was.
+
+    A deadline that a changed calendar put to an instant of its own is broken if one before it is.
+    """
+    due_at = at if at in broken else None
+    if step.get("moved") and due_at is None:
+        due_at = max((one for one in broken if one <= at), default=None)
+    return (broken[due_at], True) if due_at is not None else (None, False)
 
 
 def _is_others(clock: Clock, step: Mapping[str, Any]) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from backbone.calendars import DAYS
-from sla_monitor.store import team_of
 from sla_monitor.store_links import HOLDS
+from sla_monitor.store_reps import team_of
 
 _LINKED: Final = HOLDS.replace("UPTO", "$3")
 # What a lead was then: until a merge or a correction, it was of another age, source or arrival.

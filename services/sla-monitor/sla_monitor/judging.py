@@ -7,7 +7,7 @@ from typing import Final
 
 from sla_monitor import clocks, keeping, sharing, verdicts
 from sla_monitor.clocks import Plan
-from sla_monitor.domain import Facts, State, Verdict
+from sla_monitor.domain import Facts, Level, State, Verdict
 from sla_monitor.keeping import Kept
 from sla_monitor.store_clocks import Clock
 
@@ -64,7 +64,8 @@ def judge(clock: Clock, facts: Facts, anew: Elsewhere | None = None) -> Said | N
     else:
         restored = _reopen(clock)
         _miss(clock, verdict)
-        taken = clocks.told_wrongly(clock, clocks.deadlines_told(clock))
+        over_at = min((at for at in (verdict.met_at, verdict.ended_at) if at is not None), default=None)
+        taken = clocks.told_wrongly(clock, dict.fromkeys(clocks.deadlines_told(clock), over_at))
     if (*_essence(clock), clock.terms) == before:
         return None
     clock.retracted = clock.state is not State.BREACHED and clocks.is_taken_back(clock)
@@ -125,11 +126,12 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     else:
         _go_on(clock, found, by)
         restored = clocks.told_rightly(clock) if clock.state is State.BREACHED else ()
-        taken = clocks.told_wrongly(clock, (*found.broken, clock.terms.due_at))
+        over_at = found.ended[0] if found.ended is not None else None
+        taken = clocks.told_wrongly(clock, {**found.broken, clock.terms.due_at: over_at})
     _note_breach(clock, found)
-    if (*_essence(clock), clock.terms) == before and not taken:
+    if (*_essence(clock), clock.terms) == before:
         return None
-    clock.retracted = clock.retracted or bool(taken)
+    clock.retracted = clock.retracted or any(level == Level.BREACH for level, _ in taken)
     clock.version += 1
     ended_at, why = (found.ended if found is not None else None) or (None, clock.reason)
     return Said(Verdict(met_at=clock.met_at, ended_at=ended_at, ended_by=why), taken, restored)
@@ -137,7 +139,7 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
 
 def _note_breach(clock: Clock, found: Kept | None) -> None:
     if found is not None and found.broken:
-        clock.breached_at = clock.breached_at or found.broken[-1]
+        clock.breached_at = clock.breached_at or max(found.broken)
     elif clock.state is not State.BREACHED:
         clock.breached_at = None
 

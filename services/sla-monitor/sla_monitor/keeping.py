@@ -3,7 +3,7 @@
 So a lead that is neglected twice is told of twice, and what comes late closes the gap that it fell into.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -24,8 +24,8 @@ class Kept:
 
     since: datetime
     due_at: datetime
-    broken: Sequence[datetime]
-    """The deadlines that a touch came after."""
+    broken: Mapping[datetime, datetime]
+    """The deadlines that a touch came after, with when it did."""
     ended: End | None
 
     @property
@@ -43,10 +43,10 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
     ended = verdicts.end(base, facts, cycle)
     since = assignment.begins if terms.kind == FROM_THE_ASSIGNMENT_ON else None
     due_at = after(since) if since is not None else None
-    broken = []
+    broken: dict[datetime, datetime] = {}
     for one in _in_order(terms.kind, verdicts.counting(base, facts.touches, ended), facts.plans(assignment)):
         if due_at is not None and due_at < one.at:
-            broken.append(due_at)
+            broken[due_at] = one.at
         if isinstance(one, Touch):
             since = max(one.next_at or one.at if terms.kind == NEXT_STEP else one.at, assignment.begins)
         else:

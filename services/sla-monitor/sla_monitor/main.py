@@ -30,8 +30,9 @@ KINDS = (
     "AssignmentUpdated",
     "AssignmentReleased",
     "RepChanged",
+    "OpportunityOpened",
+    "OpportunityMoved",
     "OpportunityWon",
-    "OpportunityLost",
     "SettingsChanged",
 )
 TOPICS = ("intake", "qualification", "routing", "forecast", "console")

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import chain, clocks, domain, store
+from sla_monitor import chain, clocks, domain, store_reps
 from sla_monitor.store_clocks import Clock
 
 REP: Final = "rep"
@@ -48,7 +48,7 @@ class Recipient:
 async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
     """Return whom the alerts of clocks concern, by the clock's identity."""
     ownerless = [clock for clock in due if clock.terms.source not in domain.OF_ASSIGNMENTS]
-    reps = await store.reps_as_known(conn, {clock.terms.rep_id for clock in due} - {""})
+    reps = await store_reps.reps_as_known(conn, {clock.terms.rep_id for clock in due} - {""})
     found = {id(clock): _own(clock, reps.get(clock.terms.rep_id)) for clock in due}
     if not ownerless:
         return found

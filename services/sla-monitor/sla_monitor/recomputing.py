@@ -15,7 +15,7 @@ from uuid import UUID
 from backbone import database, subjects, times
 from backbone.database import Connection, Database
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, events, store, store_changes, store_clocks, store_policies
+from sla_monitor import clocks, events, store, store_changes, store_clocks, store_policies, store_reps
 from sla_monitor.applying import Applying
 from sla_monitor.domain import Terms
 from sla_monitor.hours import REP, Calendars
@@ -127,7 +127,7 @@ async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], c
     leads, now = await store.load(conn, free), await times.now(conn)
     changed: list[tuple[Clock, str, Terms]] = []
     known = await store_clocks.clocks(conn, free)
-    reps = await store.reps_as_known(conn, {clock.terms.rep_id for some in known.values() for clock in some})
+    reps = await store_reps.reps_as_known(conn, {clock.terms.rep_id for some in known.values() for clock in some})
     for of_lead in known.values():
         for clock in of_lead:
             if clock.next_at is None or not change.is_of(clock):

@@ -17,20 +17,28 @@ BUCKETS: Final = (
     *(f"{low}-{high}" for low, high in zip((0, *BOUNDS[:-1]), BOUNDS, strict=True)),
     *("later", "never"),
 )
-OUTCOMES: Final = {"srl": Marked.SALES_READY, "sql": Marked.SALES_QUALIFIED, "won": Marked.WON}
+OUTCOMES: Final = ("srl", "sql", "won")
+_MARKS: Final = (Marked.SALES_READY, Marked.SALES_QUALIFIED, Marked.DEAL_OPENED, Marked.DEAL_MOVED)
 NOTE: Final = (
     "Observational: who is called fast may differ from who is called late in other ways; the ratios do not promise"
     " what speed alone would change."
 )
 _Z: Final = NormalDist().inv_cdf(0.975)
-_BECAME: Final = """became AS (
-    SELECT m.lead_id, bool_or(k.kind = $5) AS srl, bool_or(k.kind = $6) AS sql,
-           bool_or(k.kind = $7 AND NOT EXISTS (
-               SELECT FROM mark o WHERE o.lead_id = k.lead_id AND o.kind = 'lost' AND o.ref = k.ref
-                AND (o.at, o.recorded_at) > (k.at, k.recorded_at) AND o.recorded_at <= $3
-           )) AS won
-    FROM member m JOIN mark k ON k.lead_id = m.member_id
-    WHERE k.kind IN ($5, $6, $7) AND k.recorded_at <= $3 GROUP BY m.lead_id
+# As in forecast's funnel: a stage counts for whoever reached it or a later one, so a deal that a rep opened by hand
+# stands for an SRL, one that qualified for an SQL. Of what was told of a deal, the last says how it stands.
+_BECAME: Final = """deal AS (
+    SELECT m.lead_id, k.ref, k.kind = $7 AS is_opening, k.recorded_at, k.at, k.word AS stage
+    FROM member m JOIN mark k ON k.lead_id = m.member_id WHERE k.kind IN ($7, $8) AND k.recorded_at <= $3
+), stands AS (
+    SELECT DISTINCT ON (lead_id, ref) lead_id, stage = 'won' AS won FROM deal
+    ORDER BY lead_id, ref, is_opening, recorded_at DESC, at DESC
+), reached (lead_id, sql, won) AS (
+    SELECT m.lead_id, k.kind = $6, false FROM member m JOIN mark k ON k.lead_id = m.member_id
+    WHERE k.kind IN ($5, $6) AND k.recorded_at <= $3
+    UNION ALL SELECT lead_id, stage NOT IN ('unqualified', 'lost', 'handed_back'), false FROM deal
+    UNION ALL SELECT lead_id, won, won FROM stands
+), became AS (
+    SELECT lead_id, true AS srl, bool_or(sql) AS sql, bool_or(won) AS won FROM reached GROUP BY lead_id
 ), bucketed AS (
     SELECT k.key, k.lead_id, CASE WHEN k.from_arrival IS NULL THEN cardinality($4::float8[]) + 1
            ELSE (SELECT count(*) FROM unnest($4::float8[]) AS bound WHERE bound < k.from_arrival) END AS bucket
@@ -52,7 +60,7 @@ async def conversion(
     `odds`: of each outcome the odds ratio of the fastest bucket against all others, with its 95 % interval.
     """
     query = cohort.query(by, _BECAME, _CONVERTED)
-    rows = await conn.fetch(query, start, end, as_of, [float(one) for one in BOUNDS], *map(str, OUTCOMES.values()))
+    rows = await conn.fetch(query, start, end, as_of, [float(one) for one in BOUNDS], *map(str, _MARKS))
     counted: dict[str, dict[int, Any]] = {"all": {}} if by == "none" else {}
     for row in rows:
         counted.setdefault(row["key"], {})[row["bucket"]] = row

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from backbone.database import Connection
 from sla_monitor import cohort
-from sla_monitor.store import team_of
+from sla_monitor.store_reps import team_of
 
 REASONS: Final = ("lost_interest", "wrong_time", "unreachable", "unknown")
 """Why a missed meeting was not booked again."""
@@ -13,6 +13,7 @@ COUNTS: Final = ("booked", "held", "cancelled", "missed", "rebooked")
 # A meeting counts when it was booked, else when it begins.
 # A missed one is looked at from its start on (the last one that had passed when it was noted, as it may have been
 # moved): who books again often does so before anybody notes that nobody came. Its own booking is not another.
+# Booked again under its name it is another meeting, which may be missed, too; told twice, a miss is one.
 # Which booking a miss or a cancellation is about, meetings.of says in the same way.
 MEETINGS: Final = """said AS (
     SELECT m.lead_id, k.mark_id, k.kind, k.at, k.rep_id, k.word, k.until,
@@ -29,43 +30,56 @@ MEETINGS: Final = """said AS (
     ORDER BY s.mark_id, b.ref = s.ref DESC, b.until = s.until DESC NULLS LAST,
              CASE s.kind WHEN 'meeting_missed' THEN coalesce(b.until, b.at) ELSE b.at END DESC, b.mark_id DESC
 ), told AS (
-    SELECT s.lead_id, s.kind, s.at, s.rep_id, s.word, s.until, coalesce(a.ref, s.ref) AS ref
+    SELECT s.mark_id, s.lead_id, s.kind, s.at, s.rep_id, s.word, s.until, coalesce(a.ref, s.ref) AS ref
     FROM said s LEFT JOIN about a USING (mark_id)
-), noted AS (
-    SELECT lead_id, ref,
-           min(at) FILTER (WHERE kind = 'meeting_booked') AS booked_at,
-           max(at) FILTER (WHERE kind = 'meeting_booked') AS moved_at,
-           max(at) FILTER (WHERE kind = 'meeting_cancelled') AS cancelled_at,
-           min(at) FILTER (WHERE kind = 'meeting_missed') AS missed_at,
-           (array_agg(until ORDER BY kind = 'meeting_booked' DESC, at DESC) FILTER (WHERE until IS NOT NULL))[1]
-               AS starts_at,
-           (array_agg(rep_id ORDER BY at DESC) FILTER (WHERE rep_id <> ''))[1] AS rep_id
-    FROM told WHERE kind <> 'no_show' GROUP BY lead_id, ref
 ), began AS (
-    SELECT n.lead_id, n.ref, coalesce(max(t.until), n.missed_at) AS at
-    FROM noted n LEFT JOIN told t ON t.lead_id = n.lead_id AND t.ref = n.ref AND t.until <= n.missed_at
-     AND t.kind IN ('meeting_booked', 'meeting_missed')
-    WHERE n.missed_at IS NOT NULL GROUP BY n.lead_id, n.ref, n.missed_at
+    SELECT DISTINCT ON (m.mark_id) m.lead_id, m.ref, m.at, m.rep_id, m.until, coalesce(t.until, m.at) AS since,
+           coalesce(t.until, t.at, m.at) AS sitting
+    FROM told m LEFT JOIN told t ON t.lead_id = m.lead_id AND t.ref = m.ref AND coalesce(t.until, t.at) <= m.at
+     AND (t.kind = 'meeting_booked' OR (t.kind = 'meeting_missed' AND t.until IS NOT NULL))
+    WHERE m.kind = 'meeting_missed'
+    ORDER BY m.mark_id, coalesce(t.until, t.at) DESC NULLS LAST, t.until DESC NULLS LAST
 ), missed AS (
-    SELECT lead_id, ref, at AS since, lead(at) OVER (PARTITION BY lead_id ORDER BY at) AS until FROM began
+    SELECT lead_id, ref, min(at) AS missed_at, min(since) AS since,
+           row_number() OVER (PARTITION BY lead_id, ref ORDER BY sitting) - 1 AS number,
+           lead(min(since)) OVER (PARTITION BY lead_id ORDER BY min(since)) AS until,
+           (array_agg(until ORDER BY at DESC) FILTER (WHERE until IS NOT NULL))[1] AS starts_at,
+           (array_agg(rep_id ORDER BY at DESC) FILTER (WHERE rep_id <> ''))[1] AS rep_id
+    FROM began GROUP BY lead_id, ref, sitting
+), behind AS (
+    SELECT t.mark_id, count(*) AS number FROM told t JOIN missed m ON m.lead_id = t.lead_id AND m.ref = t.ref
+     AND least(t.at, t.until) > m.since GROUP BY t.mark_id
+), booked AS (
+    SELECT t.lead_id, t.ref, coalesce(b.number, 0) AS number,
+           min(t.at) FILTER (WHERE t.kind = 'meeting_booked') AS booked_at,
+           max(t.at) FILTER (WHERE t.kind = 'meeting_booked') AS moved_at,
+           max(t.at) FILTER (WHERE t.kind = 'meeting_cancelled') AS cancelled_at,
+           (array_agg(t.until ORDER BY t.kind = 'meeting_booked' DESC, t.at DESC)
+               FILTER (WHERE t.until IS NOT NULL))[1] AS starts_at,
+           (array_agg(t.rep_id ORDER BY t.at DESC) FILTER (WHERE t.rep_id <> ''))[1] AS rep_id
+    FROM told t LEFT JOIN behind b USING (mark_id) WHERE t.kind IN ('meeting_booked', 'meeting_cancelled')
+    GROUP BY 1, 2, 3
 ), again AS (
-    SELECT DISTINCT m.lead_id, m.ref, true AS booked
+    SELECT DISTINCT m.lead_id, m.ref, m.number, true AS booked
     FROM missed m JOIN told t ON t.lead_id = m.lead_id AND t.kind = 'meeting_booked' AND t.at >= m.since
      AND NOT (t.ref = m.ref AND coalesce(t.until, t.at) <= m.since)
 ), word AS (
-    SELECT DISTINCT ON (m.lead_id, m.ref) m.lead_id, m.ref, t.word
+    SELECT DISTINCT ON (m.lead_id, m.ref, m.number) m.lead_id, m.ref, m.number, t.word
     FROM missed m JOIN told t ON t.lead_id = m.lead_id AND t.kind = 'no_show' AND t.at >= m.since
      AND (m.until IS NULL OR t.at < m.until)
-    ORDER BY m.lead_id, m.ref, t.at DESC
+    ORDER BY m.lead_id, m.ref, m.number, t.at DESC
 ), meeting AS (
-    SELECT n.lead_id, n.booked_at, n.starts_at, n.rep_id, n.missed_at IS NOT NULL AS is_missed,
-           coalesce(n.booked_at, n.starts_at, n.missed_at, n.cancelled_at) AS at,
-           n.missed_at IS NULL AND n.cancelled_at IS NOT NULL
+    SELECT lead_id, n.booked_at, coalesce(n.starts_at, m.starts_at) AS starts_at,
+           coalesce(n.rep_id, m.rep_id) AS rep_id, m.missed_at IS NOT NULL AS is_missed,
+           coalesce(n.booked_at, n.starts_at, m.starts_at, m.missed_at, n.cancelled_at) AS at,
+           m.missed_at IS NULL AND n.cancelled_at IS NOT NULL
                AND (n.moved_at IS NULL OR n.moved_at <= n.cancelled_at) AS is_cancelled,
-           n.missed_at IS NOT NULL AND (coalesce(w.word = 'rebooked', false) OR coalesce(a.booked, false))
+           m.missed_at IS NOT NULL AND (coalesce(w.word = 'rebooked', false) OR coalesce(a.booked, false))
                AS is_rebooked,
            CASE WHEN w.word IN ('lost_interest', 'wrong_time', 'unreachable') THEN w.word ELSE 'unknown' END AS why
-    FROM noted n LEFT JOIN again a USING (lead_id, ref) LEFT JOIN word w USING (lead_id, ref)
+    FROM booked n FULL JOIN missed m USING (lead_id, ref, number)
+        LEFT JOIN again a USING (lead_id, ref, number) LEFT JOIN word w USING (lead_id, ref, number)
+    WHERE n.booked_at IS NOT NULL OR number = 0
 )"""
 # Whoever has a meeting in the span, by any fact that may put one there; merged leads' meetings are their survivors'.
 _WHO: Final = f"""concerned AS (
@@ -91,7 +105,7 @@ _SAT: Final = """unbooked AS (
     FROM meeting
     UNION ALL SELECT lead_id, at, at, rep_id, false, false, false, false, 'unknown', true FROM unbooked
 )"""
-# A meeting is of whom its booking names, else of who had the lead when it began.
+# A meeting is of whom its booking names as its host, else of who had the lead when it began.
 _COUNTED: Final = f"""
 SELECT KEY AS key, count(*) FILTER (WHERE s.booked) AS booked, count(*) FILTER (WHERE s.held) AS held,
        count(*) FILTER (WHERE s.cancelled) AS cancelled, count(*) FILTER (WHERE s.missed) AS missed,

@@ -9,7 +9,7 @@ from uuid import UUID
 from backbone import conditions, times
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import agreement, clocks, domain, judging, rounds, store
+from sla_monitor import agreement, clocks, domain, judging, rounds, store_reps
 from sla_monitor.agreement import Policy, Spec
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Assignment, Facts, Mark, Marked
@@ -168,7 +168,7 @@ async def arrivals(
         if row.live and not row.arrival and not row.closed and row.fields is not None and row.arrived_at is not None
     ]
     owners = {lead.owner_id for _, _, lead in came} - {""}
-    reps = await store.reps_as_known(conn, owners) if owners else {}
+    reps = await store_reps.reps_as_known(conn, owners) if owners else {}
     made: list[Clock] = []
     for row, at, lead in came:
         row.arrival = row.changed = True
@@ -239,7 +239,7 @@ async def prepare(
     wanted |= {one.terms.rep_id for one in moving if one.hours != WALL or compiled[one.policy].quiet is not None}
     missing = wanted - reps.keys() - {""}
     if missing:
-        reps = {**reps, **await store.reps(conn, missing)}
+        reps = {**reps, **await store_reps.reps(conn, missing)}
     return Starting(compiled, reps, named, present)
 
 

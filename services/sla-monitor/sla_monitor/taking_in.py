@@ -8,9 +8,10 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from backbone import ids, normal_forms, times
+from backbone import ids, times
 from backbone.consumer import Incoming
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+from sla_monitor import meetings
 from sla_monitor.domain import Mark, Marked, Touch
 from sla_monitor.store import Release, Row
 from sla_monitor.store_links import Link
@@ -38,6 +39,8 @@ class Batch:
     """The leads of which something is new; what is of a merged one is the survivor's."""
     beginnings: dict[UUID, Beginning] = field(default_factory=dict)
     """By mark: of those alone that start clocks."""
+    hosts: dict[UUID, str] = field(default_factory=dict)
+    """By mark: the address of whoever hosts the meeting that it is of, as the source named it."""
     routed: list[tuple[UUID, routing_pb2.LeadRouted]] = field(default_factory=list)
     accepted: list[tuple[UUID, int, datetime]] = field(default_factory=list)
     released: list[Release] = field(default_factory=list)
@@ -79,7 +82,8 @@ def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         batch.news.add(event.original_subject)
         _note_routing(batch, rows[event.original_subject], event.message)
     elif event.topic in _TELLING_MARKS:
-        _note_mark(batch, rows, event)
+        if event.topic != "forecast" or _concerns_a_lead(event.message):
+            _note_mark(batch, rows, event)
     else:
         _note_intake(batch, rows, event)
 
@@ -106,9 +110,24 @@ def _note_intake(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         if isinstance(message, intake_pb2.LeadUnmerged):
             batch.news.add(event.subject)
             batch.unlinked.append((UUID(message.unmerged_id), times.at(message.stamp.recorded_at)))
+            if event.original_subject != UUID(message.survivor_id):
+                _arrive_alone(rows[UUID(message.survivor_id)], message)
             if row.closed:
                 row.closed = False
                 batch.unmerged.append(row.lead_id)
+
+
+def _arrive_alone(row: Row, message: intake_pb2.LeadUnmerged) -> None:
+    """Learn when a survivor came, without the one that left it, though its own key does not tell that yet.
+
+    Else both would run by one arrival meanwhile, and be told of one deadline.
+    """
+    at = times.at(message.stamp.recorded_at)
+    if row.created_at is None or row.recorded_at is None or row.recorded_at >= at:
+        return
+    if message.HasField("survivor_arrived_at") and row.arrived_at != times.at(message.survivor_arrived_at):
+        row.before.append((at, row.created_at, row.source, row.arrived_at))
+        row.arrived_at, row.changed = times.at(message.survivor_arrived_at), True
 
 
 def _learn(row: Row, stamp: common_pb2.Stamp, fields: common_pb2.LeadFields | None) -> None:
@@ -141,37 +160,30 @@ def _touch(message: intake_pb2.TouchRecorded) -> Touch:
 
 # Marks
 
-_MEETINGS: Final = (Marked.MEETING_BOOKED, Marked.MEETING_CANCELLED, Marked.MEETING_MISSED)
-
 
 def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject: UUID, row: Row) -> None:
-    if message.kind not in _MEETINGS:
+    mark = meetings.mark(message)
+    if mark is None:
         return
-    said = message.properties.fields
-    meeting = normal_forms.identifier(dict(message.properties).get("meeting_id"))
-    starts_at = _instant(said["starts_at"].string_value) if "starts_at" in said else None
-    mark = Mark(
-        mark_id=UUID(message.engagement_id),
-        kind=message.kind,
-        at=times.at(message.stamp.occurred_at),
-        ref=meeting or (times.text(starts_at) if starts_at is not None else ""),
-        until=starts_at,
-    )
     batch.marks.append((UUID(message.original_lead_id), mark, times.at(message.stamp.recorded_at)))
     batch.news.add(subject)
+    if host := str(dict(message.properties).get("host_email") or "").strip().lower():
+        batch.hosts[mark.mark_id] = host
     if mark.kind == Marked.MEETING_MISSED and message.stamp.live:
         batch.beginnings[mark.mark_id] = Beginning(row.lead_fields())
 
 
-def _instant(text: str) -> datetime | None:
-    try:
-        return times.parse(text)
-    except ValueError:
-        return None  # Properties are whatever the source sends.
-
-
 def _out(of: str) -> Callable[[Any], dict[str, Any]]:
     return lambda message: {"ref": of, "word": message.qualification.reason}
+
+
+def _concerns_a_lead(message: Any) -> bool:
+    """Say whether a deal tells what became of a lead: what has none, or renews a customer's, does not."""
+    return bool(message.stamp.lead_id) and message.opportunity.type != "renewal"
+
+
+def _deal(message: Any) -> dict[str, Any]:
+    return {"ref": message.opportunity.opportunity_id, "word": message.opportunity.stage}
 
 
 _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
@@ -190,8 +202,9 @@ _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
     "LeadDemoted": (Marked.OUT, _out("demoted")),
     "LeadConverted": (Marked.OUT, _out("converted")),
     "ReviewQueued": (Marked.QUEUED, lambda _: {"word": "review"}),
-    "OpportunityWon": (Marked.WON, lambda message: {"ref": message.opportunity.opportunity_id}),
-    "OpportunityLost": (Marked.LOST, lambda message: {"ref": message.opportunity.opportunity_id}),
+    "OpportunityOpened": (Marked.DEAL_OPENED, _deal),
+    "OpportunityMoved": (Marked.DEAL_MOVED, _deal),
+    "OpportunityWon": (Marked.WON, _deal),
 }
 _TELLING_MARKS: Final = ("qualification", "forecast")
 _QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
@@ -228,7 +241,7 @@ def _keep_mark(batch: Batch, rows: Mapping[UUID, Row], event: Incoming, kind: Ma
     at = times.at(message.stamp.occurred_at)
     # Of what qualification derives nobody knew before it did so, and its stamp has when the lead's newest fact was
     # recorded. A deal may be told long after it was won.
-    known_at = max(at, times.at(message.stamp.recorded_at)) if kind in (Marked.WON, Marked.LOST) else at
+    known_at = max(at, times.at(message.stamp.recorded_at)) if event.topic == "forecast" else at
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
     batch.marks.append((event.original_subject, mark, known_at))
     batch.news.add(event.subject)

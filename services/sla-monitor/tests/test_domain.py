@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -190,3 +191,23 @@ def test_the_policy_with_the_lowest_order_that_applies_wins_not_the_first_by_nam
     found = agreement.applicable(some, {})
     assert found is not None
     assert found.name == "c"
+
+
+@pytest.mark.parametrize(("touched", "wrong"), [(None, []), (100, [0, 1, 2, 3]), (700, [2, 3]), (950, []), (1300, [])])
+def test_whoever_lost_a_lead_by_its_clock_is_paused_rightly_though_it_is_theirs_no_more(
+    touched: int | None, wrong: list[int]
+) -> None:
+    ladder = ", ".join(
+        f"{{kind: first_response_5m, after: {minutes}m, to: {to}}}"
+        for minutes, to in ((5, "manager"), (10, "reassign"), (15, "pause"))
+    )
+    policy = policy_of(f"clocks: [{{kind: first_response_5m, within: 5m, from: assignment}}]\nescalations: [{ladder}]")
+    who = common_pb2.Rep(rep_id="ana", team="north")
+    one = clocks.start(LEAD, plan(policy, who), cycle=1, started_at=START, rep=who)
+    assert one is not None
+    one.step, one.state, one.breached_at, one.next_at = len(one.steps), State.BREACHED, DUE, None
+    held = Assignment(
+        cycle=1, rep_id="ana", assigned_at=START, policy=None, released_at=after(905), outcome="reassigned"
+    )
+    judge(one, [touch(touched)] if touched is not None else [], held)
+    assert [number for number, step in enumerate(one.steps) if step.get("retracted")] == wrong

@@ -163,3 +163,33 @@ async def test_a_touched_lead_that_changes_hands_has_every_clock_but_first_respo
     )
     await monitor.tell("routing", routed(lead, at(0), cycle=2, starts_clocks=False))
     assert {clock for clock, _ in await monitor.states(lead)} == {"acceptance", "minimum_touches"}
+
+
+LADDER = """
+clocks: [{kind: KIND, within: 5m, from: SOURCE}]
+escalations:
+  - {kind: KIND, after: 5m, to: rep}
+  - {kind: KIND, after: 10m, to: manager}
+  - {kind: KIND, after: 15m, to: rep}
+"""
+
+
+@pytest.mark.parametrize(("kind", "source"), [("first_response_5m", "assignment"), ("stale", "last_touch")])
+@pytest.mark.parametrize(
+    ("seconds", "taken_back"), [(200, 4), (400, 3), (700, 2), (1000, 1), (1300, 0)], ids=lambda value: str(value)
+)
+async def test_what_was_escalated_after_a_touch_is_taken_back_though_the_breach_is_right(
+    monitor: Monitor, kind: str, source: str, seconds: int, taken_back: int
+) -> None:
+    lead = ids.new()
+    await monitor.arrive(LADDER.replace("KIND", kind).replace("SOURCE", source), lead)
+    await monitor.tell("routing", routed(lead, at(0)))
+    await monitor.fire()
+    told = len(await monitor.alerts())
+    for _ in range(2):
+        # Told again that it was touched later, nothing more changes.
+        await monitor.tell("intake", touch(lead, at(seconds)))
+        seconds += 5
+        alerts = await monitor.alerts()
+        first = [is_wrong for _, is_wrong in alerts[:told]]
+        assert first == [False] * (told - taken_back) + [True] * taken_back

@@ -113,3 +113,24 @@ async def test_a_meeting_whose_id_is_a_number_is_one_meeting_however_it_is_writt
     async with db.reading() as conn:
         (group,) = await reports_meetings.meetings(conn, at(0), at(3600), by="none", as_of=now())
     assert (group["booked"], group["cancelled"]) == (2, 1)
+
+
+async def test_a_meeting_is_of_the_rep_who_hosts_it(db: Database, monitor: Monitor) -> None:
+    lead, others = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_1d, within: 1d, from: arrival}]", lead, others)
+    reps = (telling.rep("ana", email="Ana@handoff.example"), telling.rep("ben", email="ben@handoff.example"))
+    await monitor.tell("routing", *(telling.rep_changed(one, at(0)) for one in reps), routed(lead, at(1)))
+    for host, seconds in (
+        ("ANA@handoff.example ", 10),
+        ("ben@handoff.example", 11),
+        ("who@else.example", 12),
+        ("", 13),
+    ):
+        said = {"host_email": host} if host else {}
+        await monitor.tell("intake", engaged(lead, at(seconds), "meeting_booked", meeting_id=str(seconds), **said))
+    await monitor.tell("intake", engaged(others, at(20), "meeting_missed", host_email="ben@handoff.example"))
+    async with db.reading() as conn:
+        span = {"start": at(-60), "end": at(60), "as_of": at(60)}
+        groups = await reports_meetings.meetings(conn, by="rep", **span)
+    # Whoever hosts none of ours is nobody here; then it is of who has the lead.
+    assert {one["key"]: (one["booked"], one["missed"]) for one in groups} == {"ana": (3, 0), "ben": (1, 1)}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sla_monitor import reports, reports_conversion, reports_meetings
+from sla_monitor import reports, reports_conversion, reports_leaks, reports_meetings
 
 HOUR, DAY = 3600, 86_400
 NO_WORD = {"not_rebooked": dict.fromkeys(reports_meetings.REASONS, 0)}
@@ -75,6 +75,35 @@ async def test_a_missed_meeting_was_booked_again_or_it_says_why_not(told: Any) -
     found = (await meetings(told))["all"]
     assert (found["booked"], found["missed"], found["rebooked"], found["held"]) == (8, 7, 2, 1)
     assert found["not_rebooked"] == {"lost_interest": 2, "wrong_time": 1, "unreachable": 1, "unknown": 1}
+
+
+@pytest.mark.parametrize("are_starts_known", [True, False])
+async def test_a_meeting_that_is_booked_again_under_its_name_may_be_missed_again(
+    told: Any, are_starts_known: bool
+) -> None:
+    again, came, lead = [await told.lead() for _ in range(3)]
+
+    async def booked(of: Any, seconds: float, starts: float) -> None:
+        await told.mark(of, "meeting_booked", seconds, ref="m", **({"until": starts} if are_starts_known else {}))
+
+    for of in (again, came):
+        await booked(of, 60, HOUR)
+        # Told twice, it is one.
+        for seconds in (HOUR + 60, HOUR + 70):
+            await told.mark(of, "meeting_missed", seconds, ref="m")
+        await booked(of, HOUR + 90, DAY)
+    await told.mark(again, "meeting_missed", DAY + 60, ref="m")
+    await told.mark(again, "no_show", DAY + 90, word="lost_interest")
+    # Called off after it was missed, it was missed.
+    await booked(lead, 60, HOUR)
+    await told.mark(lead, "meeting_missed", HOUR + 60, ref="m")
+    await told.mark(lead, "meeting_cancelled", HOUR + 90, ref="m")
+    held = {"held": 1} if are_starts_known else {}
+    why = {**NO_WORD["not_rebooked"], "lost_interest": 1, "unknown": 1}
+    wanted = {"key": "all", "booked": 5, "missed": 4, "rebooked": 2, "not_rebooked": why, **held}
+    assert (await meetings(told))["all"] == wanted
+    leaking = {one["kind"]: one for one in await reports_leaks.leaks(told.conn, **whole(told))}["no_show"]
+    assert leaking["lead_ids"] == sorted(map(str, (again, lead)))
 
 
 async def test_a_meeting_without_an_id_is_known_by_its_start(told: Any) -> None:
@@ -167,7 +196,7 @@ async def test_conversion_tells_what_became_of_leads_by_how_soon_they_were_touch
             await told.mark(lead, "qualified", 400)
         if seconds == 900:
             await told.mark(lead, "sales_qualified", 1000)
-            await told.mark(lead, "won", 2000)
+            await told.mark(lead, "deal_moved", 2000, word="won")
     (group,) = await reports_conversion.conversion(told.conn, by="none", **whole(told))
     counts = {one["bucket"]: (one["leads"], one["srl"], one["sql"], one["won"]) for one in group["buckets"]}
     assert counts == {
@@ -198,7 +227,7 @@ async def test_conversion_counts_merged_leads_once_and_shows_every_bucket_of_nob
     kept, lost = await told.lead(), await told.lead()
     await told.merged(lost, kept)
     await told.touch(lost, 10)
-    await told.mark(lost, "won", 20)
+    await told.mark(lost, "deal_moved", 20, word="won")
     (group,) = await reports_conversion.conversion(told.conn, by="none", **whole(told))
     assert [(one["leads"], one["won"]) for one in group["buckets"]] == [(1, 1), *[(0, 0)] * 6]
 
