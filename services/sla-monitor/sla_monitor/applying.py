@@ -160,9 +160,17 @@ async def _go_on(
     for lead_id, some in others.items():
         for clock in known.get(lead_id, ()):
             takes = id(clock) in fresh or lead_id in batch.unmerged
-            if takes and any(sharing.go_on_from(clock, other) for other in some):
+            if takes and any(_goes_on(clock, other, facts) for other in some):
                 changes.changed[id(clock)] = clock
     return others
+
+
+def _goes_on(clock: Clock, other: Clock, facts: Mapping[UUID, Facts]) -> bool:
+    """Let a clock go on from another's, unless that is of a lead which came at the same instant, told of its own."""
+    is_its_own = (
+        clock.terms.source == ARRIVAL and facts.get(other.lead_id, Facts()).arrived_at == clock.terms.started_at
+    )
+    return not is_its_own and sharing.go_on_from(clock, other)
 
 
 def _is_over(row: Row, clock: Clock) -> bool:

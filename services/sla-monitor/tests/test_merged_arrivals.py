@@ -122,3 +122,21 @@ async def test_what_an_earlier_arrival_moved_is_on_record(two: Two) -> None:
     async with two.db.reading() as conn:
         (move,) = await store_changes.changes(conn, two.newer)
     assert (move["due_before"], move["due_at"]) == (at(900), at(300))
+
+
+@pytest.mark.parametrize("first", ["survivor", "other"])
+async def test_leads_that_came_at_one_instant_are_told_of_each_once_they_are_two_again(
+    two: Two, monitor: Monitor, first: str
+) -> None:
+    two.came = dict.fromkeys(two.came, at(0))
+    await two.read(*two.captured(), *merged(two.newer, two.older, at(10), came_at=at(0)), batches=True)
+    await monitor.fire()
+    halves = unmerged(two.newer, two.older, at(3000), came=two.came)
+    for one in halves if first == "survivor" else halves[::-1]:
+        await two.read(one)
+        await monitor.fire()
+    # One that somebody had called in time takes its own miss back alone.
+    await two.read(touch(two.newer, at(60)))
+    assert {lead for lead, level in await two.alerts() if level == "breach"} == {two.older}
+    assert {lead for lead, level in await two.alerts(retracted=True) if level == "breach"} == {two.newer}
+    assert not await monitor.contradictions(list(two.came))
