@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from backbone import ids, times
 from backbone.consumer import Incoming
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
-from sla_monitor import meetings
+from sla_monitor import taking_meetings
 from sla_monitor.domain import Mark, Marked, Touch
 from sla_monitor.store import Release, Row
 from sla_monitor.store_links import Link
@@ -162,12 +162,12 @@ def _touch(message: intake_pb2.TouchRecorded) -> Touch:
 
 
 def _note_meeting(batch: Batch, message: intake_pb2.EngagementRecorded, subject: UUID, row: Row) -> None:
-    mark = meetings.mark(message)
+    mark = taking_meetings.mark(message)
     if mark is None:
         return
     batch.marks.append((UUID(message.original_lead_id), mark, times.at(message.stamp.recorded_at)))
     batch.news.add(subject)
-    if host := str(dict(message.properties).get("host_email") or "").strip().lower():
+    if host := taking_meetings.host(message):
         batch.hosts[mark.mark_id] = host
     if mark.kind == Marked.MEETING_MISSED and message.stamp.live:
         batch.beginnings[mark.mark_id] = Beginning(row.lead_fields())
