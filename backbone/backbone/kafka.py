@@ -14,7 +14,15 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    LeaderNotAvailableError,
+    NoError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+from aiokafka.protocol.metadata import MetadataRequest
 
 from backbone.settings import ServiceSettings
 
@@ -72,7 +80,7 @@ async def ensure_topics(settings: ServiceSettings, names: Iterable[str]) -> None
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=10_000)
     await admin.start()
     try:
-        missing = sorted(set(names) - set(await admin.list_topics()))
+        missing = [topic["topic"] for topic in await _described(admin, sorted(set(names))) if _is_missing(topic)]
         if not missing:
             return
         configs = {"retention.ms": str(RETENTION_MS), "max.message.bytes": str(MAX_RECORD_BYTES)}
@@ -93,11 +101,28 @@ async def ensure_topics(settings: ServiceSettings, names: Iterable[str]) -> None
                 raise error(f"topic {topic_error[0]} was not created")
         # A reader that joins before every partition has a leader is given none, and would not look again for seconds.
         for _ in range(LEADER_POLLS):
-            if not any(_leaderless(one) for one in await admin.describe_topics(missing)):
+            if not any(_leaderless(one) for one in await _described(admin, missing)):
                 break
             await asyncio.sleep(LEADER_POLL_S)
     finally:
         await stop(admin.close())
+
+
+async def _described(admin: AIOKafkaAdminClient, names: list[str]) -> list[Any]:
+    """Return how these topics stand, and of no others, however many a cluster has; asking makes none.
+
+    aiokafka's own call lets a broker create what it is asked about, with as many partitions as it likes.
+    """
+    answer = await admin._send_request(MetadataRequest(names, allow_auto_topic_creation=False))
+    topics: list[Any] = answer.to_object()["topics"]
+    return topics
+
+
+def _is_missing(topic: Any) -> bool:
+    error = for_code(topic["error_code"])
+    if error not in (NoError, UnknownTopicOrPartitionError, LeaderNotAvailableError):
+        raise error(f"topic {topic['topic']}")
+    return error is UnknownTopicOrPartitionError
 
 
 def _leaderless(topic: Any) -> bool:

@@ -129,6 +129,8 @@ class Stage:
     versions: Counter[tuple[str, UUID]] = field(default_factory=Counter)
     """Of what was published so far, by topic and subject; set back to publish a version again."""
     _producer: kafka.Producer | None = None
+    _ensured: set[str] = field(default_factory=set)
+    """Topics that are there."""
     _databases: dict[str, str | None] = field(default_factory=dict)
     """Names of those in use, and whose tables they have."""
 
@@ -234,7 +236,9 @@ class Stage:
         if self._producer is None:
             self._producer = kafka.producer(settings)
             await self._producer.start()
-        await kafka.ensure_topics(settings, [name])
+        if name not in self._ensured:
+            await kafka.ensure_topics(settings, [name])
+            self._ensured.add(name)
         sent, at_ms = [], int(sent_at.timestamp() * 1000) if sent_at is not None else None
         for subject, message in events:
             self.versions[topic, subject] += 1
