@@ -82,6 +82,20 @@ def decide(
     return replace(_waits(Why.NO_RULE, "", ""), retry_at=min(again, default=None), targets=tuple(targets))
 
 
+def suits(rep_id: str, lead: Lead, index: Index, policy: Policy | None, now: datetime) -> bool:
+    """Say whether the rep is one of those whom the policy names for a lead, before any fallback."""
+    for rule in _rules(lead, policy):
+        if not rule.holds(lead.values):
+            continue
+        for one in _own_tries(lead, rule, policy, now):  # type: ignore[arg-type]  # there is one where there are rules
+            standing = index.standing(one.pool, one.narrows, touched=lead.touched)
+            if standing.suits(rep_id):
+                return True
+            if rule.to not in NAMED or standing.first(lead.declined) is not None:
+                return False
+    return False
+
+
 def _rules(lead: Lead, policy: Policy | None) -> Sequence[Rule]:
     if policy is None:
         return ()

@@ -1,6 +1,7 @@
 """What routing learns from intake, qualification, the SLA and forecast."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from routing.store_group import Cache
 
 STAGES_OVER = {"nurture": "recycled", "new": "recycled", "disqualified": "disqualified", "customer": "converted"}
 
+BEFORE_START: Final = timedelta(seconds=10)
+"""How long before the assignment a touch may be that counts: clocks of machines differ. SLA policies say the same."""
 _TELLING: Final = (intake_pb2.LeadCaptured, intake_pb2.LeadUpdated)
 _QUALIFYING: Final = (qualification_pb2.LeadQualified, qualification_pb2.LeadSalesReady)
 _Ending = (
@@ -188,6 +191,8 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
         return
     if message.rep_id != assignment.rep_id and message.rep_id in desk.group.index.reps:
         return  # A colleague's touch is no answer of the rep who has the lead: the clocks of that one run on.
+    if times.at(message.stamp.occurred_at) < assignment.assigned_at - BEFORE_START:
+        return  # Nor is one of long before, told late.
     desk.answered(row, touched=True)
     if assignment.touched:
         return

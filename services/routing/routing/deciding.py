@@ -161,6 +161,9 @@ def lead_of(desk: Desk, row: Row) -> Lead:
     values |= desk.companies.values(row.fields.account_domain, row.fields.company, roles, but=row.lead_id, role=role)
     rank, created_at, _ = order_of(desk, row)
     waits, only_pool = desk.waiting.get(row.lead_id), desk.named_pool(row.lead_id)
+    held, reasons = desk.assignments.get(row.lead_id), desk.reasons(row.lead_id)
+    # From whom a person takes it, that one does not get it; to whoever has it after that, it may come back.
+    leaves = {held.rep_id} if held is not None and parting.is_handed_over(reasons) else frozenset[str]()
     previous_rep, previous_at = _previous(row, role, roles)
     return Lead(
         lead_id=row.lead_id,
@@ -175,9 +178,9 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         account_rep=values[ACTIVE_REP] or None,
         host_rep=desk.group.by_email.get(row.host_email or ""),
         only_pool=only_pool,
-        by_rules_too=only_pool is not None and parting.CONVERTED in desk.reasons(row.lead_id),
-        declined=row.declined,
-        touched=row.touched and parting.is_by_person(desk.reasons(row.lead_id)),
+        by_rules_too=only_pool is not None and parting.CONVERTED in reasons,
+        declined=row.declined | leaves,
+        touched=row.touched and parting.is_by_person(reasons),
     )
 
 

@@ -143,6 +143,11 @@ def speaks_of_leads(condition: Condition) -> bool:
     return any(name.startswith("lead.") for name in condition.reads)
 
 
+def speaks_of_reps(condition: Condition) -> bool:
+    """Say whether a condition reads anything of the rep who has the lead."""
+    return any(name.startswith("rep.") for name in condition.reads)
+
+
 async def accounts(conn: Connection, work: Work, owned: Mapping[str, Mapping[str, Any]]) -> None:
     """Give named accounts to whoever got most of their leads, else in turn."""
     led = _led(work, owned)

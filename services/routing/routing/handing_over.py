@@ -1,6 +1,7 @@
 """Work that changes hands by one call: a leaver's, or a territory's. What finds no room stays, and waits."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -68,7 +69,7 @@ async def make(conn: Connection, order: HandOver, outbox: Outbox, cache: Cache) 
         # Who waits for an owner waits for another one now.
         await store_queue.decide_anew(conn, everybody=True)
     handing_along.deals(work, deals)
-    waiting = sum(lead_id in desk.now_waiting for lead_id in work.before)
+    waiting = sum(lead_id in desk.waiting for lead_id in work.before)
     await transaction.finish(desk, conn, outbox, cache)
     return {
         "moved": {"assignments": len(work.moved), "named_accounts": work.accounts, "opportunities": work.deals},
@@ -153,7 +154,21 @@ def _is_meant(work: Work, lead_id: UUID) -> bool:
         return False
     if work.order.from_rep is not None and held.rep_id != work.order.from_rep:
         return False
-    return work.condition is None or work.holds(work.desk.rows[lead_id], held.rep_id)
+    row = work.desk.rows[lead_id]
+    return work.condition is None or (work.holds(row, held.rep_id) and not _is_right(work, row, held.rep_id))
+
+
+def _is_right(work: Work, row: Row, rep_id: str) -> bool:
+    """Say whether a lead of a territory is with one of those whom it is to go to.
+
+    A condition that reads the rep says from whom leads are taken, whoever they might go to.
+    """
+    condition, is_named = work.condition, work.to_rep is not None or work.order.from_rep is not None
+    if not work.moves_leads or is_named or condition is None or handing_along.speaks_of_reps(condition):
+        return False
+    desk, lead = work.desk, deciding.lead_of(work.desk, row)
+    lead = replace(lead, only_pool=work.to_pool, by_rules_too=False)
+    return assigning.suits(rep_id, lead, desk.group.index, desk.group.policy, desk.now)
 
 
 def _hand_over(work: Work, row: Row) -> None:
@@ -171,6 +186,5 @@ def _hand_over(work: Work, row: Row) -> None:
         rep = desk.group.index.reps[work.to_rep]
         work.over_cap += rep.open > rep.cap
         return
-    row.declined = row.declined | {desk.assignments[row.lead_id].rep_id}
     desk.look_for_another(row, parting.handed_over(order.reason))
     desk.only_pool[row.lead_id] = work.to_pool

@@ -32,9 +32,14 @@ def handed_over(reason: str) -> str:
     return f"{_HANDED_OVER}{reason}"
 
 
+def is_handed_over(reasons: Reasons) -> bool:
+    """Say whether a person takes the lead from whoever has it."""
+    return any(each.startswith(_HANDED_OVER) for each in reasons)
+
+
 def is_by_person(reasons: Reasons) -> bool:
     """Say whether the lead goes to somebody else as it is: who was called is not to be called as if nobody had."""
-    return CONVERTED not in reasons and any(each.startswith(_HANDED_OVER) for each in reasons)
+    return CONVERTED not in reasons and is_handed_over(reasons)
 
 
 def joined(reasons: Reasons, one: str) -> Reasons:

@@ -63,6 +63,10 @@ class Standing:
         """Return how many such leads could be let in now by others than those whom they declined."""
         return self._all_room - sum(self._room.get(rep_id, 0) for rep_id in declined)
 
+    def suits(self, rep_id: str) -> bool:
+        """Say whether the rep is one of those for such leads, whether or not there is room now."""
+        return rep_id in self._room and self._why.get(rep_id) not in (WhyNot.NO_MATCH, WhyNot.INACTIVE)
+
     def first(self, declined: Collection[str]) -> str | None:
         """Return who gets the next such lead, None when nobody can take it."""
         return self._order.first(declined)

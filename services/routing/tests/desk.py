@@ -85,8 +85,10 @@ def recycled(lead: UUID, stage: str = "nurture") -> tuple[UUID, Any]:
     return lead, qualification_pb2.LeadRecycled(stamp=stamp(lead), qualification=seen)
 
 
-def touched(lead: UUID, rep_id: str = "ana") -> tuple[UUID, Any]:
+def touched(lead: UUID, rep_id: str = "ana", *, seconds_ago: int = 0) -> tuple[UUID, Any]:
     message = intake_pb2.TouchRecorded(stamp=stamp(lead), rep_id=rep_id, kind="call", outcome="attempted")
+    message.stamp.occurred_at.GetCurrentTime()
+    message.stamp.occurred_at.seconds -= seconds_ago
     return lead, message
 
 

@@ -180,7 +180,8 @@ async def test_what_nobody_gets_by_the_policy_is_named(routing: Actor) -> None:
     # By a condition over leads, an account whose lead finds no room stays with it.
     await put_rep(routing, "ana", cap=0)
     await routing.http.put("/v1/named-accounts/acme.example", json={"rep_id": "ben"})
-    order = {"when": 'lead.company == "Acme"', "to": "sdr", "what": ["assignments", "named_accounts"], "reason": "x"}
+    when = 'rep.rep_id == "ben" && lead.company == "Acme"'
+    order = {"when": when, "to": "sdr", "what": ["assignments", "named_accounts"], "reason": "x"}
     answer = (await routing.http.post("/v1/hand-over", json=order)).json()
     assert (answer["waiting"], answer["stays"]["named_accounts"]) == (1, ["acme.example"])
 

@@ -76,6 +76,14 @@ async def test_neither_a_touch_nor_the_end_of_what_was_taken_over_makes_room_tha
     assert (await holder(routing, waits), await untouched(routing)) == ("ana", 2)
 
 
+async def test_a_touch_of_before_the_assignment_makes_no_room_told_late(routing: Actor) -> None:
+    ours, _, waits = await come(routing, 3)
+    await learn(routing, "intake", touched(ours, seconds_ago=3 * 3600))
+    assert (await untouched(routing), await waiting(routing)) == (2, {str(waits): "no_capacity"})
+    await learn(routing, "intake", touched(ours))
+    assert await holder(routing, waits) == "ana"
+
+
 async def test_a_lead_that_its_rep_brought_takes_no_such_room_either(routing: Actor) -> None:
     lead, standing = ids.new(), common_pb2.Standing(owner_id="ana", keep=True)
     await learn(routing, "intake", (lead, intake_pb2.LeadCaptured(stamp=stamp(lead), lead=FIELDS, standing=standing)))
