@@ -26,6 +26,7 @@ KEY: Final = bytes(range(32))
 ABOUT_NO_LEAD: Final = {
     "AccountChanged",
     "DefinitionActivated",
+    "DefinitionRetired",
     "ForecastAdjusted",
     "ForecastSubmitted",
     "ReasonsChanged",

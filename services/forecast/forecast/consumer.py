@@ -42,7 +42,10 @@ class Handler:
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Note what leads are and reached, then open and move the deals that follow from it."""
-        await _note(conn, [event for event in incoming if not event.erased])
+        for opportunity_id in await _note(conn, [event for event in incoming if not event.erased]):
+            deal = await store.find(conn, opportunity_id)
+            if deal is not None:
+                await dealing.announce(conn, self._outbox, deal, events.linked(deal, await times.now(conn)))
         deciding = [event for event in incoming if _decides(event)]
         if deciding:
             # All at once and sorted: two batches, or a batch and a caller, never wait for each other in a circle.
@@ -192,8 +195,9 @@ class _Heard:
         return self.leads.setdefault(lead_id, {"lead_id": lead_id})
 
 
-async def _note(conn: Connection, incoming: Sequence[Incoming]) -> None:
-    heard = _Heard()
+async def _note(conn: Connection, incoming: Sequence[Incoming]) -> list[UUID]:
+    """Note what is said of leads; returns the deals of which it is new whose they are."""
+    heard, linked = _Heard(), list[UUID]()
     for event in incoming:
         stamp: common_pb2.Stamp | None = getattr(event.message, "stamp", None)
         if stamp is None or not stamp.lead_id:
@@ -204,11 +208,12 @@ async def _note(conn: Connection, incoming: Sequence[Incoming]) -> None:
     if heard.leads:
         await store_leads.note(conn, list(heard.leads.values()))
     if heard.references:
-        await store_leads.link_references(conn, heard.references)
+        linked = await store_leads.link_references(conn, heard.references)
     if heard.reached:
         await store_leads.reach(conn, heard.reached)
     if heard.progress:
         await store_leads.note_progress(conn, heard.progress)
+    return linked
 
 
 def _listen(heard: _Heard, lead_id: UUID, message: Message, stamp: common_pb2.Stamp, recorded_at: datetime) -> None:

@@ -34,7 +34,7 @@ async def open_deal(conn: Connection, outbox: Outbox, deal: Deal) -> None:
         deal.state = deal.fold(waiting[: number + 1])
         outgoing += events.moved(deal, move, before.stage)
     await store.save(conn, deal, None, (await store_leads.reporting(conn, lock=True)).tz)
-    await _announce(conn, outbox, deal, outgoing)
+    await announce(conn, outbox, deal, outgoing)
 
 
 async def move_deal(
@@ -48,11 +48,12 @@ async def move_deal(
     before = deal.state
     deal.state = deal.fold(await store.moves(conn, opportunity_id))
     await store.save(conn, deal, before, (await store_leads.reporting(conn, lock=True)).tz)
-    await _announce(conn, outbox, deal, events.moved(deal, move, before.stage))
+    await announce(conn, outbox, deal, events.moved(deal, move, before.stage))
     return deal, True
 
 
-async def _announce(conn: Connection, outbox: Outbox, deal: Deal, outgoing: list[Event]) -> None:
+async def announce(conn: Connection, outbox: Outbox, deal: Deal, outgoing: list[Event]) -> None:
+    """Tell of a deal under its lead's key, or that of whoever the lead is one with."""
     key = events.subject(deal)
     locked = await subjects.lock(conn, [key])
     survivor = locked[key].subject_id

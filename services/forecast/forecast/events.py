@@ -1,5 +1,6 @@
 """What forecast publishes."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -53,7 +54,8 @@ def opened(deal: Deal) -> Event:
 def moved(deal: Deal, move: Move, previous_stage: str) -> list[Event]:
     """Return OpportunityMoved, and Won or Lost where that is what the deal came to."""
     message = forecast_pb2.OpportunityMoved(
-        stamp=_stamp(deal, move.occurred_at, move.recorded_at),
+        # What was told of it before it was opened is known since it is.
+        stamp=_stamp(deal, move.occurred_at, max(move.recorded_at, deal.recorded_at)),
         opportunity=opportunity(deal),
         move_id=str(move.move_id),
         changed=sorted(move.changes),
@@ -64,9 +66,16 @@ def moved(deal: Deal, move: Move, previous_stage: str) -> list[Event]:
     return made if deal.state.stage == previous_stage else made + ended(deal, move)
 
 
+def linked(deal: Deal, at: datetime) -> list[Event]:
+    """Return what is told of a deal when it turns out whose it is: that it was opened, and its end if it has one."""
+    known = replace(deal, recorded_at=at)
+    return [opened(known), *ended(replace(known, opened_at=deal.state.ended_at or deal.opened_at))]
+
+
 def ended(deal: Deal, move: Move | None = None) -> list[Event]:
     """Return OpportunityWon or OpportunityLost where the deal stands there, by a move or from its opening."""
-    at, recorded_at = (move.occurred_at, move.recorded_at) if move is not None else (deal.opened_at, deal.recorded_at)
+    at = move.occurred_at if move is not None else deal.opened_at
+    recorded_at = max(move.recorded_at, deal.recorded_at) if move is not None else deal.recorded_at
     move_id = str(move.move_id) if move is not None else ""
     stamp, said = _stamp(deal, at, recorded_at), opportunity(deal)
     message: Any = None

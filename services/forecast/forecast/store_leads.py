@@ -7,6 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from backbone import subjects
 from backbone.database import Connection
 
 _COLUMNS = (
@@ -64,21 +65,26 @@ async def reach(conn: Connection, reached: Sequence[Milestone]) -> None:
     )
 
 
-async def link_references(conn: Connection, references: Mapping[str, UUID]) -> None:
-    """Note which lead a source's reference names, and give it the opportunities that came before it."""
+async def link_references(conn: Connection, references: Mapping[str, UUID]) -> list[UUID]:
+    """Note which lead a source's reference names, and give it the opportunities that came before it: returns those."""
     ordered = sorted(references)
+    leads = [references[reference] for reference in ordered]
     await conn.execute(
         "INSERT INTO lead_reference SELECT * FROM unnest($1::text[], $2::uuid[])"
         " ON CONFLICT (reference) DO UPDATE SET lead_id = excluded.lead_id",
         ordered,
-        [references[reference] for reference in ordered],
+        leads,
     )
-    await conn.execute(
+    waiting = "SELECT opportunity_id FROM opportunity WHERE lead_reference = ANY($1::text[]) AND lead_id IS NULL"
+    # Whoever moves one of them has its subject first, and its row then.
+    await subjects.lock(conn, [row[0] for row in await conn.fetch(waiting, ordered)])
+    rows = await conn.fetch(
         "UPDATE opportunity o SET lead_id = v.lead_id FROM unnest($1::text[], $2::uuid[]) AS v(reference, lead_id)"
-        " WHERE o.lead_reference = v.reference AND o.lead_id IS NULL",
+        " WHERE o.lead_reference = v.reference AND o.lead_id IS NULL RETURNING o.opportunity_id",
         ordered,
-        [references[reference] for reference in ordered],
+        leads,
     )
+    return [row[0] for row in rows]
 
 
 async def of_reference(conn: Connection, reference: str) -> UUID | None:

@@ -1,5 +1,6 @@
 """What forecast makes of what its neighbours tell it."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -88,6 +89,22 @@ async def test_a_deal_finds_its_lead_whichever_comes_first(company: Any) -> None
         deal = await company.open(lead_external_id=name)
         await company.tell("intake", known)
         assert [one["opportunity_id"] for one in await company.deals(lead)] == [deal["opportunity_id"]]
+
+
+async def test_a_lead_is_told_of_the_deal_that_was_there_before_it(company: Any) -> None:
+    lead, name = ids.new(), f"late-{ids.new()}"
+    named = f"crm-{ids.new()}"
+    await company.move(f"external:{named}", stage="won", amount="10", occurred_at="2026-11-12T08:00:00Z")
+    before = datetime.now(UTC)
+    await company.open(external_id=named, lead_external_id=name, occurred_at="2026-11-11T08:00:00Z")
+    known = company.captured(lead, external_ids=[common_pb2.ExternalId(connection_id="direct", external_id=name)])
+    await company.tell("intake", known)
+    (opened,), (won,) = await company.told("OpportunityOpened", lead), await company.told("OpportunityWon", lead)
+    assert (opened.opportunity.stage, won.opportunity.amount) == ("won", "10")
+    assert won.stamp.occurred_at.ToDatetime(UTC) == datetime(2026, 11, 12, 8, tzinfo=UTC)
+    # Whose it is nobody knew before; nor, of the deal itself, what was told of it before it was opened.
+    told = [opened, won, *await company.told("OpportunityMoved", UUID(opened.opportunity.opportunity_id))]
+    assert min(one.stamp.recorded_at.ToDatetime(UTC) for one in told) > before
 
 
 async def test_a_merged_leads_deal_follows_it(company: Any) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from backbone import ids, telemetry, vault
+from backbone import ids, telemetry, times, vault
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from backbone.problem import Problem
@@ -256,6 +256,10 @@ async def _release_waiting(conn: Connection, keeper: Vault, batch: Batch) -> Non
     for row in waiting:
         row["hides"] = keeper.open_json(row["hidden"]) if row["hidden"] is not None else {}
     batch.settled += waiting
+    # Of whom it was is known from now on: a report of before does not change.
+    now = await times.now(conn) if waiting else None
+    for row in waiting:
+        row["known_at"] = now
     for row in sorted([*waiting, *early], key=lambda one: (one["occurred_at"], one["fact_id"])):
         row["lead_id"] = leads[next(digest for digest in row["waits_for"] if digest in leads)]
         row["waits_for"] = []

@@ -226,7 +226,7 @@ def _fact_stamp(fact: Mapping[str, Any], lead: Lead) -> common_pb2.Stamp:
         lead.lead_id,
         live=lead.live,
         occurred_at=fact["occurred_at"],
-        recorded_at=fact["received_at"],
+        recorded_at=fact.get("known_at") or fact["received_at"],
         arrived_at=lead.arrived_at,
     )
 

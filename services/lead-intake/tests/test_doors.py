@@ -91,12 +91,16 @@ async def test_what_is_held_comes_with_the_lead_by_whichever_name(intake: Actor)
         assert (await post(intake, "engagements", kind="page_viewed", **said))["outcome"] == "held"
         touch = {"rep_id": "ana", "kind": "call", "note": "she is away", **said}
         assert (await post(intake, "touches", **touch))["outcome"] == "held"
+        before = datetime.now(UTC)
         lead = await post(
             intake, "leads", **{name: value.replace("late", f"late{number}") for name, value in by.items()}
         )
         events = await intake.published(lambda events, wanted=3 * (number + 1): len(events) == wanted)
         assert [event.type for event in events[-3:]] == ["LeadCaptured", "EngagementRecorded", "TouchRecorded"]
         assert {str(event.subject) for event in events[-3:]} == {lead["lead_id"]}
+        # Of whom it was nobody knew before: what was asked of that time does not change.
+        recorded = [event.message.stamp.recorded_at.ToDatetime(UTC) for event in events[-2:]]
+        assert min(recorded) > before
     both = await post(intake, "leads", email="late0@b.example", external_id="late0")
     assert both["outcome"] == "updated"
     assert len(await intake.published(lambda events: len(events) == 7)) == 7

@@ -127,9 +127,13 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
         """Take a version out of force; its leads are scored by what is in force then."""
 
         async def act(conn: database.Connection) -> None:
-            await _found(conn, name, version)
+            row = await _found(conn, name, version)
             await store_definitions.retire(conn, name, version)
-            await store_queue.add_rescoring(conn, f"{name}@{version} retired", await times.now(conn))
+            now = await times.now(conn)
+            await store_queue.add_rescoring(conn, f"{name}@{version} retired", now)
+            if row["state"] != "retired":
+                message = qualification_pb2.DefinitionRetired(stamp=common_pb2.Stamp(), name=name, version=version)
+                await _tell(conn, out, message, now, now)
 
         await db.run(act)
         return {"name": name, "version": version, "state": "retired"}
@@ -151,8 +155,6 @@ async def _activate(
     at = max(asked, now) if asked is not None else now
     await store_definitions.activate(conn, name, version, at)
     await store_queue.add_rescoring(conn, f"{name}@{version}", at)
-    subject = ids.derived("definition", name)
-    await subjects.lock(conn, [subject])
     document = row["document"]
     message = qualification_pb2.DefinitionActivated(
         stamp=common_pb2.Stamp(),
@@ -161,11 +163,18 @@ async def _activate(
         supply=events.promised(document.get("supply", {})),
         required=document.get("required", []),
     )
+    await _tell(conn, out, message, at, now)
+    return at
+
+
+async def _tell(conn: database.Connection, out: outbox.Outbox, message: Any, at: datetime, now: datetime) -> None:
+    """Tell what becomes of a definition at an instant, under its own key."""
+    subject = ids.derived("definition", message.name)
+    await subjects.lock(conn, [subject])
     times.put(message.stamp.occurred_at, at)
     times.put(message.stamp.recorded_at, now)
     times.put(message.at, at)
     await out.add(conn, [Event(subject=subject, message=message)])
-    return at
 
 
 async def _found(conn: database.Connection, name: str, version: int) -> Any:

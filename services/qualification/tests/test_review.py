@@ -147,3 +147,8 @@ async def test_a_definition_in_force_tells_what_marketing_promises(company: Any,
     await company.activate()
     said = (await company.told(ids.derived("definition", company.name), "DefinitionActivated", count=2))[-1]
     assert (said.supply.per_month, said.supply.handoff_within_seconds) == (0, 0)
+    for _ in range(2):
+        answer = await company.actor.http.post(f"/v1/definitions/{company.name}/{said.version}/retire")
+        assert answer.is_success, answer.text
+    (over,) = await company.told(ids.derived("definition", company.name), "DefinitionRetired")
+    assert (over.name, over.version) == (company.name, said.version)

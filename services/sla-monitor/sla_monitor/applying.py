@@ -85,12 +85,17 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
     reps: Reps = {}
     if batch.reps:
         reps = await store_reps.note_reps(conn, [rep for rep in batch.reps if rep.rep_id], batch.teams)
+    if batch.reps:
+        await store_marks.find_hosts(conn, [rep for rep in batch.reps if rep.email])
     if batch.hosts:
         host_of = await store_reps.by_email(conn, set(batch.hosts.values()))
         named = {mark_id: host_of.get(email, "") for mark_id, email in batch.hosts.items()}
         batch.marks = [
             (of, replace(mark, rep_id=named.get(mark.mark_id, mark.rep_id)), at) for of, mark, at in batch.marks
         ]
+        await store_marks.await_hosts(
+            conn, {mark_id: email for mark_id, email in batch.hosts.items() if email not in host_of}
+        )
     if batch.linked:
         await store_links.link(conn, batch.linked)
     if batch.unlinked:

@@ -93,6 +93,8 @@ class Marked(StrEnum):
     """What became of a missed meeting; `word` is the outcome."""
 
 
+BEFORE_QUALIFIED: Final = ("unqualified", "lost", "handed_back")
+"""Stages of a deal that say nothing of whether sales ever took its lead."""
 OF_ONE_LEAD: Final = (Marked.QUEUED, Marked.JUDGED, Marked.UNQUEUED, Marked.OUT)
 """Marks that concern the lead alone, not the survivor of a merge: whether that waits or is out, is said of it."""
 

@@ -24,6 +24,7 @@ KINDS = (
     "ReviewQueued",
     "ReviewEnded",
     "DefinitionActivated",
+    "DefinitionRetired",
     "LeadRouted",
     "LeadWaiting",
     "AssignmentAccepted",

@@ -10,7 +10,8 @@ from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sla_monitor.domain import Marked
+from sla_monitor.domain import BEFORE_QUALIFIED, Marked
+from sla_monitor.figures import percentile
 
 ALL: Final = "all"
 """The key of all sources together."""
@@ -33,7 +34,8 @@ class Promise:
 
     definition: str
     since: datetime
-    """From when on it holds: until the definition's next version."""
+    """From when on it holds: until the definition's next version, or until this one was retired."""
+    until: datetime | None = None
     counts: Mapping[str, float] = field(default_factory=dict)
     """By week, month, quarter."""
     by_source: Mapping[str, float] = field(default_factory=dict)
@@ -62,7 +64,8 @@ class Promises:
         """Return what a definition promised at an instant."""
         versions = self.versions.get(definition, ())
         number = bisect_right(versions, at, key=lambda one: one.since)
-        return versions[number - 1] if number else None
+        last = versions[number - 1] if number else None
+        return last if last is not None and (last.until is None or last.until > at) else None
 
     def at(self, instant: datetime) -> list[Promise]:
         """Return all that was promised at an instant."""
@@ -169,7 +172,7 @@ def rejections(lead: Qualified) -> list[str]:
 
     A rep's word and what qualification makes of it (or the other way round) are one rejection, told by two topics.
     """
-    taken_at = min((one.at for one in lead.events if one.kind in (Marked.SALES_QUALIFIED, Marked.WON)), default=None)
+    taken_at = min((one.at for one in lead.events if _takes(one)), default=None)
 
     def counts(at: datetime | None) -> bool:
         return at is not None and at >= lead.at and (taken_at is None or at < taken_at)
@@ -182,20 +185,17 @@ def rejections(lead: Qualified) -> list[str]:
     return [reason or OTHER for reason in reasons]
 
 
+def _takes(one: Event) -> bool:
+    """Say whether sales took the lead: they qualified it, or a deal of it that they opened or moved themselves."""
+    of_deal = one.kind in (Marked.DEAL_OPENED, Marked.DEAL_MOVED) and one.word not in BEFORE_QUALIFIED
+    return of_deal or one.kind == Marked.SALES_QUALIFIED
+
+
 def _rejects(one: Event) -> str | None:
     """Return the outcome that a mark tells of. One that is not among REJECTED, a demotion, is the score's."""
     if one.kind == Marked.HANDED_BACK:
         return "handed_back"
     return one.ref if one.kind == Marked.OUT else None
-
-
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """Return a percentile by linear interpolation, as PostgreSQL's percentile_cont does."""
-    if not ordered:
-        return None
-    place = share * (len(ordered) - 1)
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
 
 
 def delivery(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from backbone.database import Connection
 from sla_monitor import cohort
-from sla_monitor.domain import Marked
+from sla_monitor.domain import BEFORE_QUALIFIED, Marked
 from sla_monitor.reports import share
 
 BOUNDS: Final = (300, 900, 1800, 3600, 86_400)
@@ -35,7 +35,7 @@ _BECAME: Final = """deal AS (
 ), reached (lead_id, sql, won) AS (
     SELECT m.lead_id, k.kind = $6, false FROM member m JOIN mark k ON k.lead_id = m.member_id
     WHERE k.kind IN ($5, $6) AND k.recorded_at <= $3
-    UNION ALL SELECT lead_id, stage NOT IN ('unqualified', 'lost', 'handed_back'), false FROM deal
+    UNION ALL SELECT lead_id, stage <> ALL($9::text[]), false FROM deal
     UNION ALL SELECT lead_id, won, won FROM stands
 ), became AS (
     SELECT lead_id, true AS srl, bool_or(sql) AS sql, bool_or(won) AS won FROM reached GROUP BY lead_id
@@ -60,7 +60,8 @@ async def conversion(
     `odds`: of each outcome the odds ratio of the fastest bucket against all others, with its 95 % interval.
     """
     query = cohort.query(by, _BECAME, _CONVERTED)
-    rows = await conn.fetch(query, start, end, as_of, [float(one) for one in BOUNDS], *map(str, _MARKS))
+    given = ([float(one) for one in BOUNDS], *map(str, _MARKS), list(BEFORE_QUALIFIED))
+    rows = await conn.fetch(query, start, end, as_of, *given)
     counted: dict[str, dict[int, Any]] = {"all": {}} if by == "none" else {}
     for row in rows:
         counted.setdefault(row["key"], {})[row["bucket"]] = row

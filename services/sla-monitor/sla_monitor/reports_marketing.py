@@ -24,7 +24,7 @@ SALES: Final[Mapping[str, Sequence[str]]] = {
 _NONE: Final[Counter[Decided]] = Counter()
 _READ: Final = (
     *(Marked.WAITING, Marked.HANDED_BACK, Marked.OUT),
-    *(Marked.SALES_READY, Marked.SALES_QUALIFIED, Marked.WON),
+    *(Marked.SALES_READY, Marked.SALES_QUALIFIED, Marked.WON, Marked.DEAL_OPENED, Marked.DEAL_MOVED),
 )
 # Up from whoever was marked to the lead that is there now, and down to all that were merged into it. A lead that was
 # history is delivered when it qualifies anew after it came to life, not when its past was scored.
@@ -61,7 +61,10 @@ SELECT one.lead_id, a.assigned_at, coalesce(a.outcome, '') AS outcome,
 FROM unnest($1::uuid[], $2::uuid[]) AS one (lead_id, member_id) JOIN assignment a ON a.lead_id = one.member_id
 WHERE {cohort.HELD} ORDER BY a.assigned_at, a.cycle
 """  # noqa: S608
-_PROMISES: Final = "SELECT definition, at, supply FROM promise WHERE at <= $1 ORDER BY definition, at, version"
+_PROMISES: Final = """
+SELECT definition, at, supply, CASE WHEN retired_at <= $1 THEN retired_at END AS until
+FROM promise WHERE at <= $1 ORDER BY definition, at, version
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +121,7 @@ async def promises(conn: Connection, as_of: datetime) -> Promises:
         one = Promise(
             definition=row["definition"],
             since=row["at"],
+            until=row["until"],
             counts={period: supply.get(f"per_{period}", 0) for period in marketing.WEEKS_OF},
             by_source=supply.get("by_source", {}),
             handoff_within_seconds=supply.get("handoff_within_seconds", 0),

@@ -11,8 +11,9 @@ REASONS: Final = ("lost_interest", "wrong_time", "unreachable", "unknown")
 """Why a missed meeting was not booked again."""
 COUNTS: Final = ("booked", "held", "cancelled", "missed", "rebooked")
 # A meeting counts when it was booked, else when it begins.
-# A missed one is looked at from its start on (the last one that had passed when it was noted, as it may have been
-# moved): who books again often does so before anybody notes that nobody came. Its own booking is not another.
+# A missed one is looked at from its start on: as it says itself, else the last one that had passed when it was noted,
+# since it may have been moved. Who books again often does so before anybody notes that nobody came. Its own booking is
+# not another.
 # Booked again under its name it is another meeting, which may be missed, too; told twice, a miss is one.
 # Which booking a miss or a cancellation is about, meetings.of says in the same way.
 MEETINGS: Final = """said AS (
@@ -38,7 +39,8 @@ MEETINGS: Final = """said AS (
     FROM told m LEFT JOIN told t ON t.lead_id = m.lead_id AND t.ref = m.ref AND coalesce(t.until, t.at) <= m.at
      AND (t.kind = 'meeting_booked' OR (t.kind = 'meeting_missed' AND t.until IS NOT NULL))
     WHERE m.kind = 'meeting_missed'
-    ORDER BY m.mark_id, coalesce(t.until, t.at) DESC NULLS LAST, t.until DESC NULLS LAST
+    ORDER BY m.mark_id, t.until = m.until DESC NULLS LAST, coalesce(t.until, t.at) DESC NULLS LAST,
+             t.until DESC NULLS LAST
 ), missed AS (
     SELECT lead_id, ref, min(at) AS missed_at, min(since) AS since,
            row_number() OVER (PARTITION BY lead_id, ref ORDER BY sitting) - 1 AS number,

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from backbone import times
 from backbone.database import Connection
-from handoff.events.v1 import qualification_pb2
+from handoff.events.v1 import common_pb2, qualification_pb2
 from sla_monitor import store, store_links
 from sla_monitor.domain import OF_ONE_LEAD, Facts, Mark
 
@@ -38,6 +38,22 @@ async def add(conn: Connection, given: Sequence[tuple[UUID, Mark, datetime]]) ->
         [mark.ref for _, mark, _ in given],
         [mark.until for _, mark, _ in given],
         [mark.policy for _, mark, _ in given],
+    )
+
+
+async def await_hosts(conn: Connection, hosts: Mapping[UUID, str]) -> None:
+    """Keep the addresses of hosts whom nobody knows yet: (by mark). Topics have no common order."""
+    await conn.executemany("INSERT INTO unknown_host VALUES ($1, $2) ON CONFLICT DO NOTHING", list(hosts.items()))
+
+
+async def find_hosts(conn: Connection, reps: Sequence[common_pb2.Rep]) -> None:
+    """Say of meetings whose they are whose host was unknown."""
+    await conn.execute(
+        "WITH found AS (DELETE FROM unknown_host h USING unnest($1::text[], $2::text[]) AS r(email, rep_id)"
+        " WHERE h.email = r.email RETURNING h.mark_id, r.rep_id)"
+        " UPDATE mark m SET rep_id = f.rep_id FROM found f WHERE m.mark_id = f.mark_id",
+        [rep.email.lower() for rep in reps],
+        [rep.rep_id for rep in reps],
     )
 
 
@@ -86,8 +102,18 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
     }
 
 
-async def note_promise(conn: Connection, message: qualification_pb2.DefinitionActivated) -> None:
-    """Keep what marketing promises with a version of a definition."""
+async def note_promise(
+    conn: Connection, message: qualification_pb2.DefinitionActivated | qualification_pb2.DefinitionRetired
+) -> None:
+    """Keep what marketing promises with a version of a definition, or since when it does so no more."""
+    if isinstance(message, qualification_pb2.DefinitionRetired):
+        await conn.execute(
+            "UPDATE promise SET retired_at = $3 WHERE definition = $1 AND version = $2",
+            message.name,
+            message.version,
+            times.at(message.at),
+        )
+        return
     supply = {
         "per_week": message.supply.per_week,
         "per_month": message.supply.per_month,

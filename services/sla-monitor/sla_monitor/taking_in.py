@@ -61,6 +61,7 @@ _OF_NO_LEAD: Final[Mapping[str, Callable[[Batch, Any], None]]] = {
     "RepChanged": lambda batch, message: _note_rep(batch, message),
     "SettingsChanged": lambda batch, message: batch.settings.append(message),
     "DefinitionActivated": lambda batch, message: batch.promises.append(message),
+    "DefinitionRetired": lambda batch, message: batch.promises.append(message),
 }
 
 

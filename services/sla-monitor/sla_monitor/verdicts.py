@@ -213,7 +213,9 @@ def _rebooked(terms: Terms, facts: Facts, _: int) -> datetime | None:
 
 
 def _began(facts: Facts, missed: Mark, named: str) -> datetime:
-    """Return when a missed meeting was to begin, as far as that is known: it may have been moved since."""
+    """Return when a missed meeting was to begin: as it says itself; else the last start, as it may have been moved."""
+    if missed.until is not None and missed.until <= missed.at:
+        return missed.until
     return max((at for at in meetings.starts(named, facts) if at <= missed.at), default=missed.at)
 
 

@@ -128,6 +128,12 @@ async def test_a_week_keeps_the_promise_that_was_in_force_then(db: Database) -> 
             found = await told(conn, **said)
             assert {one["promised"] for one in found["weeks"][1:]} == {10}
             assert [one["promised"] for one in found["periods"]] == [10, pytest.approx(10 * 52 / 12), 130]
+        # What is retired promises nothing more; what it promised before that, it did.
+        retired = qualification_pb2.DefinitionRetired(name="saas", version=2, at=times.stamp(monday + 20 * DAY))
+        await store_marks.note_promise(conn, retired)
+        weeks = (await told(conn, **asked))["weeks"]
+        assert [one["promised"] for one in weeks] == [None, 10, 99, 5, 5]
+        assert (await told(conn, **{**asked, "as_of": monday + 19 * DAY}))["weeks"][3]["promised"] == 104
 
 
 async def test_the_week_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db: Database) -> None:
@@ -205,8 +211,7 @@ async def test_minutes_to_hand_off_say_what_was_waited_on(db: Database) -> None:
 
 async def test_what_sales_gave_back_is_counted_once_with_its_reasons(db: Database) -> None:
     async with db.transaction() as conn:
-        back, out, judged, lost = [await qualified(conn) for _ in range(4)]
-        await qualified(conn)
+        back, out, judged, lost, dealt = [await qualified(conn) for _ in range(5)]
         for lead in (back, out, lost):
             await given(conn, lead, START + MINUTE)
         # A rep declines, another recycles, and qualification says so too.
@@ -221,6 +226,8 @@ async def test_what_sales_gave_back_is_counted_once_with_its_reasons(db: Databas
         await mark(conn, lost, Marked.HANDED_BACK, START + MINUTE, word="no_budget")
         await mark(conn, lost, Marked.SALES_QUALIFIED, START + 2 * MINUTE)
         await store.note_released(conn, [(lost, 1, START + DAY, "recycled", "competitor", False)])
+        await mark(conn, dealt, Marked.DEAL_OPENED, START + MINUTE, ref="deal", word="qualified")
+        await mark(conn, dealt, Marked.OUT, START + 2 * MINUTE, ref="recycled", word="no_need")
         assert (await total(conn))["rejected"] == {
             "leads": 3,
             "share": 0.6,

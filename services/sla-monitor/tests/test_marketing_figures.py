@@ -7,6 +7,7 @@ import pytest
 from backbone import ids
 from sla_monitor import marketing
 from sla_monitor.domain import Marked
+from sla_monitor.figures import percentile
 from sla_monitor.marketing import Event, Held, Promise, Qualified, Zone
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -76,7 +77,7 @@ def test_periods_are_those_of_the_companys_zone_and_as_long_as_they_are() -> Non
 
 
 def test_percentiles_are_interpolated() -> None:
-    assert marketing.percentile([], 0.5) is None
-    assert marketing.percentile([5.0], 0.9) == 5
-    assert marketing.percentile([0.0, 10.0, 20.0, 40.0], 0.5) == 15
-    assert marketing.percentile([0.0, 10.0, 20.0, 40.0], 0.9) == pytest.approx(34)
+    assert percentile([], 0.5) is None
+    assert percentile([5.0], 0.9) == 5
+    assert percentile([0.0, 10.0, 20.0, 40.0], 0.5) == 15
+    assert percentile([0.0, 10.0, 20.0, 40.0], 0.9) == pytest.approx(34)

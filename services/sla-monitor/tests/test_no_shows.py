@@ -132,5 +132,38 @@ async def test_a_meeting_is_of_the_rep_who_hosts_it(db: Database, monitor: Monit
     async with db.reading() as conn:
         span = {"start": at(-60), "end": at(60), "as_of": at(60)}
         groups = await reports_meetings.meetings(conn, by="rep", **span)
-    # Whoever hosts none of ours is nobody here; then it is of who has the lead.
+    # Whoever is none of ours is nobody here; then it is of who has the lead.
     assert {one["key"]: (one["booked"], one["missed"]) for one in groups} == {"ana": (3, 0), "ben": (1, 1)}
+
+
+async def test_a_host_whom_nobody_knows_yet_is_found_when_they_are(db: Database, monitor: Monitor) -> None:
+    lead = ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_1d, within: 1d, from: arrival}]", lead)
+    for number in range(2):
+        said = {"meeting_id": f"m{number}", "host_email": "ben@handoff.example"}
+        await monitor.tell("intake", engaged(lead, at(number), "meeting_booked", **said))
+    await monitor.tell("routing", telling.rep_changed(telling.rep("ben", email="Ben@handoff.example"), at(5)))
+    async with db.reading() as conn:
+        span = {"start": at(-60), "end": at(60), "as_of": at(60)}
+        groups = await reports_meetings.meetings(conn, by="rep", **span)
+        assert await conn.fetchval("SELECT count(*) FROM unknown_host") == 0
+    assert {one["key"]: one["booked"] for one in groups} == {"ben": 2}
+
+
+async def test_a_miss_is_of_the_start_that_it_names(db: Database, monitor: Monitor) -> None:
+    """Booked again before anybody noted the miss, and that one has begun as well by then."""
+    lead = ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 3d, from: meeting_missed}]", lead)
+    first, second = times.text(at(100)), times.text(at(200))
+    for seconds, kind, starts in (
+        (10, "meeting_booked", first),
+        (150, "meeting_booked", second),
+        (250, "meeting_missed", first),
+    ):
+        await monitor.tell("intake", engaged(lead, at(seconds), kind, meeting_id="m", starts_at=starts))
+    assert await monitor.states(lead) == {("no_show_rebook", 1): "met"}
+    async with db.reading() as conn:
+        span = {"start": at(-60), "end": at(300), "as_of": at(3000)}
+        (found,) = await reports_meetings.meetings(conn, by="none", **span)
+    counts = {name: found[name] for name in reports_meetings.COUNTS}
+    assert counts == {"booked": 2, "held": 1, "cancelled": 0, "missed": 1, "rebooked": 1}

@@ -518,6 +518,38 @@ class DefinitionActivated(_message.Message):
 Global___DefinitionActivated: _TypeAlias = DefinitionActivated  # noqa: Y015
 
 @_typing.final
+class DefinitionRetired(_message.Message):
+    """A version of a definition is in force no more, nor what it promised. The key is that of DefinitionActivated."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAMP_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    version: _builtins.int
+    @_builtins.property
+    def stamp(self) -> _common_pb2.Stamp: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stamp: _common_pb2.Stamp | None = ...,
+        name: _builtins.str = ...,
+        version: _builtins.int = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "name", b"name", "stamp", b"stamp", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefinitionRetired: _TypeAlias = DefinitionRetired  # noqa: Y015
+
+@_typing.final
 class ReasonsChanged(_message.Message):
     """Other reason codes are in force; what people type that is none of them is told as `other`. The key is always the same."""
 

@@ -1,4 +1,4 @@
-"""Whose address a meeting's host has, and every word of a deal."""
+"""Whose address a meeting's host has, every word of a deal, and until when a promise held."""
 
 from alembic import op
 from sqlalchemy import text
@@ -14,6 +14,15 @@ STATEMENTS = """
 ALTER TABLE rep ADD COLUMN email text NOT NULL DEFAULT '';
 
 CREATE INDEX rep_of_email ON rep (email) WHERE email <> '';
+
+ALTER TABLE promise ADD COLUMN retired_at timestamptz;
+
+CREATE TABLE unknown_host (
+    mark_id uuid PRIMARY KEY,
+    email text NOT NULL
+);
+
+CREATE INDEX unknown_host_of_email ON unknown_host (email);
 
 INSERT INTO mark (mark_id, lead_id, kind, at, recorded_at, rep_id, word, ref, until, policy)
 SELECT gen_random_uuid(), lead_id, 'deal_moved', at, recorded_at, rep_id, kind, ref, until, policy
@@ -33,3 +42,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("ALTER TABLE rep DROP COLUMN email")
+    op.execute("ALTER TABLE promise DROP COLUMN retired_at")
+    op.execute("DROP TABLE unknown_host")
