@@ -68,13 +68,13 @@ class Company:
         await self.actor.publish(topic, events, twice=twice)
         await self.actor.settled()
 
-    async def told(self, name: str, of: UUID) -> list[Any]:
-        """Wait for an event of this name with this key, and return the messages of all that came."""
+    async def told(self, name: str, of: UUID, count: int = 1) -> list[Any]:
+        """Wait for so many events of this name with this key, and return the messages of all that came."""
 
         def found(seen: Any) -> list[Any]:
             return [event.message for event in seen if event.type == name and event.subject == of]
 
-        return found(await self.actor.published(lambda seen: bool(found(seen))))
+        return found(await self.actor.published(lambda seen: len(found(seen)) >= count))
 
     async def check_counters(self) -> None:
         """The counters are what the deals say, and each deal is the fold of its moves."""

@@ -15,10 +15,10 @@ async def history(company: Any, deal: str) -> list[tuple[str | None, str | None]
     return [(move["reason"], move["words"]) for move in shown["history"]]
 
 
-async def told(company: Any, lead: UUID) -> list[str]:
+async def told(company: Any, lead: UUID, count: int) -> list[str]:
     """Return the reasons of the deals that the lead lost, and look that no event has the words."""
-    lost = [message.reason for message in await company.told("OpportunityLost", lead)]
-    moved = await company.told("OpportunityMoved", lead)
+    lost = [message.reason for message in await company.told("OpportunityLost", lead, count)]
+    moved = await company.told("OpportunityMoved", lead, count)
     assert not any(WORDS.encode() in message.SerializeToString() for message in moved)
     assert [message.reason for message in moved] == lost
     return lost
@@ -32,7 +32,7 @@ async def test_words_are_told_as_other_and_stay_with_the_move_until_the_lead_is_
     second = await company.open(lead_id=str(lead))
     moved = await company.move(second["opportunity_id"], stage="lost", reason=WORDS)
     assert (first["reason"], moved["reason"]) == ("other", "other")
-    assert await told(company, lead) == ["other", "other"]
+    assert await told(company, lead, 2) == ["other", "other"]
     deals = [deal["opportunity_id"] for deal in (first, second)]
     assert [await history(company, deal) for deal in deals] == [[("other", WORDS)]] * 2
     erased = intake_pb2.PersonalDataErased(stamp=company.stamp(lead), erasure_id=str(ids.new()))
