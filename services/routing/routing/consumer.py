@@ -13,11 +13,11 @@ from backbone.database import Connection
 from backbone.outbox import Outbox
 from backbone.reasons import Why
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
-from routing import dealing, deciding, events, meetings, parting, store, taking_over, transaction
+from routing import dealing, deciding, events, meetings, merging, parting, store, taking_over, transaction
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import ROLES, SALES, Outcome, WhyNot
-from routing.store import Assignment, Row
+from routing.domain import Outcome, WhyNot
+from routing.store import Row
 from routing.store_accounts import Colleague
 from routing.store_group import Cache
 
@@ -100,7 +100,13 @@ def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
     elif isinstance(message, intake_pb2.EngagementRecorded):
         _engaged(desk, row, message)
     elif isinstance(message, intake_pb2.LeadMerged):
-        _merge(desk, message, is_undone=event.undone)
+        if (survivor := desk.rows.get(UUID(message.survivor_id))) is not None:
+            _learn(survivor, message.stamp, message.lead)
+            if survivor.lead_id in desk.waiting:
+                # It knows more, and what was a colleague's deal is its own.
+                _to_route(desk, survivor)
+        if not event.undone:
+            merging.merge(desk, survivor, desk.rows.get(UUID(message.merged_id)))
     elif isinstance(message, intake_pb2.LeadUnmerged):
         row.closed = False
         _learn(row, message.stamp, message.lead)
@@ -176,7 +182,7 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
 
 def _over(desk: Desk, row: Row, message: _Ending) -> None:
     row.qualification, row.stage = message.qualification, message.qualification.stage
-    row.declined, row.touched = frozenset(), False
+    row.declined, row.touched, row.in_work = frozenset(), False, False
     outcome = STAGES_OVER.get(row.stage, "recycled")
     desk.release(row, outcome=outcome, why=Why(message.qualification.reason), by="qualification")
     desk.stop_waiting(row)
@@ -203,7 +209,9 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
 
 
 def _engaged(desk: Desk, row: Row, message: intake_pb2.EngagementRecorded) -> None:
-    """Note who hosts the meeting that the lead booked."""
+    """Note that history became news, which qualification says of what nobody has; and who hosts its meeting."""
+    if message.stamp.lead_id == str(row.lead_id):
+        _learn(row, message.stamp, None)
     change = meetings.CHANGES.get(message.kind)
     if change is None:
         return
@@ -212,51 +220,6 @@ def _engaged(desk: Desk, row: Row, message: intake_pb2.EngagementRecorded) -> No
     # One that a rep closed is no rep's again until qualification says so, whatever it books.
     if row.lead_id in desk.waiting:
         _to_route(desk, row)
-
-
-def _merge(desk: Desk, message: intake_pb2.LeadMerged, *, is_undone: bool) -> None:
-    """Keep the survivor's assignment and end the other's; the only one there is becomes the survivor's."""
-    survivor = desk.rows.get(UUID(message.survivor_id))
-    merged = desk.rows.get(UUID(message.merged_id))
-    if survivor is not None:
-        _learn(survivor, message.stamp, message.lead)
-        if survivor.lead_id in desk.waiting:
-            # It knows more, and what was a colleague's deal is its own.
-            _to_route(desk, survivor)
-    if is_undone or merged is None or merged.closed:
-        return
-    merged.closed = True
-    reasons, only_pool = desk.reasons(merged.lead_id), desk.named_pool(merged.lead_id)
-    desk.stop_waiting(merged)
-    held = desk.assignments.get(merged.lead_id)
-    desk.release(merged, outcome="merged", by="intake")
-    if held is None or survivor is None:
-        return
-    if _is_further(desk, merged, held, survivor):
-        desk.release(survivor, outcome=parting.CONVERTED, by="qualification")
-    elif survivor.lead_id in desk.assignments or survivor.stage in taking_over.OVER:
-        return
-    if survivor.stage not in (ROLES if merged.stage in ROLES else desks.ROUTABLE):
-        survivor.stage, survivor.qualification = merged.stage, merged.qualification
-    survivor.touched = survivor.touched or held.touched
-    desk.force(
-        survivor,
-        held.rep_id,
-        outcome=Outcome.ASSIGNED,
-        rule="merged",
-        starts_clocks=held.starts_clocks and not survivor.touched,
-        of=held,
-    )
-    for why in reasons:
-        desk.look_for_another(survivor, why)
-        desk.only_pool[survivor.lead_id] = only_pool
-
-
-def _is_further(desk: Desk, merged: Row, held: Assignment, survivor: Row) -> bool:
-    """Say whether one of sales has the merged lead as theirs, and nobody of sales has the survivor."""
-    roles, own = desk.group.roles, desk.assignments.get(survivor.lead_id)
-    is_sales = merged.stage in ROLES and roles.get(held.rep_id) == SALES and survivor.stage != "customer"
-    return is_sales and (own is None or roles.get(own.rep_id) != SALES)
 
 
 def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:

@@ -177,7 +177,7 @@ class Desk:
     ) -> None:
         """Record an assignment that the index has counted already."""
         decision_id = ids.new()
-        row.cycle += 1
+        row.cycle, row.in_work = row.cycle + 1, True
         assignment = Assignment(
             lead_id=row.lead_id,
             rep_id=rep_id,
@@ -294,5 +294,5 @@ class Desk:
 
 
 def is_routable(row: Row) -> bool:
-    """Say whether the lead is somebody's work: news, qualified, not merged away."""
-    return row.live and row.stage in ROUTABLE and row.fields is not None and not row.closed
+    """Say whether the lead is somebody's work: news or in work already, qualified, not merged away."""
+    return (row.live or row.in_work) and row.stage in ROUTABLE and row.fields is not None and not row.closed
