@@ -173,12 +173,17 @@ class Handler:
 
 
 def _decides(event: Incoming) -> bool:
-    """Say whether a deal may follow from an event. Whom an SDR's lead is given to is no deal's owner."""
+    """Say whether a deal may follow from an event."""
     if event.erased or not isinstance(event.message, DEALS):
         return False
     if isinstance(event.message, qualification_pb2.LeadQualified):
         return event.message.qualification.previous_stage in ("srl", "sql")
-    return not isinstance(event.message, routing_pb2.LeadRouted) or event.message.rep.role == SALES
+    return not isinstance(event.message, routing_pb2.LeadRouted) or _is_sales_work(event.message)
+
+
+def _is_sales_work(message: routing_pb2.LeadRouted) -> bool:
+    """Say whether who got the lead owns what comes of it; whom an SDR's lead is given to does not."""
+    return message.rep.role == SALES or message.qualification.stage in ("srl", "sql")
 
 
 @dataclass(slots=True)
@@ -220,7 +225,7 @@ def _listen(heard: _Heard, lead_id: UUID, message: Message, stamp: common_pb2.St
     if isinstance(message, SNAPSHOTS):
         if _is_of(message, str(lead_id)):
             _know(heard, lead_id, message.lead, live=stamp.live, recorded_at=recorded_at)
-    elif isinstance(message, routing_pb2.LeadRouted) and message.rep.role == SALES:
+    elif isinstance(message, routing_pb2.LeadRouted) and _is_sales_work(message):
         heard.of(lead_id).update(rep_id=message.rep_id, routed_at=times.at(stamp.occurred_at))
     elif isinstance(message, qualification_pb2.LeadQualified):
         _reach(heard, stamp, recorded_at, message.qualification, "mql")

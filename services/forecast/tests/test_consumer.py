@@ -35,11 +35,15 @@ async def test_an_srl_opens_a_deal_owned_by_its_sales_rep(company: Any, routed_f
     assert opened.opportunity.opportunity_id == deal["opportunity_id"]
 
 
-async def test_an_sdrs_assignment_makes_no_owner(company: Any) -> None:
+async def test_an_sdrs_assignment_makes_no_owner_unless_it_is_of_the_srl(company: Any) -> None:
     lead = ids.new()
     await company.tell("qualification", company.sales_ready(lead))
     await company.tell("routing", company.routed(lead, "ana", role="sdr"))
     assert [deal["owner_id"] for deal in await company.deals(lead)] == [""]
+    _, given = company.routed(lead, "ana", role="sdr")
+    given.qualification.stage = "srl"
+    await company.tell("routing", (lead, given))
+    assert [deal["owner_id"] for deal in await company.deals(lead)] == ["ana"]
 
 
 async def test_a_leavers_deals_change_hands_once_and_an_ended_one_keeps_its_owner(company: Any) -> None:

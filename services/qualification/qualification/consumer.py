@@ -171,7 +171,10 @@ def _counts(row: Row, standing: common_pb2.Standing) -> bool:
     """Say whether another system's word counts: not against what people decided here, nor where it knows nothing."""
     if not standing.stage or standing.stage == row.state.stage:
         return bool(standing.stage)
-    by_people = row.state.decided_by_person or row.state.stage in domain.BEYOND_SCORING
+    is_further = row.state.stage in domain.BEYOND_SCORING
+    if standing.stage == Stage.CUSTOMER and not is_further:
+        return True  # Whoever bought is nobody's lead any more, whatever people here thought would come of it.
+    by_people = row.state.decided_by_person or is_further
     return standing.stage != Stage.NEW and (row.state.definition == domain.IMPORTED or not by_people)
 
 

@@ -102,11 +102,13 @@ def merge(desk: Desk, survivor_id: UUID, merged_id: UUID) -> None:
     if merged.closed:
         return
     merged.closed, merged.review_since, merged.next_score_at = True, None, None
-    survivor.sdr_id = survivor.sdr_id or merged.sdr_id
+    # Back to an SDR it goes to whoever made it what it is.
+    brings_further = domain.is_further(stage := merged.state.stage, survivor.state.stage)
+    survivor.sdr_id = (brings_further and merged.sdr_id) or survivor.sdr_id or merged.sdr_id
     survivor.ended = survivor.ended or merged.ended
     survivor.live = survivor.live or merged.live
     survivor.state = domain.united(survivor.state, merged.state)
-    if domain.is_further(stage := merged.state.stage, survivor.state.stage):
+    if brings_further:
 
         def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
             shape = events.converted if stage is Stage.CUSTOMER else events.sales_ready

@@ -169,3 +169,21 @@ async def test_who_has_a_lead_has_it_when_another_of_theirs_turns_out_to_be_the_
     await company.publish((lost, routing_pb2.AssignmentReleased(stamp=stamped(lost), **said)), topic="routing")
     async with company.actor.database.reading() as conn:
         assert await conn.fetchval("SELECT rep_id FROM lead WHERE lead_id = $1", lead) == "ana"
+
+
+@pytest.mark.parametrize("outcome", ["recycled", "disqualified"])
+async def test_who_bought_is_a_customer_whatever_people_here_thought_would_come_of_it(
+    company: Any, engagement: Any, stamped: Any, outcome: str
+) -> None:
+    await company.activate()
+    lead = ids.new()
+    await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
+    await company.routed(lead, "ana")
+    said = {"rep_id": "ana", "cycle": 1, "outcome": outcome, "released_by": "rep"}
+    await company.publish((lead, routing_pb2.AssignmentReleased(stamp=stamped(lead), **said)), topic="routing")
+    await company.publish(company.captured(lead, standing=common_pb2.Standing(stage="customer")))
+    state = await company.shown(lead)
+    assert (state["stage"], state["definition"]) == ("customer", "imported")
+    await company.told(lead, "LeadConverted")
+    await company.publish(engagement(lead, "demo_requested"))
+    assert (await company.shown(lead))["stage"] == "customer"

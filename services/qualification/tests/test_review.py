@@ -152,3 +152,22 @@ async def test_a_definition_in_force_tells_what_marketing_promises(company: Any,
         assert answer.is_success, answer.text
     (over,) = await company.told(ids.derived("definition", company.name), "DefinitionRetired")
     assert (over.name, over.version) == (company.name, said.version)
+
+
+async def test_who_becomes_an_srl_by_a_merge_goes_back_to_the_sdr_who_made_the_other_one(
+    company: Any, engagement: Any, stamped: Any
+) -> None:
+    await company.activate()
+    kept, further = ids.new(), ids.new()
+    for lead, sdr in ((kept, "bea"), (further, "cleo")):
+        await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
+        await company.routed(lead, sdr)
+    http = company.actor.http
+    assert (await http.put(f"/v1/leads/{further}/bant", json=ALL_YES)).status_code == 200
+    assert (await http.post(f"/v1/leads/{further}/decisions", json={"decision": "accept"})).status_code == 200
+    merged = intake_pb2.LeadMerged(
+        stamp=stamped(kept), survivor_id=str(kept), merged_id=str(further), lead=company.fields()
+    )
+    await company.publish((further, merged), (kept, merged))
+    (ready,) = await company.told(kept, "LeadSalesReady")
+    assert ready.sdr_id == "cleo"
