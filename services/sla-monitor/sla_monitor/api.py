@@ -51,7 +51,7 @@ def router(db: database.Database, applying: Applying) -> APIRouter:
                 raise Problem(403, "Not your lead", "A rep says it of own leads only.")
             now = await times.now(conn)
             said = Mark(mark_id=ids.new(), kind=Marked.NO_SHOW, at=now, word=body.outcome, rep_id=caller.rep or "")
-            await applying.apply(conn, Batch(marks=[(survivor, said, now)], news={survivor}), rows)
+            await applying.apply(conn, Batch(marks=[(lead_id, said, now)], news={survivor}), rows)
             if body.note:
                 await store_marks.annotate(conn, said.mark_id, body.note)
             return idempotency.Answer(200, await _shown(conn, caller, survivor))

@@ -1,7 +1,6 @@
 """The one way in which facts change clocks, whether topics brought them or people said them by HTTP."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -84,18 +83,7 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
         await store_marks.note_promise(conn, message)
     reps: Reps = {}
     if batch.reps:
-        reps = await store_reps.note_reps(conn, [rep for rep in batch.reps if rep.rep_id], batch.teams)
-    if batch.reps:
-        await store_marks.find_hosts(conn, [rep for rep in batch.reps if rep.email])
-    if batch.hosts:
-        host_of = await store_reps.by_email(conn, set(batch.hosts.values()))
-        named = {mark_id: host_of.get(email, "") for mark_id, email in batch.hosts.items()}
-        batch.marks = [
-            (of, replace(mark, rep_id=named.get(mark.mark_id, mark.rep_id)), at) for of, mark, at in batch.marks
-        ]
-        await store_marks.await_hosts(
-            conn, {mark_id: email for mark_id, email in batch.hosts.items() if email not in host_of}
-        )
+        reps = await store_reps.note_reps(conn, [(rep, since) for rep, since in batch.reps if rep.rep_id])
     if batch.linked:
         await store_links.link(conn, batch.linked)
     if batch.unlinked:
@@ -104,6 +92,8 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
         await store.add_touches(conn, batch.touches)
     if batch.marks:
         await store_marks.add(conn, batch.marks)
+    if batch.hosts or batch.reps:
+        await store_marks.note_hosts(conn, batch.hosts, reps)
     if assigned:
         await store.add_assignments(conn, assigned)
     if batch.accepted:

@@ -38,8 +38,8 @@ class Handler:
 async def _others(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
     """Return whom events concern beside those that they are about, and lock them.
 
-    By a merge or its undoing a lead may leave one for another; and what reps did to a lead that is another's by now
-    counts for the clocks, too, of those who had it before.
+    By a merge or its undoing a lead may leave one for another; and what reps did to a lead that is another's by now, or
+    what became of its deal, counts for the clocks, too, of those who had it before.
     """
     named: set[UUID] = set()
     for event in incoming:
@@ -50,6 +50,8 @@ async def _others(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
             named |= {UUID(message.unmerged_id), UUID(message.survivor_id)}
         elif isinstance(message, intake_pb2.TouchRecorded | intake_pb2.EngagementRecorded):
             named |= {UUID(message.original_lead_id)} - {event.subject}
+        elif taking_in.tells_of_deal(event):
+            named |= {taking_in.recorded_for(event)} - {event.subject}
     if not named:
         return named
     concerned = named | await store_links.above(conn, named)

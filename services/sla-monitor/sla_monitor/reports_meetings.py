@@ -17,7 +17,8 @@ COUNTS: Final = ("booked", "held", "cancelled", "missed", "rebooked")
 # Booked again under its name it is another meeting, which may be missed, too; told twice, a miss is one.
 # Which booking a miss or a cancellation is about, meetings.of says in the same way.
 MEETINGS: Final = """said AS (
-    SELECT m.lead_id, k.mark_id, k.kind, k.at, k.rep_id, k.word, k.until,
+    SELECT m.lead_id, k.mark_id, k.kind, k.at, k.word, k.until,
+           CASE WHEN k.host_known_at > $3 THEN '' ELSE k.rep_id END AS rep_id,
            coalesce(nullif(k.ref, ''), k.until::text) IS NULL AS is_unnamed,
            coalesce(nullif(k.ref, ''), k.until::text, k.mark_id::text) AS ref
     FROM member m JOIN mark k ON k.lead_id = m.member_id

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from backbone import times
 from backbone.database import Connection
-from handoff.events.v1 import common_pb2, qualification_pb2
+from handoff.events.v1 import qualification_pb2
 from sla_monitor import store, store_links
 from sla_monitor.domain import OF_ONE_LEAD, Facts, Mark
 
@@ -41,19 +41,21 @@ async def add(conn: Connection, given: Sequence[tuple[UUID, Mark, datetime]]) ->
     )
 
 
-async def await_hosts(conn: Connection, hosts: Mapping[UUID, str]) -> None:
-    """Keep the addresses of hosts whom nobody knows yet: (by mark). Topics have no common order."""
+async def note_hosts(conn: Connection, hosts: Mapping[UUID, str], reps: Iterable[str]) -> None:
+    """Say of meetings whose they are: (address of the host, by mark), and by what is new of these reps.
+
+    Who has an address may be known before the meeting or after it: topics have no common order. A report of before both
+    were known does not name them.
+    """
     await conn.executemany("INSERT INTO unknown_host VALUES ($1, $2) ON CONFLICT DO NOTHING", list(hosts.items()))
-
-
-async def find_hosts(conn: Connection, reps: Sequence[common_pb2.Rep]) -> None:
-    """Say of meetings whose they are whose host was unknown."""
     await conn.execute(
-        "WITH found AS (DELETE FROM unknown_host h USING unnest($1::text[], $2::text[]) AS r(email, rep_id)"
-        " WHERE h.email = r.email RETURNING h.mark_id, r.rep_id)"
-        " UPDATE mark m SET rep_id = f.rep_id FROM found f WHERE m.mark_id = f.mark_id",
-        [rep.email.lower() for rep in reps],
-        [rep.rep_id for rep in reps],
+        "WITH found AS (DELETE FROM unknown_host h USING"
+        " (SELECT DISTINCT ON (email) email, rep_id, email_since FROM rep WHERE email <> '' ORDER BY email, rep_id) r"
+        " WHERE h.email = r.email AND (h.mark_id = ANY($1::uuid[]) OR r.rep_id = ANY($2::text[]))"
+        " RETURNING h.mark_id, r.rep_id, r.email_since)"
+        " UPDATE mark m SET rep_id = f.rep_id, host_known_at = f.email_since FROM found f WHERE m.mark_id = f.mark_id",
+        list(hosts),
+        list(reps),
     )
 
 
@@ -105,14 +107,16 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
 async def note_promise(
     conn: Connection, message: qualification_pb2.DefinitionActivated | qualification_pb2.DefinitionRetired
 ) -> None:
-    """Keep what marketing promises with a version of a definition, or since when it does so no more."""
+    """Keep what marketing promises with a version of a definition each time it comes into force, or until when it did.
+
+    As qualification does: what was to begin later than a version that comes into force never begins, and one that is
+    retired before it began leaves that of before in force.
+    """
+    at = times.at(message.at)
     if isinstance(message, qualification_pb2.DefinitionRetired):
-        await conn.execute(
-            "UPDATE promise SET retired_at = $3 WHERE definition = $1 AND version = $2",
-            message.name,
-            message.version,
-            times.at(message.at),
-        )
+        said = (message.name, message.version, at)
+        await conn.execute("DELETE FROM promise WHERE definition = $1 AND version = $2 AND at > $3", *said)
+        await conn.execute("UPDATE promise SET retired_at = $3 WHERE definition = $1 AND version = $2", *said)
         return
     supply = {
         "per_week": message.supply.per_week,
@@ -122,11 +126,17 @@ async def note_promise(
         "by_source": dict(message.supply.by_source),
     }
     await conn.execute(
-        "INSERT INTO promise VALUES ($1, $2, $3, $4, $5) ON CONFLICT (definition, version) DO UPDATE SET"
-        " at = excluded.at, supply = excluded.supply, required = excluded.required",
+        "DELETE FROM promise WHERE definition = $1 AND (at >= $3 OR (version = $2 AND at > $4))",
         message.name,
         message.version,
-        times.at(message.at),
+        at,
+        times.at(message.stamp.recorded_at),
+    )
+    await conn.execute(
+        "INSERT INTO promise (definition, version, at, supply, required) VALUES ($1, $2, $3, $4, $5)",
+        message.name,
+        message.version,
+        at,
         supply,
         list(message.required),
     )

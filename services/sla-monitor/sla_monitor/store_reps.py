@@ -10,33 +10,36 @@ from handoff.events.v1 import common_pb2
 
 
 def team_of(rep_id: str, at: str) -> str:
-    """Return the expression of a rep's team at an instant; of before anything is known of them, the first that is."""
+    """Return the expression of a rep's team at an instant; of before anything is known of them, the first that is.
+
+    What was known by $3 counts.
+    """
     return (
         f"(SELECT team FROM rep_team WHERE rep_team.rep_id = {rep_id}"  # noqa: S608 - columns that queries name
+        " AND ($3::timestamptz IS NULL OR since <= $3)"
         f" ORDER BY since > {at}, abs(extract(epoch FROM {at} - since)) LIMIT 1)"
     )
 
 
-async def note_reps(
-    conn: Connection, said: Iterable[common_pb2.Rep], teams: Iterable[tuple[str, datetime, str]] = ()
-) -> dict[str, common_pb2.Rep]:
-    """Keep reps with their hours, unless a later version is known, and return them as known now.
+async def note_reps(conn: Connection, said: Iterable[tuple[common_pb2.Rep, datetime]]) -> dict[str, common_pb2.Rep]:
+    """Keep reps with their hours, and since when they are so, unless a later version is known.
 
-    `teams` says since when reps are of which team: (rep, since, team).
+    Returns them as known now.
 
     Open clocks on changed hours are computed anew. The rows stay locked: a clock on hours that change at this moment is
     seen by who computes them anew, or waits for the change.
     """
-    newest = {rep.rep_id: rep for rep in sorted(said, key=lambda rep: rep.version)}
+    newest = {rep.rep_id: (rep, since) for rep, since in sorted(said, key=lambda one: one[0].version)}
     rows = await conn.fetch(_LOCK_REPS, list(newest))
     known = {row["rep_id"]: _rep(row["rep"]) for row in rows}
     ordered = [
-        rep for _, rep in sorted(newest.items()) if rep.rep_id not in known or known[rep.rep_id].version < rep.version
+        (rep, since)
+        for rep_id, (rep, since) in sorted(newest.items())
+        if rep_id not in known or known[rep_id].version < rep.version
     ]
     if ordered:
         await _write_reps(conn, ordered)
-        fresh = {rep.rep_id for rep in ordered}
-        await _note_teams(conn, [one for one in teams if one[0] in fresh])
+        await _note_teams(conn, ordered)
         rows = await conn.fetch(_LOCK_REPS, list(newest))
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
@@ -49,27 +52,29 @@ def _rep(data: bytes) -> common_pb2.Rep:
     return common_pb2.Rep.FromString(data)
 
 
-async def _note_teams(conn: Connection, teams: Sequence[tuple[str, datetime, str]]) -> None:
+async def _note_teams(conn: Connection, given: Sequence[tuple[common_pb2.Rep, datetime]]) -> None:
     await conn.execute(
         "INSERT INTO rep_team (rep_id, since, team) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[])"
         " ON CONFLICT DO NOTHING",
-        [rep_id for rep_id, _, _ in teams],
-        [since for _, since, _ in teams],
-        [team for _, _, team in teams],
+        [rep.rep_id for rep, _ in given],
+        [since for _, since in given],
+        [rep.team for rep, _ in given],
     )
 
 
-async def _write_reps(conn: Connection, ordered: Sequence[common_pb2.Rep]) -> None:
+async def _write_reps(conn: Connection, ordered: Sequence[tuple[common_pb2.Rep, datetime]]) -> None:
     await conn.execute(
-        "INSERT INTO rep (rep_id, version, team, rep, email)"
-        " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[])"
+        "INSERT INTO rep (rep_id, version, team, rep, email, email_since)"
+        " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])"
         " ON CONFLICT (rep_id) DO UPDATE SET version = excluded.version, team = excluded.team, rep = excluded.rep,"
-        " email = excluded.email, recompute = true, judged_to = NULL WHERE rep.version < excluded.version",
-        [rep.rep_id for rep in ordered],
-        [rep.version for rep in ordered],
-        [rep.team for rep in ordered],
-        [rep.SerializeToString() for rep in ordered],
-        [rep.email.lower() for rep in ordered],
+        " email = excluded.email, email_since = CASE WHEN rep.email = excluded.email THEN rep.email_since"
+        " ELSE excluded.email_since END, recompute = true, judged_to = NULL WHERE rep.version < excluded.version",
+        [rep.rep_id for rep, _ in ordered],
+        [rep.version for rep, _ in ordered],
+        [rep.team for rep, _ in ordered],
+        [rep.SerializeToString() for rep, _ in ordered],
+        [rep.email.lower() for rep, _ in ordered],
+        [since for _, since in ordered],
     )
 
 
@@ -83,12 +88,3 @@ async def reps_as_known(conn: Connection, rep_ids: Iterable[str]) -> dict[str, c
     """Return reps as they are known now, and lock nothing."""
     rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", list(rep_ids))
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
-
-
-async def by_email(conn: Connection, emails: Iterable[str]) -> dict[str, str]:
-    """Return which reps have these addresses, in small letters; of several with one, the first by id."""
-    rows = await conn.fetch(
-        "SELECT DISTINCT ON (email) email, rep_id FROM rep WHERE email = ANY($1::text[]) ORDER BY email, rep_id",
-        list(emails),
-    )
-    return {row["email"]: row["rep_id"] for row in rows}

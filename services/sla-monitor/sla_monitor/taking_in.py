@@ -49,25 +49,21 @@ class Batch:
     """(Who is a lead of its own again, when that was recorded)."""
     unmerged: list[UUID] = field(default_factory=list)
     """Those of them that this says of for the first time."""
-    reps: list[common_pb2.Rep] = field(default_factory=list)
-    teams: list[tuple[str, datetime, str]] = field(default_factory=list)
-    """(Rep, since when, team)."""
+    reps: list[tuple[common_pb2.Rep, datetime]] = field(default_factory=list)
+    """(Rep, since when they are so)."""
     promises: list[Any] = field(default_factory=list)
     settings: list[Any] = field(default_factory=list)
     erased: list[Incoming] = field(default_factory=list)
 
 
+_FORECAST: Final = "forecast"
+
 _OF_NO_LEAD: Final[Mapping[str, Callable[[Batch, Any], None]]] = {
-    "RepChanged": lambda batch, message: _note_rep(batch, message),
+    "RepChanged": lambda batch, message: batch.reps.append((message.rep, times.at(message.changed_at))),
     "SettingsChanged": lambda batch, message: batch.settings.append(message),
     "DefinitionActivated": lambda batch, message: batch.promises.append(message),
     "DefinitionRetired": lambda batch, message: batch.promises.append(message),
 }
-
-
-def _note_rep(batch: Batch, message: routing_pb2.RepChanged) -> None:
-    batch.reps.append(message.rep)
-    batch.teams.append((message.rep.rep_id, times.at(message.changed_at), message.rep.team))
 
 
 def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
@@ -83,7 +79,7 @@ def note(batch: Batch, rows: dict[UUID, Row], event: Incoming) -> None:
         batch.news.add(event.original_subject)
         _note_routing(batch, rows[event.original_subject], event.message)
     elif event.topic in _TELLING_MARKS:
-        if event.topic != "forecast" or _concerns_a_lead(event.message):
+        if event.topic != _FORECAST or tells_of_deal(event):
             _note_mark(batch, rows, event)
     else:
         _note_intake(batch, rows, event)
@@ -178,9 +174,19 @@ def _out(of: str) -> Callable[[Any], dict[str, Any]]:
     return lambda message: {"ref": of, "word": message.qualification.reason}
 
 
-def _concerns_a_lead(message: Any) -> bool:
+def tells_of_deal(event: Incoming) -> bool:
     """Say whether a deal tells what became of a lead: what has none, or renews a customer's, does not."""
-    return bool(message.stamp.lead_id) and message.opportunity.type != "renewal"
+    message: Any = event.message
+    return event.topic == _FORECAST and bool(message.stamp.lead_id) and message.opportunity.type != "renewal"
+
+
+def recorded_for(event: Incoming) -> UUID:
+    """Return the lead that an event is recorded for, which it leaves with when a merge is undone.
+
+    Deals are told under the key of whoever their lead is one with by then, and name their own.
+    """
+    message: Any = event.message
+    return UUID(message.stamp.lead_id) if event.topic == _FORECAST else event.original_subject
 
 
 def _deal(message: Any) -> dict[str, Any]:
@@ -207,7 +213,7 @@ _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
     "OpportunityMoved": (Marked.DEAL_MOVED, _deal),
     "OpportunityWon": (Marked.WON, _deal),
 }
-_TELLING_MARKS: Final = ("qualification", "forecast")
+_TELLING_MARKS: Final = ("qualification", _FORECAST)
 _QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
 """Events after which a lead may wait for an SDR's judgement though no ReviewQueued says so."""
 
@@ -239,15 +245,15 @@ def _wake(row: Row, message: Any) -> None:
 def _keep_mark(batch: Batch, rows: Mapping[UUID, Row], event: Incoming, kind: Marked, said: dict[str, Any]) -> None:
     """Keep it with the lead that it was recorded for: what concerns that one alone is not the survivor's."""
     message: Any = event.message
-    at = times.at(message.stamp.occurred_at)
+    at, lead_id = times.at(message.stamp.occurred_at), recorded_for(event)
     # Of what qualification derives nobody knew before it did so, and its stamp has when the lead's newest fact was
     # recorded. A deal may be told long after it was won.
-    known_at = max(at, times.at(message.stamp.recorded_at)) if event.topic == "forecast" else at
+    known_at = max(at, times.at(message.stamp.recorded_at)) if event.topic == _FORECAST else at
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
-    batch.marks.append((event.original_subject, mark, known_at))
-    batch.news.add(event.subject)
+    batch.marks.append((lead_id, mark, known_at))
+    batch.news |= {event.subject, lead_id}
     if kind in (Marked.QUALIFIED, Marked.QUEUED) and message.stamp.live:
-        lead = message.lead if message.HasField("lead") else rows[event.original_subject].lead_fields()
+        lead = message.lead if message.HasField("lead") else rows[lead_id].lead_fields()
         batch.beginnings[mark.mark_id] = Beginning(lead, message.qualification)
 
 
@@ -260,8 +266,7 @@ def _note_routing(batch: Batch, row: Row, message: Message) -> None:
         if message.stamp.live and not row.live:
             row.live = row.changed = True
         batch.routed.append((lead_id, message))
-        batch.reps.append(message.rep)
-        batch.teams.append((message.rep_id, times.at(message.assigned_at), message.rep.team))
+        batch.reps.append((message.rep, times.at(message.assigned_at)))
         if message.accepted:
             batch.accepted.append((lead_id, message.cycle, times.at(message.assigned_at)))
     elif isinstance(message, routing_pb2.AssignmentAccepted):

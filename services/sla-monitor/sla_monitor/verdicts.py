@@ -85,8 +85,8 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
 
 
 def _ends_of_the_lead(terms: Terms, facts: Facts) -> list[End]:
-    """A promise to the lead itself is over when the lead is out; one of the review queue, when it left the queue."""
-    kinds = {Marked.OUT, Marked.UNQUEUED} if terms.kind == "review" else {Marked.OUT}
+    """A promise to the lead itself is over when the lead is out or bought; one of a queue, when it left the queue."""
+    kinds = {Marked.OUT, Marked.WON, *((Marked.UNQUEUED,) if terms.kind == "review" else ())}
     return [(mark.at, mark.word or mark.ref or mark.kind) for mark in _since(terms, facts.of(*kinds))]
 
 

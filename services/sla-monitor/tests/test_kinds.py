@@ -30,15 +30,16 @@ def instant(text: str) -> datetime:
 
 async def test_handing_over_runs_from_qualification_until_somebody_has_the_lead(sla: Actor) -> None:
     await put(sla, "clocks: [{kind: handoff, within: 15m, from: qualification}]")
-    lead, out, bought, at = ids.new(), ids.new(), ids.new(), now()
-    await learn(sla, "intake", captured(lead, at), captured(out, at), captured(bought, at))
-    await learn(sla, "qualification", qualified(lead, at), qualified(out, at), qualified(bought, at))
+    lead, out, bought, won, at = ids.new(), ids.new(), ids.new(), ids.new(), now()
+    await learn(sla, "intake", *(captured(one, at) for one in (lead, out, bought, won)))
+    await learn(sla, "qualification", *(qualified(one, at) for one in (lead, out, bought, won)))
     assert (await clocks(sla, lead))["handoff", 1]["due_at"] == times.text(at + timedelta(minutes=15))
     await learn(sla, "routing", routed(lead, at + timedelta(seconds=30)))
     soon = at + timedelta(seconds=5)
     await learn(sla, "qualification", telling.disqualified(out, soon), telling.converted(bought, soon))
+    await learn(sla, "forecast", telling.opened(won, soon, "won"), *telling.moved(won, soon, "won"))
     assert await states(sla, lead) == {("handoff", 1): "met"}
-    for over in (out, bought):
+    for over in (out, bought, won):
         assert await states(sla, over) == {("handoff", 1): "cancelled"}
     # Recycled, it is qualified again: another promise, while the one that was kept stays on record.
     again = at + timedelta(seconds=60)

@@ -9,7 +9,7 @@ from backbone.database import Database
 from sla_monitor import reports_conversion
 from tests import telling
 from tests.monitor import Monitor, at
-from tests.telling import Told, captured
+from tests.telling import Told, captured, merged, unmerged
 
 CLOCKS = "clocks: [{kind: first_response_1d, within: 10m, from: arrival}]"
 
@@ -77,3 +77,32 @@ async def test_a_deal_without_a_lead_or_that_renews_a_customers_is_no_leads_succ
         message.stamp.lead_id = ""
     await monitor.tell("forecast", *of_none, *telling.moved(lead, at(10), "won", type="renewal"))
     assert await reached(db, 60) == {"srl": 0, "sql": 0, "won": 0}
+
+
+@pytest.mark.parametrize("read_late", [False, True])
+async def test_what_became_of_a_lead_that_was_merged_leaves_with_it(
+    db: Database, monitor: Monitor, *, read_late: bool
+) -> None:
+    """Its deals are told under the survivor's key meanwhile, and may be read when the merge is undone already."""
+    lead, lost = await came(monitor), ids.new()
+    await monitor.tell("intake", captured(lost, at(0), source="fair"))
+    await monitor.tell(
+        "forecast", telling.opened(lost, at(5), "qualified", "old"), *telling.moved(lost, at(6), "won", "old")
+    )
+    together, apart = merged(lead, lost, at(10), came_at=at(0)), unmerged(lead, lost, at(40))
+    for one, message in apart:
+        message.lead.source = "fair" if one == lost else "web"
+        message.lead.created_at.FromDatetime(at(0))
+    back, new = telling.moved(lost, at(20), "qualified", "old"), telling.opened(lost, at(21), "unqualified", "new")
+    meanwhile = [(lead, message) for _, message in (*back, new)]
+    await monitor.tell("intake", *together)
+    for topic, told in (("intake", apart), ("forecast", meanwhile))[:: 1 if read_late else -1]:
+        await monitor.tell(topic, *told)
+    async with db.reading() as conn:
+        span = {"start": at(-60), "end": at(60), "as_of": at(60)}
+        groups = await reports_conversion.conversion(conn, by="source", **span)
+    found = {
+        group["key"]: {name: sum(one[name] for one in group["buckets"]) for name in reports_conversion.OUTCOMES}
+        for group in groups
+    }
+    assert found == {"fair": {"srl": 1, "sql": 1, "won": 0}, "web": {"srl": 0, "sql": 0, "won": 0}}

@@ -8,7 +8,7 @@ import pytest
 
 from backbone import ids, times
 from backbone.database import Connection, Database
-from handoff.events.v1 import qualification_pb2
+from handoff.events.v1 import common_pb2, qualification_pb2
 from sla_monitor import (
     reports,
     reports_marketing,
@@ -55,9 +55,20 @@ async def merged(conn: Connection, lost: UUID, kept: UUID) -> None:
     await store_links.link(conn, [(lost, kept, START)])
 
 
-async def promise(conn: Connection, version: int = 3, name: str = "saas", at: datetime = START, **supply: Any) -> None:
+async def promise(
+    conn: Connection,
+    version: int = 3,
+    name: str = "saas",
+    at: datetime = START,
+    said_at: datetime | None = None,
+    **supply: Any,
+) -> None:
     message = qualification_pb2.DefinitionActivated(
-        name=name, version=version, at=times.stamp(at), supply=qualification_pb2.Supply(**supply)
+        stamp=common_pb2.Stamp(recorded_at=times.stamp(min(at, said_at or at))),
+        name=name,
+        version=version,
+        at=times.stamp(at),
+        supply=qualification_pb2.Supply(**supply),
     )
     await store_marks.note_promise(conn, message)
 
@@ -134,6 +145,37 @@ async def test_a_week_keeps_the_promise_that_was_in_force_then(db: Database) -> 
         weeks = (await told(conn, **asked))["weeks"]
         assert [one["promised"] for one in weeks] == [None, 10, 99, 5, 5]
         assert (await told(conn, **{**asked, "as_of": monday + 19 * DAY}))["weeks"][3]["promised"] == 104
+
+
+async def test_a_version_that_comes_into_force_again_promised_before_what_it_promised(db: Database) -> None:
+    async with db.transaction() as conn:
+        monday = datetime(2026, 11, 9, tzinfo=UTC)
+        first = {"per_week": 10, "handoff_within_seconds": 600}
+        await promise(conn, 1, at=monday, **first)
+        early = await qualified(conn, monday + DAY)
+        await given(conn, early, monday + DAY + 2 * MINUTE)
+        await promise(conn, 2, at=monday + 7 * DAY, per_week=20)
+        asked = {"start": monday, "end": monday + 28 * DAY}
+        before = await told(conn, **asked, as_of=monday + 13 * DAY)
+        # It was to begin later, and does so earlier; what was to begin in between never does.
+        await promise(conn, 3, at=monday + 15 * DAY, said_at=monday + 14 * DAY, per_week=77)
+        await promise(conn, 1, at=monday + 16 * DAY, said_at=monday + 14 * DAY, **first)
+        await promise(conn, 1, at=monday + 14 * DAY, **first)
+        found = await told(conn, **asked)
+        assert [one["promised"] for one in found["weeks"]] == [10, 20, 10, 10]
+        assert found["totals"][0]["handoff"]["promised"] == 1
+        assert await told(conn, **asked, as_of=monday + 13 * DAY) == before
+
+
+async def test_what_is_retired_before_it_begins_leaves_the_promise_of_before(db: Database) -> None:
+    async with db.transaction() as conn:
+        monday = datetime(2026, 11, 9, tzinfo=UTC)
+        await promise(conn, 1, at=monday, per_week=10)
+        await promise(conn, 2, at=monday + 7 * DAY, said_at=monday, per_week=20)
+        retired = qualification_pb2.DefinitionRetired(name="saas", version=2, at=times.stamp(monday + DAY))
+        await store_marks.note_promise(conn, retired)
+        weeks = (await told(conn, start=monday, end=monday + 14 * DAY))["weeks"]
+        assert [one["promised"] for one in weeks] == [10, 10]
 
 
 async def test_the_week_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db: Database) -> None:

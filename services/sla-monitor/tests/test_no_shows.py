@@ -146,8 +146,12 @@ async def test_a_host_whom_nobody_knows_yet_is_found_when_they_are(db: Database,
     async with db.reading() as conn:
         span = {"start": at(-60), "end": at(60), "as_of": at(60)}
         groups = await reports_meetings.meetings(conn, by="rep", **span)
+        before = await reports_meetings.meetings(conn, by="rep", **{**span, "as_of": at(4)})
+        of_team = await reports_meetings.meetings(conn, by="team", **{**span, "as_of": at(4)})
         assert await conn.fetchval("SELECT count(*) FROM unknown_host") == 0
     assert {one["key"]: one["booked"] for one in groups} == {"ben": 2}
+    # A report of before that says what it said then.
+    assert ({one["key"]: one["booked"] for one in before}, of_team[0]["key"]) == ({"": 2}, "")
 
 
 async def test_a_miss_is_of_the_start_that_it_names(db: Database, monitor: Monitor) -> None:
@@ -167,3 +171,15 @@ async def test_a_miss_is_of_the_start_that_it_names(db: Database, monitor: Monit
         (found,) = await reports_meetings.meetings(conn, by="none", **span)
     counts = {name: found[name] for name in reports_meetings.COUNTS}
     assert counts == {"booked": 2, "held": 1, "cancelled": 0, "missed": 1, "rebooked": 1}
+
+
+async def test_what_is_said_of_a_merged_leads_missed_meeting_leaves_with_it(sla: Actor) -> None:
+    await put(sla, "clocks: [{kind: no_show_rebook, within: 1h, from: meeting_missed}]")
+    lead, lost, at = ids.new(), ids.new(), now()
+    await learn(sla, "intake", captured(lead, at), captured(lost, at), engaged(lost, at, "meeting_missed"))
+    await learn(sla, "intake", *telling.merged(lead, lost, at, came_at=at))
+    answer = await sla.http.post(f"/v1/leads/{lost}/no-show", json={"outcome": "wrong_time"})
+    assert (answer.status_code, [one["state"] for one in answer.json()]) == (200, ["met"])
+    apart = telling.unmerged(lead, lost, at + timedelta(seconds=1), came=dict.fromkeys((lead, lost), at))
+    await learn(sla, "intake", *apart)
+    assert await states(sla, lost) == {("no_show_rebook", 1): "met"}

@@ -236,7 +236,7 @@ async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str,
     opens = {"days": ["mon", "tue", "wed", "thu", "fri"], "end": "11:00"}
     windows = [common_pb2.WorkingHours(start="08:00", **opens)]
     rep = common_pb2.Rep(rep_id="ana", team="north", version=2, time_zone="UTC", working_hours=windows)
-    await store_reps.note_reps(told.conn, [rep])
+    await store_reps.note_reps(told.conn, [(rep, told.start)])
     document = {"time_zone": "UTC", "working_hours": [{"start": "09:00", **opens}]}
     await store_policies.add_calendar(told.conn, "office", document)
     await told.clock(lead, stale(told, within=1800), hours=hours)
