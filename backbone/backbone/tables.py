@@ -14,12 +14,22 @@ Said = Mapping[str, str | bool | Sequence[str] | None]
 _PREFIX: Final = "Handoff"
 
 
-def answer(request: Request, body: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], said: Said) -> Response:
-    """Answer with a report, or with its rows for who accepts CSV; what it says of itself is in both."""
+def answer(
+    request: Request,
+    body: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    said: Said,
+    *,
+    columns: Sequence[str] = ("key",),
+) -> Response:
+    """Answer with a report, or with its rows for who accepts CSV; what it says of itself is in both.
+
+    `columns` are those of a table without rows.
+    """
     if not _is_table_wanted(request.headers.get("accept", "")):
         return JSONResponse({**body, **said})
     headers = {header(name): _line(value) for name, value in said.items() if value is not None and value != []}
-    return Response(as_csv(rows), media_type="text/csv", headers=headers)
+    return Response(as_csv(rows, columns), media_type="text/csv", headers=headers)
 
 
 def _is_table_wanted(accept: str) -> bool:
@@ -43,10 +53,10 @@ def _line(value: str | bool | Sequence[str]) -> str:
     return value if isinstance(value, str) else ", ".join(value)
 
 
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Return rows of equal keys as CSV with a head; objects within a row as `key:value` pairs."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else ["key"])
+    writer = csv.DictWriter(out, fieldnames=list(rows[0]) if rows else columns)
     writer.writeheader()
     for row in rows:
         writer.writerow({name: _cell(value) for name, value in row.items()})

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from backbone import database, fields, kafka, security, tables, times
@@ -27,6 +28,11 @@ from sla_monitor.shapes_reports import described
 
 Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
 By = Literal["none", "rep", "team", "source", "hour", "weekday", "week"]
+_TABLES: Final[Mapping[str, type[BaseModel]]] = {
+    "weeks": shapes.Week,
+    "periods": shapes.Period,
+    "totals": shapes.Delivery,
+}
 Table = Annotated[
     Literal["weeks", "periods", "totals"], Query(description="Which of them a table (text/csv) shows; JSON has all.")
 ]
@@ -61,6 +67,7 @@ class _Found:
 
     body: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
+    columns: Sequence[str]
 
 
 Make = Callable[[database.Connection, datetime], Awaitable[_Found]]
@@ -84,7 +91,8 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
         """Report speed to lead of those that arrived in [from, to), history included."""
 
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
-            return _groups(await reports.speed(conn, span.start, span.end, by=by, as_of=as_of))
+            groups = await reports.speed(conn, span.start, span.end, by=by, as_of=as_of)
+            return _groups(groups, shapes.Speed)
 
         return await answer(request, span, make)
 
@@ -94,7 +102,8 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
             then = as_of if span.as_of is not None else None
-            return _groups(await reports_attainment.attainment(conn, span.start, span.end, by=by, as_of=then))
+            groups = await reports_attainment.attainment(conn, span.start, span.end, by=by, as_of=then)
+            return _groups(groups, shapes.Attainment)
 
         return await answer(request, span, make)
 
@@ -103,7 +112,8 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
         """Report how often leads that arrived in [from, to) were tried, and which were given up too soon."""
 
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
-            return _groups(await reports_persistence.persistence(conn, span.start, span.end, by=by, as_of=as_of))
+            groups = await reports_persistence.persistence(conn, span.start, span.end, by=by, as_of=as_of)
+            return _groups(groups, shapes.Persistence)
 
         return await answer(request, span, make)
 
@@ -112,7 +122,8 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
         """Report what became of the meetings that were booked in [from, to)."""
 
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
-            return _groups(await reports_meetings.meetings(conn, span.start, span.end, by=by, as_of=as_of))
+            groups = await reports_meetings.meetings(conn, span.start, span.end, by=by, as_of=as_of)
+            return _groups(groups, shapes.Meetings)
 
         return await answer(request, span, make)
 
@@ -123,7 +134,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
             groups = await reports_conversion.conversion(conn, span.start, span.end, by=by, as_of=as_of)
             body = {"groups": groups, "note": reports_conversion.NOTE}
-            return _Found(body=body, rows=reports_conversion.as_rows(groups))
+            return _Found(body=body, rows=reports_conversion.as_rows(groups), columns=shapes.CONVERSION)
 
         return await answer(request, span, make)
 
@@ -133,7 +144,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
             items = await reports_leaks.leaks(conn, span.start, span.end, as_of=as_of)
-            return _Found(body={"items": items}, rows=items)
+            return _Found(body={"items": items}, rows=items, columns=shapes.columns(shapes.Leak))
 
         return await answer(request, span, make)
 
@@ -153,7 +164,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
             found = await reports_marketing.report(conn, asked)
             body = {name: [_written(row) for row in rows] for name, rows in found.items()}
             rows = reports_marketing.by_key(body[table]) if table == "periods" else body[table]
-            return _Found(body=body, rows=reports.flat(rows))
+            return _Found(body=body, rows=reports.flat(rows), columns=shapes.columns(_TABLES[table]))
 
         return await answer(request, span, make)
 
@@ -164,8 +175,8 @@ def _written(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: times.text(value) if isinstance(value, datetime) else value for name, value in row.items()}
 
 
-def _groups(groups: list[dict[str, Any]]) -> _Found:
-    return _Found(body={"groups": groups}, rows=reports.flat(groups))
+def _groups(groups: list[dict[str, Any]], shape: type[BaseModel]) -> _Found:
+    return _Found(body={"groups": groups}, rows=reports.flat(groups), columns=shapes.columns(shape))
 
 
 async def _complete_until(conn: database.Connection, consumer: Consumer) -> datetime | None:
@@ -202,4 +213,4 @@ async def _report(
         "complete_until": times.text(complete_until) if complete_until is not None else None,
         "unsigned_by": await store_policies.unsigned_by(conn),
     }
-    return tables.answer(request, found.body, found.rows, said)
+    return tables.answer(request, found.body, found.rows, said, columns=found.columns)

@@ -145,6 +145,30 @@ async def test_every_report_is_a_table_too_with_leads_joined_by_a_space(
     assert [(row["kind"], row["met"]) for row in await table("attainment")] == [("first_response_5m", "1")]
 
 
+async def test_a_table_without_rows_has_the_columns_that_one_with_rows_has(
+    served: Actor, db: Database, telling: Any
+) -> None:
+    async with db.transaction() as conn:
+        told = telling(conn)
+        lead = await told.lead(live=True)
+        await told.given(lead, 0, recycled=60)
+        await told.clock(lead, told.plan(), state=State.MET)
+        await told.mark(lead, "qualified", 60, word="saas@1")
+        await told.mark(lead, "meeting_booked", 60)
+
+    async def head(name: str, **asked: str) -> set[str]:
+        answer = await served.http.get(f"/v1/reports/{name}", params=asked, headers={"Accept": "text/csv"})
+        return set(answer.text.splitlines()[0].split(","))
+
+    long_ago = {"from": "1999-01-01T00:00:00Z", "to": "1999-01-08T00:00:00Z"}
+    for name in ("speed", "attainment", "persistence", "meetings", "conversion", "leaks"):
+        by = {} if name == "leaks" else {"by": "source"}
+        assert await head(name, **by, **long_ago) == await head(name, **by, **SPAN, as_of=THEN)
+    for table in ("weeks", "totals"):
+        asked = {"by": "source", "table": table}
+        assert await head("marketing", **asked, **long_ago) == await head("marketing", **asked, **SPAN, as_of=THEN)
+
+
 async def test_marketings_report_is_three_tables(served: Actor, db: Database, telling: Any) -> None:
     async with db.transaction() as conn:
         told = telling(conn)
