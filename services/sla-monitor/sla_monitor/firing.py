@@ -5,7 +5,7 @@ the version and the instant that were read, so of two that fire the same step on
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -24,12 +24,14 @@ from sla_monitor.store_alerts import Fired
 from sla_monitor.store_clocks import Clock, Key
 
 FIRED_AT_ONCE: Final = 500
+RECENT: Final = timedelta(seconds=1)
+"""How long after their instants due steps are looked for each time."""
 LONGEST_SLEEP_S: Final = 0.25
 SHORTEST_SLEEP_S: Final = 0.01
 COALESCED_S: Final = 0.025
 """How far apart transactions begin: one costs as much as twenty alerts in it, which share it when due meanwhile."""
 SWEEP_EVERY_S: Final = 1.0
-"""How often what fell due more than a second ago is looked for: clocks that started late, or were locked meanwhile."""
+"""How often what fell due before that is looked for: clocks that started late, or were locked meanwhile."""
 LATE_S: Final = 1.0
 AWAY: Final = timedelta(seconds=LONGEST_SLEEP_S + LATE_S)
 """Whoever has not looked for longer was stopped, or the database was away: what happened meanwhile is not read yet."""
@@ -51,7 +53,7 @@ Without parameters, so that it is planned once.
 """
 _SWEEP: Final = _LOOK.format(limit=FIRED_AT_ONCE, since="")
 """Passes all that was fired and is not vacuumed away yet: 20 ms for 60,000 while somebody holds an old snapshot."""
-_RECENT: Final = _LOOK.format(limit=FIRED_AT_ONCE, since="next_at > now() - interval '1 second' AND")
+_RECENT: Final = _LOOK.format(limit=FIRED_AT_ONCE, since=f"next_at > now() - interval '{RECENT}' AND")
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -83,11 +85,8 @@ class Firing:
     def __init__(
         self, db: Database, outbox: Outbox, consumer: Consumer, *, namespace: str, partitions: int, catch_up_s: float
     ) -> None:
-        self._db = db
-        self._outbox = outbox
-        self._consumer = consumer
-        self._topics = [kafka.topic_name(namespace, topic) for topic in ACTS_ON]
-        self._partitions = partitions
+        self._db, self._outbox, self._consumer = db, outbox, consumer
+        self._topics, self._partitions = [kafka.topic_name(namespace, topic) for topic in ACTS_ON], partitions
         self._catch_up = timedelta(seconds=catch_up_s)
         self._ends: Ends | None = None
         self._wants_ends = asyncio.Event()
@@ -158,11 +157,13 @@ class Firing:
         """Fire what is due, and return for how many seconds to rest then."""
         loop = asyncio.get_running_loop()
         due = {row["lead_id"] for row in look.rows if row["next_at"] <= look.now}
-        fired = await self._db.run(lambda conn: self._fire(conn, due, look.now)) if due else 0
+        fired = await self._db.run(lambda conn: self._fire(conn, due, look.now)) if due else ()
         if fired and len(look.rows) >= FIRED_AT_ONCE:
             return 0.0
         if look.sweeps:
             self._sweep_at = look.began_s + SWEEP_EVERY_S
+        if any(one.clock.next_at is not None and one.clock.next_at < look.now - RECENT for one in fired):
+            self._sweep_at = 0.0  # After an outage a clock's next step may be as late as the one that left.
         if due:
             return max(SHORTEST_SLEEP_S, look.began_s + COALESCED_S - loop.time() if fired else 0.0)
         left = (look.rows[0]["next_at"] - look.now).total_seconds() if look.rows else LONGEST_SLEEP_S
@@ -192,17 +193,14 @@ class Firing:
             self._is_kafka_away = ends is None
             self._ends = ends or self._ends
 
-    async def _fire(self, conn: Connection, due: set[UUID], now: datetime) -> int:
-        """Fire what was due of these leads a moment ago and still is; returns how many steps that were."""
+    async def _fire(self, conn: Connection, due: set[UUID], now: datetime) -> Sequence[Fired]:
+        """Fire what was due of these leads a moment ago and still is; returns those steps."""
         # Whoever holds one of these leads is changing its clocks; they are looked at again at once.
         free = await subjects.try_lock(conn, due)
         if not free:
-            return 0
-        rows = await conn.fetch(
-            "SELECT * FROM clock WHERE lead_id = ANY($1::uuid[]) AND next_at <= $2 ORDER BY next_at, lead_id",
-            list(free),
-            now,
-        )
+            return ()
+        query = "SELECT * FROM clock WHERE lead_id = ANY($1::uuid[]) AND next_at <= $2 ORDER BY next_at, lead_id"
+        rows = await conn.fetch(query, list(free), now)
         found = [store_clocks.clock_of(row) for row in rows]
         held = await self._held(conn, found, now)
         due_now = [clock for clock in found if clock.key not in held]
@@ -210,12 +208,16 @@ class Firing:
         to = await recipients.of(conn, due_now)
         fired = [_step(clock, to[id(clock)], now) for clock in due_now]
         await self._write(conn, fired, spent, now)
-        return len(fired)
+        return fired
 
     async def _held(self, conn: Connection, found: Sequence[Clock], now: datetime) -> set[Key]:
         """Put off those whose step has to wait, and return them; another that is due of them goes before it."""
         acting = [clock for clock in found if clock.steps[clock.step]["to"] in chain.ACTS]
-        parked = await parking.parked_subjects(conn, self._consumer.group, _leads(acting)) if acting else set()
+        parked = (
+            await parking.parked_subjects(conn, self._consumer.group, {clock.lead_id for clock in acting})
+            if acting
+            else set()
+        )
         waiting = [clock for clock in acting if clock.lead_id in parked or not await self._may_act(conn, clock)]
         if not waiting:
             return set()
@@ -257,16 +259,12 @@ class Firing:
         await store_alerts.add(conn, mine)
 
 
-def _leads(some: Iterable[Clock]) -> set[UUID]:
-    return {clock.lead_id for clock in some}
-
-
 async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
     """Return which would take a lead away once more than the policy allows."""
     taking = [clock for clock in acting if clock.steps[clock.step]["to"] == chain.REASSIGN]
     if not taking:
         return set()
-    taken = await store_alerts.taken_away(conn, _leads(taking))
+    taken = await store_alerts.taken_away(conn, {clock.lead_id for clock in taking})
     spent: set[Key] = set()
     for clock in taking:
         times_before = taken.get(clock.lead_id, 0)

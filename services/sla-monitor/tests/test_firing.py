@@ -16,10 +16,18 @@ from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, firing, policies, store, store_clocks
 from sla_monitor.firing import Firing
 from sla_monitor.hours import Calendars
+from sla_monitor.policies import Policy
 
 POLICY = policies.build(
     "standard", 1, policies.parse(b"clocks: [{kind: first_response_5m, within: 5m, from: assignment}]", []).data
 )
+CHAIN = """
+clocks: [{kind: first_response_5m, within: 5m, from: assignment}]
+escalations:
+- {kind: first_response_5m, after: 0s, to: rep}
+- {kind: first_response_5m, after: 1m, to: rep}
+- {kind: first_response_5m, after: 2m, to: manager}
+"""
 
 
 @pytest.fixture
@@ -33,10 +41,10 @@ def monitor(db: Database) -> Firing:
     return Firing(db, outbox, nobody, namespace="test", partitions=1, catch_up_s=1)
 
 
-async def let_be_due(db: Database, count: int, ago: timedelta) -> list[UUID]:
+async def let_be_due(db: Database, count: int, ago: timedelta, policy: Policy = POLICY) -> list[UUID]:
     at = datetime.now(UTC) - ago - timedelta(minutes=5)
     named, rep = Calendars({}, 2026), common_pb2.Rep(rep_id="ana")
-    by = clocks.plan(POLICY, POLICY.clocks[0], rep, named)
+    by = clocks.plan(policy, policy.clocks[0], rep, named)
     assert by is not None
     started = [clocks.start(ids.new(), by, cycle=1, started_at=at, rep=rep) for _ in range(count)]
     made = [one for one in started if one is not None]
@@ -62,6 +70,15 @@ async def test_a_backlog_longer_than_a_batch_leaves_without_a_rest(db: Database)
     monitoring = monitor(db)
     assert [await look_and_fire(monitoring) > 0 for _ in range(3)] == [False, False, True]
     assert await alerts(db) == 2 * firing.FIRED_AT_ONCE + 1
+
+
+async def test_all_steps_of_a_clock_that_an_outage_made_late_leave_one_after_the_other(db: Database) -> None:
+    policy = policies.build("chain", 1, policies.parse(CHAIN.encode(), []).data)
+    await let_be_due(db, 1, timedelta(hours=1), policy)
+    monitoring = monitor(db)
+    for _ in range(4):
+        await look_and_fire(monitoring)
+    assert await alerts(db) == 4
 
 
 async def test_a_clock_whose_lead_was_locked_long_is_found_within_a_second_of_its_release(db: Database) -> None:
