@@ -35,21 +35,48 @@ class Document:
     places: Mapping[Path, tuple[int, int]]
     texts: Mapping[Path, tuple[int, int]]
     """Behind the quote, or in the line below `|`; only where that is not the place itself."""
+    lines: Sequence[str]
+    """As they are written."""
 
     def fault(self, path: Path, detail: str, *, line: int | None = None, column: int = 1) -> Pointer:
         """Return a pointer to what stands at `path`; line and column within a text there are added."""
         pointer = "/" + "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in path)
         if line is None:
             return Pointer(pointer, detail, *self.place(path))
-        at_line, at_column = self.texts.get(path) or self.place(path)
-        indented = at_column if line == 1 or path in self.texts else 1
-        return Pointer(pointer, detail, at_line + line - 1, indented + column - 1)
+        text = self._text(path)
+        before = sum(len(each) + 1 for each in text.split("\n")[: line - 1]) + column - 1
+        return Pointer(pointer, detail, *_place(self.lines, self.texts.get(path) or self.place(path), text, before))
+
+    def _text(self, path: Path) -> str:
+        found: Any = self.data
+        for step in path:
+            found = found[step]
+        return str(found)
 
     def place(self, path: Path) -> tuple[int, int]:
         """Return where a path stands, or the nearest that contains it."""
         while path and path not in self.places:
             path = path[:-1]
         return self.places.get(path, (1, 1))
+
+
+def _place(lines: Sequence[str], start: tuple[int, int], text: str, before: int) -> tuple[int, int]:
+    """Return where, in a document's lines, a text that begins at `start` goes on behind so many characters.
+
+    The text is as YAML gives it: its lines may be folded into one, indented, and their ends blank.
+    """
+    line, column = start[0] - 1, start[1] - 1
+    for number, char in enumerate(text[: before + 1]):
+        if not char.isspace():
+            while lines[line][column : column + 1] != char:
+                column += 1
+                if column >= len(lines[line]):
+                    line, column = line + 1, 0
+                if line == len(lines):
+                    return start  # Written as an escape.
+        if number < before and lines[line][column : column + 1] == char:
+            column += 1
+    return line + 1, column + 1
 
 
 def refuse(what: str, faults: Sequence[Pointer]) -> Problem:
@@ -80,7 +107,7 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
         raise refuse(what, [Pointer("/", "not a YAML document in UTF-8", 1, 1)]) from None
     if not isinstance(data, dict):
         raise refuse(what, [Pointer("/", "has to be an object with keys", 1, 1)])
-    document = Document(data, reader.places, reader.texts)
+    document = Document(data, reader.places, reader.texts, text.splitlines())
     faults = [_fault(document, error) for error in _Validator(dict(schema)).iter_errors(data)]
     if faults:
         raise refuse(what, sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)))

@@ -61,6 +61,13 @@ def test_a_whole_number_with_a_fraction_of_nothing_is_a_whole_number() -> None:
         ("rules: lead.employees > x", 2, 8 + 17),
         ("rules: 'lead.employees > x'", 2, 8 + 18),
         ("rules: |\n  lead.employees >\n  x", 4, 3),
+        ("rules: |\n\n  lead.employees >\n    x\nlast: 1", 5, 5),
+        ("rules: >\n  lead.employees\n  >\n\n  x", 6, 3),
+        ("rules: >-\n  lead.country\n  == 'x' &&  x", 4, 14),
+        ("rules: lead.employees\n  > 1 &&\n   x\nlast: x", 4, 4),
+        ("rules: 'lead.country == ''x''\n  && x'", 3, 6),
+        ('rules: "lead.country == \\"x\\"\n  && x"', 3, 6),
+        ('rules: "lead.employees > \\u0078"', 2, 9),
     ],
 )
 def test_a_fault_within_a_text_is_placed_in_the_document(written: str, line: int, column: int) -> None:

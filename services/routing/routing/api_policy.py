@@ -9,7 +9,17 @@ from pydantic import Field
 from backbone import database, fields, outbox, security, times
 from backbone.database import Connection
 from backbone.problem import Pointer, Problem
-from routing import assigning, checking, deciding, imagining, policies, simulating, store_group, transaction
+from routing import (
+    assigning,
+    checking,
+    deciding,
+    imagining,
+    policies,
+    simulating,
+    store_counts,
+    store_group,
+    transaction,
+)
 from routing.changing import Changing
 from routing.desk import Desk
 from routing.domain import Decision
@@ -61,6 +71,9 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
                 raw.decode(),
                 document.data,
                 caller.sub,
+            )
+            await store_counts.count_pools(
+                conn, {one["pool"]: one["cap"] for one in document.data["pools"] if "cap" in one}
             )
             return {"version": version, "warnings": checking.warnings(document, version, reps)}
 

@@ -69,7 +69,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             row = await conn.fetchrow(
                 "INSERT INTO rep (rep_id, document, version, cap) VALUES ($1, $2, 1, $3)"
                 " ON CONFLICT (rep_id) DO UPDATE SET document = excluded.document, version = rep.version + 1,"
-                " cap = excluded.cap, over_cap = rep.open > excluded.cap RETURNING version, paused",
+                " cap = excluded.cap, allowed = CASE WHEN rep.open > excluded.cap THEN rep.open ELSE 0 END"
+                " RETURNING version, paused",
                 rep_id,
                 document,
                 body.cap,

@@ -105,8 +105,8 @@ def _unknown(document: Document, rep_ids: set[str]) -> list[Pointer]:
 def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what a policy permits but hardly means.
 
-    That is: a pool without reps, a rep in no pool, a rule that no lead reaches, a key that does nothing, a condition
-    that holds also of leads that lack a field.
+    That is: a pool without reps, a rep in no pool or on the wrong side of a pair, a rule that no lead reaches or that
+    nobody is behind, a key that does nothing, a condition that holds also of leads that lack a field.
     """
     policy = policies.build(version, document.data, reps)
     found = [
@@ -115,6 +115,7 @@ def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, A
         if not policy.pools[pool["pool"]].members
     ]
     found += _left_out(document, reps)
+    found += _odd_pairs(document, reps)
     found += _unreached(document, policy)
     for number, one in enumerate(document.data["rules"]):
         found += [document.fault(("rules", number, key), why) for key, why in _idle(one) if key in one]
@@ -167,6 +168,20 @@ def _paired(document: Document) -> list[tuple[documents.Path, str]]:
 def _paired_in_no_pool(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
     placed = _placed(document, reps)
     return [document.fault(path, "this rep is in no pool") for path, one in _paired(document) if one not in placed]
+
+
+def _odd_pairs(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
+    """Return the reps of pairs who do the other's work, and the rules that go to pairs where there are none."""
+    faults = []
+    for path, rep_id in _paired(document):
+        side, role = ("sdr" if path[-1] == "sdr" else "sales"), reps[rep_id]["rep.role"]
+        if role != side:
+            faults.append(document.fault(path, f"this rep has the role {role}, and is named as one of {side}"))
+    if not document.data.get("pairs"):
+        for number, rule in enumerate(document.data["rules"]):
+            if rule["to"] == assigning.PAIRED and "else" not in rule:
+                faults.append(document.fault(("rules", number, "to"), "there are no pairs, and no else"))
+    return faults
 
 
 def _left_out(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:

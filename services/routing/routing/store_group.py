@@ -12,14 +12,12 @@ from heapq import heappop, heappush
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
-
 from backbone import ids, reasons
 from backbone.database import Connection
 from backbone.reasons import Why
-from routing import index, policies, reps, store_reasons
+from routing import policies, reps, store_reasons
 from routing.domain import Policy, Rep
-from routing.index import Count, Index
+from routing.index import Index
 from routing.reps import Known
 
 GROUP: Final = 1
@@ -170,49 +168,6 @@ def set_availability(group: Group, now: datetime) -> None:
 
 
 _LOOK_AGAIN: Final = timedelta(seconds=1)
-
-
-class CapBroken(asyncpg.SerializationError):
-    """The database refused a count: what was kept in memory was stale. Rolled back, loaded anew and tried again."""
-
-
-async def save_reps(conn: Connection, group: Group, *, forced: frozenset[str], more_wait: bool) -> None:
-    """Write what changed of the reps' counts. CapBroken rather than a rep over the cap, unless a person forced it."""
-    before = group.index.before
-    counted = [
-        group.index.reps[rep_id] for rep_id in before if index.counts(group.index.reps[rep_id]) != before[rep_id]
-    ]
-    if counted:
-        status = await conn.execute(
-            "UPDATE rep r SET open = r.open + v.opened, untouched = v.untouched, turns = v.turns,"
-            " last_assigned_at = v.last_assigned_at, over_cap = r.open + v.opened > r.cap"
-            " FROM unnest($1::text[], $2::int[], $3::int[], $4::jsonb[], $5::timestamptz[], $6::boolean[])"
-            " AS v(rep_id, opened, untouched, turns, last_assigned_at, forced)"
-            " WHERE r.rep_id = v.rep_id AND (v.opened <= 0 OR v.forced OR r.open + v.opened <= r.cap)",
-            [rep.rep_id for rep in counted],
-            [rep.open - before[rep.rep_id].open for rep in counted],
-            [rep.untouched for rep in counted],
-            [rep.turns for rep in counted],
-            [rep.last_assigned_at for rep in counted],
-            [rep.rep_id in forced for rep in counted],
-        )
-        if int(status.split()[-1]) != len(counted):
-            raise CapBroken("a rep would be over the cap")
-    await _keep_counts(conn, group)
-    await advance(conn, group, more_wait=more_wait)
-
-
-async def _keep_counts(conn: Connection, group: Group) -> None:
-    """Keep how the counts went, so that a decision can be made again from what it saw."""
-    log = group.index.log
-    if not log:
-        return
-    await conn.copy_records_to_table(
-        "rep_count",
-        columns=("sequence", "ordinal", *Count._fields),
-        records=[(group.sequence + 1, ordinal, *one) for ordinal, one in enumerate(log)],
-    )
-    log.clear()
 
 
 async def advance(conn: Connection, group: Group, *, more_wait: bool = False, changed: bool = False) -> None:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
-from routing import events, store, store_group, store_queue, store_reasons
+from routing import events, store, store_counts, store_group, store_queue, store_reasons
 from routing.desk import Desk
 from routing.store_group import Cache
 
@@ -29,7 +29,8 @@ async def finish(desk: Desk, conn: Connection, outbox: Outbox, cache: Cache) -> 
     """Write everything under the lock and announce it."""
     if desk.dirty:
         await store.save(conn, [desk.rows[lead_id] for lead_id in desk.dirty if lead_id in desk.rows])
-    await store_group.save_reps(conn, desk.group, forced=frozenset(desk.forced), more_wait=desk.more_wait)
+    await store_counts.save(conn, desk.group, forced=frozenset(desk.forced))
+    await store_group.advance(conn, desk.group, more_wait=desk.more_wait)
     if desk.ended:
         await store.delete_assignments(conn, desk.ended)
     if desk.changed:

@@ -9,8 +9,9 @@ import pytest
 
 from backbone import ids
 from backbone.database import Connection, Database
-from routing import store_group, store_queue
-from routing.store_group import Cache, CapBroken
+from routing import store_counts, store_group, store_queue
+from routing.store_counts import CapBroken
+from routing.store_group import Cache, Group
 from routing.store_queue import Waiting
 
 NOW = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -55,17 +56,68 @@ def waits(number: int, key: str, **fields: Any) -> Waiting:
     )
 
 
-async def test_a_count_over_the_cap_is_refused_twice_over(db: Database) -> None:
-    cache = Cache()
+async def count(db: Database, change: Callable[[Group, datetime], None], *, forced: str = "") -> None:
+    """Write what a change made of the counts in memory."""
     async with db.transaction() as conn:
-        group, now = await cache.lock(conn)
-        group.index.give("ana", None, now, touched=False)
-        group.index.give("ana", None, now, touched=False)
-        with pytest.raises(CapBroken):
-            await store_group.save_reps(conn, group, forced=frozenset(), more_wait=False)
+        group, now = await Cache().lock(conn)
+        change(group, now)
+        await store_counts.save(conn, group, forced=frozenset({forced} - {""}))
+        await store_group.advance(conn, group)
+
+
+def give(group: Group, now: datetime) -> None:
+    group.index.give("ana", group.policy.pools["sdr"] if group.policy else None, now, touched=False)
+
+
+async def is_full(db: Database, table: str) -> None:
+    """Whoever writes it, one more is refused."""
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with db.transaction() as conn:
+            await conn.execute(f"UPDATE {table} SET open = open + 1")
+    with pytest.raises(CapBroken):
+        await count(db, give)
+
+
+async def test_a_count_over_the_cap_is_refused_but_as_far_as_a_person_went_over_it(db: Database) -> None:
+    await count(db, give)
+    await is_full(db, "rep")
+    await count(db, give, forced="ana")
+    await is_full(db, "rep")
+    for _ in range(2):
+        await count(db, lambda group, _: group.index.take("ana", "", untouched=True))
+        async with db.transaction() as conn:
+            left = await conn.fetchrow("SELECT open, allowed FROM rep")
+        assert left["allowed"] == 0
+    await count(db, give)
+    await is_full(db, "rep")
+
+
+async def test_a_pools_count_over_its_cap_is_refused_though_the_memory_of_it_is_stale(db: Database) -> None:
+    document = {"pools": [{"pool": "sdr", "reps": "true", "cap": 1}], "rules": [{"rule": "all", "to": "sdr"}]}
     async with db.transaction() as conn:
-        with pytest.raises(asyncpg.CheckViolationError):
-            await conn.execute("UPDATE rep SET open = 2")
+        await conn.execute("UPDATE rep SET cap = 9")
+        await conn.execute("INSERT INTO policy (version, text, document, made_by) VALUES (1, '', $1, 'x')", document)
+        await store_counts.count_pools(conn, {"sdr": 1})
+    await count(db, give)
+    await is_full(db, "pool_load")
+    await count(db, lambda group, now: group.index.give("ana", None, now, touched=False))
+
+
+async def test_a_lower_cap_of_a_pool_lets_everybody_keep_what_they_have(db: Database) -> None:
+    given = [(ids.new(), ids.new()) for _ in range(3)]
+    async with db.transaction() as conn:
+        await conn.executemany(
+            "INSERT INTO assignment (lead_id, rep_id, cycle, pool, decision_id, assigned_at, touched)"
+            " VALUES ($1, 'ana', 1, 'sdr', $2, now(), false)",
+            given,
+        )
+        for cap in (5, 2):
+            await store_counts.count_pools(conn, {"sdr": cap, "sales": 1})
+        assert dict(await conn.fetchrow("SELECT open, cap, allowed FROM pool_load")) == {
+            "open": 3,
+            "cap": 2,
+            "allowed": 3,
+        }
 
 
 async def test_what_was_rolled_back_is_forgotten(db: Database) -> None:
@@ -74,7 +126,8 @@ async def test_what_was_rolled_back_is_forgotten(db: Database) -> None:
     async def give_and_fail(conn: Connection) -> None:
         group, now = await cache.lock(conn)
         group.index.give("ana", None, now, touched=False)
-        await store_group.save_reps(conn, group, forced=frozenset(), more_wait=False)
+        await store_counts.save(conn, group, forced=frozenset())
+        await store_group.advance(conn, group)
         cache.keep(group)
         raise ZeroDivisionError
 

@@ -134,3 +134,16 @@ rules: [{{rule: some, when: '{when}', to: sdr}}, {{rule: rest, to: sdr}}]
     assert warned["detail"].startswith(f"holds also where {field} is missing")
     asked = text.replace(when, f'{when} && !("{field}" in lead.missing)')
     assert (await routing.http.put("/v1/policy", content=asked)).json()["warnings"] == []
+
+
+async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_of(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben", role="sales")
+    for pairs, places in (
+        ("pairs: [{sdr: ben, sales: [ben, ana]}]", ["/pairs/0/sdr", "/pairs/0/sales/1"]),
+        ("pairs: [{sdr: ana, sales: [ben]}]", []),
+        ("", ["/rules/1/to"]),
+    ):
+        text = POLICY.replace(", else: sales", "") + pairs
+        warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+        assert [one["pointer"] for one in warned] == places
