@@ -84,8 +84,13 @@ def hand_back(desk: Desk, row: Row, *, why: Why, rep_id: str | None) -> None:
 def win(desk: Desk, row: Row, *, why: Why) -> None:
     """Make a lead a customer."""
     row.ended = "won"
-    if row.state.stage is not Stage.CUSTOMER:
-        desk.move(row, Stage.CUSTOMER, why=why, by_person=True, recycled_until=None)
+    if row.state.stage is Stage.CUSTOMER:
+        return
+
+    def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
+        return events.converted(moved, qualification, desk.now)
+
+    desk.move(row, Stage.CUSTOMER, why=why, by_person=True, tell=tell, recycled_until=None)
 
 
 def lose(desk: Desk, row: Row, *, why: Why, until: datetime | None) -> None:

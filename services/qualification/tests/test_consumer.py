@@ -254,6 +254,8 @@ async def test_what_the_rep_closes_and_what_the_deal_comes_to_moves_the_lead(
         topic="forecast",
     )
     assert (await company.shown(won))["stage"] == "customer"
+    (told,) = await company.told(won, "LeadConverted")
+    assert told.qualification.stage == "customer"
     state = await company.shown(lost)
     assert (state["stage"], state["reason"], state["cycle"]) == ("nurture", "other", 2)
     assert state["history"][-1]["words"] == "they went bankrupt"

@@ -294,8 +294,8 @@ Global___LeadDisqualified: _TypeAlias = LeadDisqualified  # noqa: Y015
 
 @_typing.final
 class LeadConverted(_message.Message):
-    """The system that the lead comes from says that it is a customer, or one that turned out to be the same lead is one:
-    nobody's work any more.
+    """The lead is a customer: its deal was won, the system that it comes from says so, or one that turned out to be the
+    same lead is one. Nobody's work any more.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
