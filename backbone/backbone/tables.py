@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
 
 Said = Mapping[str, str | bool | Sequence[str] | None]
 """What a report says of itself: as of when, how far facts are known, who has not signed."""
@@ -51,6 +52,18 @@ def _line(value: str | bool | Sequence[str]) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return value if isinstance(value, str) else ", ".join(value)
+
+
+def columns(row: type[BaseModel]) -> list[str]:
+    """Return the columns of a table of such rows, nested fields with a dot in their names."""
+    found = []
+    for name, field in row.model_fields.items():
+        shape = field.annotation
+        if isinstance(shape, type) and issubclass(shape, BaseModel):
+            found += [f"{name}.{inner}" for inner in columns(shape)]
+        else:
+            found.append(name)
+    return found
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -38,6 +38,7 @@ INSERT INTO pool_load (rep_id, pool, open, cap, allowed)
 SELECT a.rep_id, a.pool, count(*), c.cap, CASE WHEN count(*) > c.cap THEN count(*) ELSE 0 END
 FROM assignment a JOIN unnest($1::text[], $2::int[]) AS c(pool, cap) USING (pool) GROUP BY a.rep_id, a.pool, c.cap
 """
+_CAPS: Final = ("cap_is_exact", "pool_cap_is_exact")
 
 
 class CapBroken(asyncpg.SerializationError):
@@ -63,6 +64,8 @@ async def save(conn: Connection, group: Group, *, forced: frozenset[str]) -> Non
             )
             await _save_pools(conn, group.policy, [(before[rep.rep_id], index.counts(rep)) for rep in counted])
     except asyncpg.CheckViolationError as error:
+        if error.constraint_name not in _CAPS:
+            raise
         raise CapBroken(f"a rep would be over a cap ({error.constraint_name})") from error
     await _keep(conn, group)
 

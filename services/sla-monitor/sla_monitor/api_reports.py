@@ -144,7 +144,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
 
         async def make(conn: database.Connection, as_of: datetime) -> _Found:
             items = await reports_leaks.leaks(conn, span.start, span.end, as_of=as_of)
-            return _Found(body={"items": items}, rows=items, columns=shapes.columns(shapes.Leak))
+            return _Found(body={"items": items}, rows=items, columns=tables.columns(shapes.Leak))
 
         return await answer(request, span, make)
 
@@ -164,7 +164,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
             found = await reports_marketing.report(conn, asked)
             body = {name: [_written(row) for row in rows] for name, rows in found.items()}
             rows = reports_marketing.by_key(body[table]) if table == "periods" else body[table]
-            return _Found(body=body, rows=reports.flat(rows), columns=shapes.columns(_TABLES[table]))
+            return _Found(body=body, rows=reports.flat(rows), columns=tables.columns(_TABLES[table]))
 
         return await answer(request, span, make)
 
@@ -176,7 +176,7 @@ def _written(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _groups(groups: list[dict[str, Any]], shape: type[BaseModel]) -> _Found:
-    return _Found(body={"groups": groups}, rows=reports.flat(groups), columns=shapes.columns(shape))
+    return _Found(body={"groups": groups}, rows=reports.flat(groups), columns=tables.columns(shape))
 
 
 async def _complete_until(conn: database.Connection, consumer: Consumer) -> datetime | None:

@@ -273,21 +273,9 @@ def described(report: type[Report]) -> dict[int | str, dict[str, Any]]:
     return {200: {"model": report, "content": content, "headers": _HEADERS}}
 
 
-def columns(row: type[BaseModel]) -> list[str]:
-    """Return the columns of a table of such rows, nested fields with a dot in their names, as `reports.flat` does."""
-    found = []
-    for name, field in row.model_fields.items():
-        shape = field.annotation
-        if isinstance(shape, type) and issubclass(shape, BaseModel):
-            found += [f"{name}.{inner}" for inner in columns(shape)]
-        else:
-            found.append(name)
-    return found
-
-
 CONVERSION: Final = (
-    *("key", *columns(Bucket)),
-    *(f"{outcome}_odds.{name}" for outcome in ("srl", "sql", "won") for name in columns(Odds)),
+    *("key", *tables.columns(Bucket)),
+    *(f"{outcome}_odds.{name}" for outcome in ("srl", "sql", "won") for name in tables.columns(Odds)),
     "note",
 )
 """The columns of the table of conversion: a row a bucket."""

@@ -1,86 +1,16 @@
-"""Marketing's side of the agreement: what it promised and delivered, what leads waited on, what sales gave back."""
+"""Marketing's side of the agreement: what it delivered, what leads waited on, what sales gave back."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
+from datetime import UTC, datetime
 
 import pytest
 
-from backbone import ids, times
-from backbone.database import Connection, Database
-from handoff.events.v1 import common_pb2, qualification_pb2
+from backbone.database import Database
 from sla_monitor import (
     reports,
-    reports_marketing,
     store,
-    store_links,
-    store_marks,
 )
-from sla_monitor.domain import Assignment, Mark, Marked
-from sla_monitor.store import Row
-
-# A Tuesday.
-START = datetime(2026, 11, 10, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-DAY = timedelta(days=1)
-
-
-async def arrived(conn: Connection, at: datetime = START, *, source: str = "web", **fields: Any) -> UUID:
-    said = {"live": True, "arrived_at": at, **fields}
-    row = Row(ids.new(), created_at=at, recorded_at=at, known_at=at, source=source, changed=True, **said)
-    row.note_live(at)
-    await store.save(conn, [row])
-    return row.lead_id
-
-
-async def mark(
-    conn: Connection, of: UUID, kind: Marked, at: datetime, *, known: datetime | None = None, **said: str
-) -> None:
-    await store_marks.add(conn, [(of, Mark(mark_id=ids.new(), kind=kind, at=at, **said), known or at)])
-
-
-async def qualified(conn: Connection, at: datetime = START, *, ref: str = "", **fields: Any) -> UUID:
-    """Return a lead that arrived ten minutes before it qualified."""
-    lead = await arrived(conn, at - 10 * MINUTE, **fields)
-    await mark(conn, lead, Marked.QUALIFIED, at, word="saas@3", ref=ref)
-    return lead
-
-
-async def given(conn: Connection, of: UUID, at: datetime, cycle: int = 1) -> None:
-    await store.add_assignments(conn, [(of, Assignment(cycle=cycle, rep_id="ana", assigned_at=at), "north", at)])
-
-
-async def merged(conn: Connection, lost: UUID, kept: UUID) -> None:
-    await conn.execute("UPDATE lead SET closed = true WHERE lead_id = $1", lost)
-    await store_links.link(conn, [(lost, kept, START)])
-
-
-async def promise(
-    conn: Connection,
-    version: int = 3,
-    name: str = "saas",
-    at: datetime = START,
-    said_at: datetime | None = None,
-    **supply: Any,
-) -> None:
-    message = qualification_pb2.DefinitionActivated(
-        stamp=common_pb2.Stamp(recorded_at=times.stamp(min(at, said_at or at))),
-        name=name,
-        version=version,
-        at=times.stamp(at),
-        supply=qualification_pb2.Supply(**supply),
-    )
-    await store_marks.note_promise(conn, message)
-
-
-async def told(conn: Connection, **asked: Any) -> dict[str, list[dict[str, Any]]]:
-    said = {"start": START - DAY, "end": START + DAY, "by": "none", "as_of": START + 30 * DAY, **asked}
-    return await reports_marketing.report(conn, reports_marketing.Asked(**said))
-
-
-async def total(conn: Connection, **asked: Any) -> dict[str, Any]:
-    (row,) = (await told(conn, **asked))["totals"]
-    return row
+from sla_monitor.domain import Marked
+from tests.delivering import DAY, MINUTE, START, arrived, given, mark, merged, promise, qualified, told, total
 
 
 async def test_each_week_counts_what_qualified_beside_the_promise(db: Database) -> None:
@@ -116,66 +46,6 @@ async def test_each_week_counts_what_qualified_beside_the_promise(db: Database) 
             ("2026-11-08", 2),
             ("2026-11-15", 1),
         ]
-
-
-async def test_a_week_keeps_the_promise_that_was_in_force_then(db: Database) -> None:
-    async with db.transaction() as conn:
-        monday = datetime(2026, 11, 9, tzinfo=UTC)
-        await promise(conn, 1, at=monday + DAY, per_week=10, handoff_within_seconds=60, by_source={"fair": 2})
-        await promise(conn, 2, at=monday + 8 * DAY, per_week=99)
-        await promise(conn, 1, "enterprise", at=monday + 15 * DAY, per_week=5)
-        late, early = await qualified(conn, monday + 9 * DAY), await qualified(conn, monday + 2 * DAY)
-        await given(conn, early, monday + 2 * DAY + 2 * MINUTE)
-        await given(conn, late, monday + 9 * DAY + 2 * MINUTE)
-        asked = {"start": monday - 7 * DAY, "end": monday + 28 * DAY}
-        weeks = (await told(conn, **asked))["weeks"]
-        assert [one["promised"] for one in weeks] == [None, 10, 99, 104, 104]
-        assert [one["handoff"]["promised"] for one in weeks] == [0, 1, 0, 0, 0]
-        assert (await total(conn, **asked))["handoff"]["share_within"] == 0
-        fair = [one["promised"] for one in (await told(conn, by="source", **asked))["weeks"] if one["key"] == "fair"]
-        assert fair == [None, 2, None, None, None]
-        # Asked before the change, or for a span that ends before it: the old promise, for what is to come too.
-        for said in ({**asked, "as_of": monday + 7 * DAY}, {**asked, "end": monday + 7 * DAY}):
-            found = await told(conn, **said)
-            assert {one["promised"] for one in found["weeks"][1:]} == {10}
-            assert [one["promised"] for one in found["periods"]] == [10, pytest.approx(10 * 52 / 12), 130]
-        # What is retired promises nothing more; what it promised before that, it did.
-        retired = qualification_pb2.DefinitionRetired(name="saas", version=2, at=times.stamp(monday + 20 * DAY))
-        await store_marks.note_promise(conn, retired)
-        weeks = (await told(conn, **asked))["weeks"]
-        assert [one["promised"] for one in weeks] == [None, 10, 99, 5, 5]
-        assert (await told(conn, **{**asked, "as_of": monday + 19 * DAY}))["weeks"][3]["promised"] == 104
-
-
-async def test_a_version_that_comes_into_force_again_promised_before_what_it_promised(db: Database) -> None:
-    async with db.transaction() as conn:
-        monday = datetime(2026, 11, 9, tzinfo=UTC)
-        first = {"per_week": 10, "handoff_within_seconds": 600}
-        await promise(conn, 1, at=monday, **first)
-        early = await qualified(conn, monday + DAY)
-        await given(conn, early, monday + DAY + 2 * MINUTE)
-        await promise(conn, 2, at=monday + 7 * DAY, per_week=20)
-        asked = {"start": monday, "end": monday + 28 * DAY}
-        before = await told(conn, **asked, as_of=monday + 13 * DAY)
-        # It was to begin later, and does so earlier; what was to begin in between never does.
-        await promise(conn, 3, at=monday + 15 * DAY, said_at=monday + 14 * DAY, per_week=77)
-        await promise(conn, 1, at=monday + 16 * DAY, said_at=monday + 14 * DAY, **first)
-        await promise(conn, 1, at=monday + 14 * DAY, **first)
-        found = await told(conn, **asked)
-        assert [one["promised"] for one in found["weeks"]] == [10, 20, 10, 10]
-        assert found["totals"][0]["handoff"]["promised"] == 1
-        assert await told(conn, **asked, as_of=monday + 13 * DAY) == before
-
-
-async def test_what_is_retired_before_it_begins_leaves_the_promise_of_before(db: Database) -> None:
-    async with db.transaction() as conn:
-        monday = datetime(2026, 11, 9, tzinfo=UTC)
-        await promise(conn, 1, at=monday, per_week=10)
-        await promise(conn, 2, at=monday + 7 * DAY, said_at=monday, per_week=20)
-        retired = qualification_pb2.DefinitionRetired(name="saas", version=2, at=times.stamp(monday + DAY))
-        await store_marks.note_promise(conn, retired)
-        weeks = (await told(conn, start=monday, end=monday + 14 * DAY))["weeks"]
-        assert [one["promised"] for one in weeks] == [10, 10]
 
 
 async def test_the_week_the_month_and_the_quarter_to_date_are_projected_to_their_ends(db: Database) -> None:
