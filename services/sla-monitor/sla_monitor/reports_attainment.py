@@ -10,7 +10,7 @@ from uuid import UUID
 from backbone import calendars
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import cohort, known, store_clocks, store_marks, store_policies
+from sla_monitor import cohort, known, store_clocks, store_marks, store_policies, store_reps
 from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.keeping import After
@@ -131,14 +131,14 @@ async def counted(conn: Connection, asked: Asked, *, as_of: datetime | None = No
 
 
 async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
-    named = Calendars(await store_policies.calendars(conn), as_of.year)
+    named = Calendars(await store_policies.calendars(conn, as_of=as_of), as_of.year)
     found: dict[tuple[tuple[str, ...], str], Counter[Decided]] = {}
     async for some in _started(conn, asked, as_of, named):
         clocks, now = [clock for _, clock, _ in some], [clock for _, _, clock in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
         begun = await known.begun(conn, clocks, about)
         without = await known.ended_by_merge(conn, clocks, as_of) | known.erased(now)
-        reps = await _reps(conn, clocks)
+        reps = await _reps(conn, clocks, as_of)
         for keys, clock, _ in some:
             if clock.key not in begun or clock.key in without:
                 continue
@@ -170,24 +170,21 @@ async def _started(
 
 
 def _then(row: Any, clock: Clock, named: Calendars) -> Clock | None:
-    """Return a clock with the terms that it had then; None where its hours, as they are now, never come from there."""
+    """Return a clock with the terms that it had then; None where its hours of then never come from there."""
     due_at = row["due_then"] or _after(clock, {}, named)(row["started_then"])
     if due_at is None:
         return None
     return replace(clock, terms=replace(clock.terms, started_at=row["started_then"], due_at=due_at))
 
 
-async def _reps(conn: Connection, clocks: Sequence[Clock]) -> dict[str, common_pb2.Rep]:
-    """Return those whose hours decide when a window ends that began anew."""
+async def _reps(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> dict[str, common_pb2.Rep]:
+    """Return those whose hours decide when a window ends that began anew, with the hours that they had then."""
     wanted = {clock.terms.rep_id for clock in clocks if clock.terms.source == LAST_TOUCH and clock.hours == REP}
-    if not wanted:
-        return {}
-    rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", sorted(wanted))
-    return {row["rep_id"]: common_pb2.Rep.FromString(row["rep"]) for row in rows}
+    return await store_reps.reps_as_known(conn, wanted, as_of=as_of) if wanted else {}
 
 
 def _after(clock: Clock, reps: dict[str, common_pb2.Rep], named: Calendars) -> After:
-    """Return when a window of the clock ends, by its own hours as they are now."""
+    """Return when a window of the clock ends, by its own hours as they were then."""
     seconds = clock.terms.within_seconds
     if clock.hours == WALL:
         return lambda begins: begins + timedelta(seconds=seconds)

@@ -117,10 +117,13 @@ async def unsigned_by(conn: Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-async def calendars(conn: Connection) -> dict[str, tuple[int, dict[str, Any]]]:
-    """Return the newest version of each calendar."""
+async def calendars(conn: Connection, *, as_of: datetime | None = None) -> dict[str, tuple[int, dict[str, Any]]]:
+    """Return the newest version of each calendar; with `as_of` the newest of then, of before that the first."""
     rows = await conn.fetch(
-        "SELECT DISTINCT ON (name) name, version, document FROM calendar ORDER BY name, version DESC"
+        "SELECT DISTINCT ON (name) name, version, document"
+        " FROM calendar, coalesce($1::timestamptz, 'infinity') AS v(at)"
+        " ORDER BY name, made_at > v.at, CASE WHEN made_at > v.at THEN version ELSE -version END",
+        as_of,
     )
     return {row["name"]: (row["version"], row["document"]) for row in rows}
 

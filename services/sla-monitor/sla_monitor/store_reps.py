@@ -15,7 +15,7 @@ def team_of(rep_id: str, at: str) -> str:
     What was known by $3 counts.
     """
     return (
-        f"(SELECT team FROM rep_team WHERE rep_team.rep_id = {rep_id}"  # noqa: S608 - columns that queries name
+        f"(SELECT team FROM rep_version v WHERE v.rep_id = {rep_id}"  # noqa: S608 - columns that queries name
         " AND ($3::timestamptz IS NULL OR since <= $3)"
         f" ORDER BY since > {at}, abs(extract(epoch FROM {at} - since)) LIMIT 1)"
     )
@@ -39,7 +39,7 @@ async def note_reps(conn: Connection, said: Iterable[tuple[common_pb2.Rep, datet
     ]
     if ordered:
         await _write_reps(conn, ordered)
-        await _note_teams(conn, ordered)
+        await _note_versions(conn, ordered)
         rows = await conn.fetch(_LOCK_REPS, list(newest))
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
@@ -52,13 +52,14 @@ def _rep(data: bytes) -> common_pb2.Rep:
     return common_pb2.Rep.FromString(data)
 
 
-async def _note_teams(conn: Connection, given: Sequence[tuple[common_pb2.Rep, datetime]]) -> None:
+async def _note_versions(conn: Connection, given: Sequence[tuple[common_pb2.Rep, datetime]]) -> None:
     await conn.execute(
-        "INSERT INTO rep_team (rep_id, since, team) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[])"
-        " ON CONFLICT DO NOTHING",
+        "INSERT INTO rep_version (rep_id, since, team, rep)"
+        " SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bytea[]) ON CONFLICT DO NOTHING",
         [rep.rep_id for rep, _ in given],
         [since for _, since in given],
         [rep.team for rep, _ in given],
+        [rep.SerializeToString() for rep, _ in given],
     )
 
 
@@ -84,7 +85,16 @@ async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
 
-async def reps_as_known(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
-    """Return reps as they are known now, and lock nothing."""
-    rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", list(rep_ids))
+async def reps_as_known(
+    conn: Connection, rep_ids: Iterable[str], *, as_of: datetime | None = None
+) -> dict[str, common_pb2.Rep]:
+    """Return reps as they are known now, and lock nothing; with `as_of` as they were, of before that as they came."""
+    rows = await conn.fetch(
+        "SELECT DISTINCT ON (rep_id) rep_id, rep FROM rep_version WHERE rep_id = ANY($1::text[])"
+        " ORDER BY rep_id, since > $2, abs(extract(epoch FROM $2 - since))"
+        if as_of is not None
+        else "SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])",
+        list(rep_ids),
+        *([as_of] if as_of is not None else []),
+    )
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}

@@ -240,8 +240,19 @@ async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str,
     document = {"time_zone": "UTC", "working_hours": [{"start": "09:00", **opens}]}
     await store_policies.add_calendar(told.conn, "office", document)
     await told.clock(lead, stale(told, within=1800), hours=hours)
-    assert (await attained(told, due - 1))["all", "stale"] == (0, 0, 1, None)
-    assert (await attained(told, due))["all", "stale"] == (0, 1, 0, 0.0)
+
+    async def is_due_then() -> None:
+        assert (await attained(told, due - 1))["all", "stale"] == (0, 0, 1, None)
+        assert (await attained(told, due))["all", "stale"] == (0, 1, 0, 0.0)
+
+    await is_due_then()
+    # Open longer from a later day on: what is asked for the day before that stays as it was.
+    longer = common_pb2.WorkingHours(start="00:00", days=opens["days"], end="24:00")
+    changed = common_pb2.Rep(rep_id="ana", team="north", version=3, time_zone="UTC", working_hours=[longer])
+    await store_reps.note_reps(told.conn, [(changed, told.at(due + 60))])
+    document = {"time_zone": "UTC", "working_hours": [{"start": "00:00", "days": opens["days"], "end": "24:00"}]}
+    await store_policies.add_calendar(told.conn, "office", document)
+    await is_due_then()
 
 
 async def test_attainment_by_facts_equals_the_stored_state(told: Any, chance: Random, monkeypatch: Any) -> None:

@@ -146,7 +146,9 @@ async def test_by_team_a_past_report_does_not_change_when_a_rep_changes_teams(to
     await told.touch(lead, 60, rep_id="dia")
     await told.mark(lead, "meeting_booked", 60, ref="m", until=HOUR, rep_id="dia")
     for since, team in ((-60, "north"), (DAY, "south")):
-        await told.conn.execute("INSERT INTO rep_team VALUES ('dia', $1, $2)", told.at(since), team)
+        await told.conn.execute(
+            "INSERT INTO rep_version (rep_id, since, team, rep) VALUES ('dia', $1, $2, '')", told.at(since), team
+        )
     assert set(await meetings(told, "team")) == {"north"}
     (group,) = await reports.speed(told.conn, by="team", **whole(told))
     assert group["key"] == "north"
