@@ -47,6 +47,7 @@ def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
     rule = "brought by the rep" if standing.keep else "taken over"
     outcome = Outcome.ASSIGNED if standing.keep else Outcome.TAKEN_OVER
     desk.force(row, standing.owner_id, outcome=outcome, rule=rule, starts_clocks=False, at=at)
+    desk.assignments[row.lead_id].status = standing.status or None
     if row.stage in ROLES and rep.role != SALES:
         desk.look_for_another(row, parting.CONVERTED)
 

@@ -39,9 +39,11 @@ async def with_ana(routing: Actor) -> UUID:
     lead = ids.new()
     _, told = taken_over(lead, "ana")
     told.stamp.CopyFrom(stamp(lead, live=False))
+    told.standing.status = "negotiating"
     await learn(routing, "intake", (lead, told))
     await learn(routing, "qualification", qualified(lead, live=False))
-    assert await holder(routing, lead) == "ana"
+    answer = (await routing.http.get(f"/v1/leads/{lead}/assignment")).json()
+    assert (answer["rep_id"], answer["status"]) == ("ana", "negotiating")
     return lead
 
 
