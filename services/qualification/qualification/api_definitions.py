@@ -153,6 +153,8 @@ async def _activate(
         raise Problem(409, "Retired", "A retired version stays so. Save it again as a new draft.")
     now = await times.now(conn)
     at = max(asked, now) if asked is not None else now
+    if at > now and _state(row) == "active" and row["active_from"] <= now:
+        raise Problem(409, "In force already", "This version is in force; it cannot begin later than it did.")
     await store_definitions.activate(conn, name, version, at)
     await store_queue.add_rescoring(conn, f"{name}@{version}", at)
     document = row["document"]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from google.protobuf.message import Message
 
-from backbone import conditions, times
+from backbone import conditions, subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
@@ -62,6 +62,8 @@ class Handler:
         read = [event for event in incoming if _stamp(event).lead_id]
         if not read:
             return
+        if merged := {own for event in read if (own := _own(event)) != event.subject}:
+            await subjects.lock(conn, merged)
         desk = await desks.open_desk(conn, self.compiled, _concerned(read))
         said = await reasons.load(conn) if any(map(_gives_reason, read)) else Reasons({})
         done = [event for event in read if event.type == "EngagementRecorded"]
@@ -91,11 +93,16 @@ def _stamp(event: Incoming) -> common_pb2.Stamp:
 
 
 def _concerned(read: Sequence[Incoming]) -> set[UUID]:
-    concerned = {event.subject for event in read}
+    concerned = {lead_id for event in read for lead_id in (event.subject, _own(event))}
     for event in read:
         if isinstance(event.message, intake_pb2.LeadMerged):
             concerned.add(UUID(event.message.merged_id))
     return concerned
+
+
+def _own(event: Incoming) -> UUID:
+    """Return whose deal an event tells of: it is told under the key of whoever that lead is one with."""
+    return UUID(_stamp(event).lead_id) if isinstance(event.message, ENDS) else event.subject
 
 
 def _engagement(event: Incoming) -> store.Did:
@@ -135,6 +142,7 @@ def _take_in(desk: Desk, row: Row, event: Incoming, said: Reasons) -> None:
         _released(desk, row, message, said)
     elif isinstance(message, ENDS | forecast_pb2.OpportunityMoved):
         _deal(desk, row, message, said)
+        _note_end(desk, desk.rows[_own(event)], message)
 
 
 def _merged(desk: Desk, survivor: Row, message: intake_pb2.LeadMerged, *, is_undone: bool) -> None:
@@ -231,6 +239,13 @@ def _deal(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
         and row.state.stage is Stage.SRL
     ):
         moving.confirm(desk, row, why=desks.NO_REASON)
+
+
+def _note_end(desk: Desk, own: Row, message: Message) -> None:
+    """Keep with the lead itself that it bought, should it leave the one that it is part of by now."""
+    if own.closed and isinstance(message, forecast_pb2.OpportunityWon):
+        own.ended = "won"
+        desk.changed.add(own.lead_id)
 
 
 async def _erase(conn: Connection, desk: Desk, event: Incoming, message: intake_pb2.PersonalDataErased) -> None:

@@ -124,8 +124,12 @@ def merge(desk: Desk, survivor_id: UUID, merged_id: UUID) -> None:
 
 
 def unmerge(desk: Desk, row: Row) -> None:
-    """Open a lead again that was merged: it is qualified and routed anew."""
+    """Open a lead again that was merged: qualified and routed anew, unless it bought or people had given it up."""
     row.closed = False
     row.rep_id, row.review_since = None, None
-    if row.state.stage is not Stage.NEW:
-        desk.move(row, Stage.NEW, why=Why(code="unmerged"))
+    why, stage = Why(code="unmerged"), row.state.stage
+    given_up = stage in (Stage.NURTURE, Stage.DISQUALIFIED) and row.state.decided_by_person
+    if row.ended == "won" or stage is Stage.CUSTOMER:
+        win(desk, row, why=why)
+    elif stage is not Stage.NEW and not given_up:
+        desk.move(row, Stage.NEW, why=why)

@@ -5,7 +5,7 @@ A version is in force from `active_from` until `active_until`, when the next one
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from backbone.database import Connection
 from qualification import definitions
@@ -109,12 +109,14 @@ async def sign(
 
 
 async def activate(conn: Connection, name: str, version: int, at: datetime) -> None:
-    """Put a version in force from an instant on, at which those before it end."""
+    """Put a version in force from an instant on, at which the one before it ends.
+
+    What was to begin later than this never does.
+    """
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
-    # One that was to begin later than this never does; one that is in force stays so until this one takes over.
     await conn.execute(
-        "UPDATE definition SET state = CASE WHEN active_from >= $3 THEN 'retired' ELSE state END,"
-        " active_until = least(active_until, $3) WHERE name = $1 AND version <> $2 AND state = 'active'",
+        "UPDATE definition SET state = 'retired' WHERE name = $1 AND version <> $2 AND state = 'active'"
+        " AND active_from >= $3",
         name,
         version,
         at,
@@ -126,20 +128,22 @@ async def activate(conn: Connection, name: str, version: int, at: datetime) -> N
         version,
         at,
     )
+    await conn.execute(_FOLLOW, name)
 
 
 async def retire(conn: Connection, name: str, version: int) -> None:
     """Take a version out of force. One that had not begun yet leaves the one before it in force."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
-    begins = await conn.fetchval(
-        "UPDATE definition SET state = 'retired', active_until = now() WHERE name = $1 AND version = $2"
-        " RETURNING CASE WHEN active_from > now() THEN active_from END",
-        name,
-        version,
+    await conn.execute(
+        "UPDATE definition SET state = 'retired', active_until = now() WHERE name = $1 AND version = $2", name, version
     )
-    if begins is not None:
-        await conn.execute(
-            "UPDATE definition SET active_until = NULL WHERE name = $1 AND state = 'active' AND active_until = $2",
-            name,
-            begins,
-        )
+    await conn.execute(_FOLLOW, name)
+
+
+_FOLLOW: Final = """
+UPDATE definition d SET active_until = o.next FROM (
+    SELECT version, lead(active_from) OVER (ORDER BY active_from) AS next
+    FROM definition WHERE name = $1 AND state = 'active'
+) o WHERE d.name = $1 AND d.version = o.version AND (d.active_until IS NULL OR d.active_until > now())
+"""
+"""Of those that are in force or will be: each until the next one takes over. What is over stays so."""

@@ -1,0 +1,69 @@
+"""Whoever leaves the lead that it was merged into: qualified anew, unless it bought or people had given it up."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, routing_pb2
+
+
+@pytest.fixture
+async def leads(company: Any, engagement: Any) -> tuple[UUID, UUID]:
+    """Two MQLs."""
+    await company.activate()
+    leads = ids.new(), ids.new()
+    for lead, rep in zip(leads, ("ana", "bea"), strict=True):
+        await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
+        await company.routed(lead, rep)
+        assert (await company.shown(lead))["stage"] == "mql"
+    return leads
+
+
+async def merge(company: Any, stamped: Any, kept: UUID, lost: UUID, *, undo: bool = False) -> None:
+    said: dict[str, Any] = {"stamp": stamped(kept), "survivor_id": str(kept), "lead": company.fields()}
+    message = intake_pb2.LeadMerged(**said, merged_id=str(lost))
+    if undo:
+        message = intake_pb2.LeadUnmerged(**said, unmerged_id=str(lost))
+    await company.publish((lost, message), (kept, message))
+
+
+def won(of: UUID, key: UUID, stamped: Any) -> tuple[UUID, Any]:
+    """Tell of a lead's deal, under the key of whoever it is one with."""
+    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="won")
+    return key, forecast_pb2.OpportunityWon(stamp=stamped(of), opportunity=deal)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_who_bought_comes_back_as_a_customer(company: Any, stamped: Any, leads: Any, when: str) -> None:
+    kept, lost = leads
+    if when == "before":
+        await company.publish(won(lost, lost, stamped), topic="forecast")
+    await merge(company, stamped, kept, lost)
+    if when == "meanwhile":
+        await company.publish(won(lost, kept, stamped), topic="forecast")
+    await merge(company, stamped, kept, lost, undo=True)
+    assert (await company.shown(lost))["stage"] == "customer"
+    await company.told(lost, "LeadConverted")
+
+
+@pytest.mark.parametrize(("outcome", "stage"), [("disqualified", "disqualified"), ("recycled", "nurture")])
+async def test_what_people_had_given_up_stays_so(
+    company: Any, stamped: Any, leads: Any, outcome: str, stage: str
+) -> None:
+    kept, lost = leads
+    said = {"rep_id": "bea", "cycle": 1, "outcome": outcome, "released_by": "rep"}
+    await company.publish((lost, routing_pb2.AssignmentReleased(stamp=stamped(lost), **said)), topic="routing")
+    await merge(company, stamped, kept, lost)
+    await merge(company, stamped, kept, lost, undo=True)
+    assert [(await company.shown(lead))["stage"] for lead in leads] == ["mql", stage]
+
+
+async def test_what_was_in_work_is_qualified_anew(company: Any, stamped: Any, leads: Any) -> None:
+    kept, lost = leads
+    await company.publish(company.captured(lost, standing=common_pb2.Standing(stage="srl")))
+    await merge(company, stamped, kept, lost)
+    await merge(company, stamped, kept, lost, undo=True)
+    assert (await company.shown(lost))["stage"] == "mql"
+    await company.told(lost, "LeadQualified", count=2)
