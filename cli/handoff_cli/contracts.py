@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,10 +15,12 @@ from handoff_cli.calling import Caller
 from handoff_cli.stack import DEFAULT_HOME, HomeOption, fail, out
 
 definition = typer.Typer(help="Qualified-lead definitions.", no_args_is_help=True)
-policy = typer.Typer(help="The routing policy.", no_args_is_help=True)
+policy = typer.Typer(help="The routing policy and SLA policies.", no_args_is_help=True)
 
 SIGNERS: Final = {"marketing": "marketing", "sales": "manager"}
 """Party -> the role that signs for it."""
+_HAS_CLOCKS: Final = re.compile(rb"""^[{ "']*clocks["']?\s*:""", re.MULTILINE)
+"""What an SLA policy has, and a routing policy does not."""
 DocumentArgument = Annotated[Path, typer.Argument(help="The document (YAML).")]
 NameArgument = Annotated[str, typer.Argument(help="The definition's name, or name@version.")]
 VersionArgument = Annotated[int | None, typer.Argument(help="Its version.")]
@@ -114,8 +117,11 @@ def activate_definition(
 
 @policy.command("validate")
 def validate_policy(file: DocumentArgument, home: HomeOption = DEFAULT_HOME) -> None:
-    """Say what is wrong with a routing policy, with line and column. Nothing is put in force."""
-    _call(home, "PUT", "routing", "/v1/policy?dry_run=true", content=_text(file))
+    """Say what is wrong with a routing policy or an SLA policy, with line and column. Nothing is put in force."""
+    text = _text(file)
+    is_sla = _HAS_CLOCKS.search(text) is not None
+    service, path = ("sla-monitor", "/v1/policies/draft") if is_sla else ("routing", "/v1/policy")
+    _call(home, "PUT", service, f"{path}?dry_run=true", content=text)
     out.print("The policy is valid.")
 
 

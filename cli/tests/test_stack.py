@@ -143,6 +143,11 @@ def test_documents_are_checked_before_anybody_signs(stack: Stack, tmp_path: Path
     assert "no such pool" in stack.run("policy", "validate", str(policy), fails=True)
     policy.write_text("pools:\n  - {pool: all, reps: 'true'}\nrules:\n  - {rule: everyone, to: all}\n")
     assert "valid" in stack.run("policy", "validate", str(policy))
+    sla = tmp_path / "sla.yaml"
+    sla.write_text(demo_company.SLA)
+    assert "valid" in stack.run("policy", "validate", str(sla))
+    sla.write_text("clocks:\n  - {kind: first_response_5m, within: 0m, from: arrival}\n")
+    assert "line 2," in stack.run("policy", "validate", str(sla), fails=True)
     assert "0 leads" in stack.run("policy", "simulate", str(policy))
     assert "no_rule" in stack.run("policy", "explain", "country=DE", "stage=mql", "--json")
     assert "Nothing is set aside" in stack.run("parked", "list")

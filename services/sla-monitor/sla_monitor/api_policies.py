@@ -10,7 +10,7 @@ from backbone import database, documents, fields, security, times
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from sla_monitor import policies, store_policies
-from sla_monitor.shapes import CalendarShown, PolicyShown
+from sla_monitor.shapes import CalendarShown, PolicyShown, ValidShown
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
@@ -44,12 +44,19 @@ def router(db: database.Database) -> APIRouter:
     api = APIRouter(tags=["policies, calendars"])
 
     @api.put("/v1/policies/{name}", openapi_extra=documents.BODY)
-    async def put_policy(request: Request, caller: Manager, name: Name) -> PolicyShown:
-        """Put an SLA policy (YAML) in force; it is unsigned until both parties have signed."""
+    async def put_policy(
+        request: Request, caller: Manager, name: Name, dry_run: bool = False
+    ) -> PolicyShown | ValidShown:
+        """Put an SLA policy (YAML) in force; it is unsigned until both parties have signed.
+
+        `dry_run` only says what is wrong with it.
+        """
         _not_reserved(name, "schema")
         raw = await request.body()
         async with db.transaction() as conn:
             document = policies.parse(raw, list(await store_policies.calendars(conn)))
+            if dry_run:
+                return {"valid": True}
             version = await store_policies.add(conn, name, raw.decode(), document.data, caller.sub)
             return await _shown(conn, name, version)
 

@@ -28,10 +28,10 @@ from sla_monitor.shapes_reports import described
 
 Reports = Annotated[security.Caller, Depends(security.allow("marketing", "manager"))]
 By = Literal["none", "rep", "team", "source", "hour", "weekday", "week"]
-_TABLES: Final[Mapping[str, type[BaseModel]]] = {
-    "weeks": shapes.Week,
-    "periods": shapes.Period,
-    "totals": shapes.Delivery,
+_TABLES: Final[Mapping[str, Sequence[str]]] = {
+    "weeks": shapes.WEEKS,
+    "periods": tables.columns(shapes.Period),
+    "totals": tables.columns(shapes.Delivery),
 }
 Table = Annotated[
     Literal["weeks", "periods", "totals"], Query(description="Which of them a table (text/csv) shows; JSON has all.")
@@ -164,7 +164,7 @@ def router(db: database.Database, consumer: Consumer) -> APIRouter:
             found = await reports_marketing.report(conn, asked)
             body = {name: [_written(row) for row in rows] for name, rows in found.items()}
             rows = reports_marketing.by_key(body[table]) if table == "periods" else body[table]
-            return _Found(body=body, rows=reports.flat(rows), columns=tables.columns(_TABLES[table]))
+            return _Found(body=body, rows=reports.flat(rows), columns=_TABLES[table])
 
         return await answer(request, span, make)
 

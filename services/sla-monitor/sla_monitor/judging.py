@@ -82,6 +82,7 @@ def _essence(clock: Clock) -> tuple[object, ...]:
         list(clock.steps),
         dict(clock.done),
         clock.breached_at,
+        clock.reason,
     )
 
 
@@ -131,15 +132,21 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     _note_breach(clock, found)
     if (*_essence(clock), clock.terms) == before:
         return None
-    clock.retracted = clock.retracted or any(level == Level.BREACH for level, _ in taken)
+    is_broken = found is not None and bool(found.broken)
+    clock.retracted = not is_broken and (clock.retracted or any(level == Level.BREACH for level, _ in taken))
     clock.version += 1
     ended_at, why = (found.ended if found is not None else None) or (None, clock.reason)
     return Said(Verdict(met_at=clock.met_at, ended_at=ended_at, ended_by=why), taken, restored)
 
 
 def _note_breach(clock: Clock, found: Kept | None) -> None:
+    """Keep when a window was broken: as it was told, if that one still is."""
     if found is not None and found.broken:
-        clock.breached_at = clock.breached_at or max(found.broken)
+        told_at = clock.breached_at
+        stands = told_at is not None and (
+            told_at >= clock.terms.due_at or any(due_at <= told_at <= over for due_at, over in found.broken.items())
+        )
+        clock.breached_at = told_at if stands else max(found.broken)
     elif clock.state is not State.BREACHED:
         clock.breached_at = None
 

@@ -124,7 +124,14 @@ class Calendar(BaseModel):
     closed: list[str]
 
 
+class Valid(BaseModel):
+    """Nothing is wrong with a document."""
+
+    valid: Literal[True]
+
+
 ClockShown = Annotated[dict[str, Any], Of(Clock)]
 AlertShown = Annotated[dict[str, Any], Of(Alert)]
 PolicyShown = Annotated[dict[str, Any], Of(Policy)]
+ValidShown = Annotated[dict[str, Any], Of(Valid)]
 CalendarShown = Annotated[dict[str, Any], Of(Calendar)]

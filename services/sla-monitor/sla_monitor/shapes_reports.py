@@ -279,6 +279,8 @@ CONVERSION: Final = (
     "note",
 )
 """The columns of the table of conversion: a row a bucket."""
+_FIRST: Final = ("week", "key", "promised")
+WEEKS: Final = (*_FIRST, *(name for name in tables.columns(Week) if name not in _FIRST))
 
 
 def _header(text: str) -> dict[str, Any]:

@@ -63,6 +63,7 @@ async def test_answers_have_the_shapes_that_are_published(sla: Actor) -> None:
     answers = [
         (shapes.Policy, policy),
         (shapes.Policy, signed),
+        (shapes.Valid, await sla.http.put("/v1/policies/draft", params={"dry_run": True}, content=POLICY)),
         (list[shapes.Policy], await sla.http.get("/v1/policies")),
         (shapes.Calendar, await sla.http.put("/v1/calendars/office", json=calendar)),
         (shapes.Calendar, await sla.http.get("/v1/calendars/office")),
@@ -70,6 +71,7 @@ async def test_answers_have_the_shapes_that_are_published(sla: Actor) -> None:
         (list[shapes.Clock], await sla.http.post(f"/v1/leads/{lead}/no-show", json={"outcome": "rebooked"})),
         (list[shapes.Alert], await sla.http.get("/v1/alerts")),
     ]
+    assert (await sla.http.get("/v1/policies/draft")).status_code == 404, "it was a draft"
     for name in ("speed", "attainment", "persistence", "meetings", "leaks", "conversion", "marketing"):
         shape = getattr(shapes_reports, f"{name.capitalize()}Report")
         answers.append((shape, await sla.http.get(f"/v1/reports/{name}", params=SPAN)))

@@ -156,9 +156,9 @@ async def test_a_table_without_rows_has_the_columns_that_one_with_rows_has(
         await told.mark(lead, "qualified", 60, word="saas@1")
         await told.mark(lead, "meeting_booked", 60)
 
-    async def head(name: str, **asked: str) -> set[str]:
+    async def head(name: str, **asked: str) -> str:
         answer = await served.http.get(f"/v1/reports/{name}", params=asked, headers={"Accept": "text/csv"})
-        return set(answer.text.splitlines()[0].split(","))
+        return answer.text.splitlines()[0]
 
     long_ago = {"from": "1999-01-01T00:00:00Z", "to": "1999-01-08T00:00:00Z"}
     for name in ("speed", "attainment", "persistence", "meetings", "conversion", "leaks"):
