@@ -113,7 +113,7 @@ class Handler:
         existing = await store.of_lead(conn, event.subject)
         if any(deal.state.stage not in domain.ENDS for deal in existing):
             return
-        known = await store_leads.find(conn, event.subject)
+        known = await store_leads.find(conn, event.original_subject)
         at = times.at(message.stamp.occurred_at)
         # A rep whom the lead had before it was an SRL does not own what comes of it; clocks of two services differ.
         is_routed = known["routed_at"] is not None and known["routed_at"] >= at - CLOCKS_DIFFER_BY
@@ -128,7 +128,7 @@ class Handler:
         deal = Deal(
             opportunity_id=ids.derived("opportunity of", str(event.id)),
             external_id=None,
-            lead_id=event.subject,
+            lead_id=event.original_subject,
             lead_reference=None,
             account=message.lead.account_domain or message.lead.company,
             name=message.lead.company or message.lead.account_domain,
@@ -157,7 +157,7 @@ class Handler:
     ) -> None:
         deals = [
             deal
-            for deal in await store.of_lead(conn, event.subject)
+            for deal in await store.of_lead(conn, event.original_subject)
             if deal.state.stage in only_from and not (only_ours and deal.external_id)
         ]
         if not deals or all(getattr(deals[-1].state, name) == value for name, value in changes.items()):
@@ -208,7 +208,7 @@ async def _note(conn: Connection, incoming: Sequence[Incoming]) -> list[UUID]:
         if stamp is None or not stamp.lead_id:
             continue
         at = times.at(stamp.recorded_at)
-        _listen(heard, event.subject, event.message, stamp, at)
+        _listen(heard, event.original_subject, event.message, stamp, at)
         heard.progress[event.topic] = max(heard.progress.get(event.topic, at), at)
     if heard.leads:
         await store_leads.note(conn, list(heard.leads.values()))

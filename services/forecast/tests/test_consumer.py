@@ -208,3 +208,15 @@ async def test_an_erased_leads_deal_loses_its_name_and_stays_in_the_sums(company
     assert (deal["name"], (await company.sums("2026-07"))["pipeline"]) == ("", "3.00")
     (answer,) = await company.told("PersonalDataDeleted", lead)
     assert (answer.erasure_id, answer.service) == (erased.erasure_id, "forecast")
+
+
+async def test_what_was_said_of_a_lead_before_it_was_merged_ends_no_deal_of_the_survivor(company: Any) -> None:
+    kept, lost = ids.new(), ids.new()
+    await company.tell("qualification", company.sales_ready(kept))
+    await company.tell("routing", company.routed(kept, company.rep))
+    message = intake_pb2.LeadMerged(stamp=company.stamp(kept), survivor_id=str(kept), merged_id=str(lost))
+    await company.tell("intake", (kept, message), (lost, message))
+    await company.tell("qualification", company.said(lost, "LeadRecycled"), company.sales_ready(lost))
+    await company.tell("routing", company.routed(lost, "somebody"))
+    (deal,) = await company.deals(kept)
+    assert (deal["stage"], deal["owner_id"]) == ("unqualified", company.rep)

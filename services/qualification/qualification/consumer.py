@@ -45,6 +45,7 @@ PEOPLE: Final = frozenset({"rep", "manager"})
 ELSEWHERE: Final = frozenset({"owner_id", "assigned_at", "status", "disqualified_reason"})
 """What is told of how a lead stands in the system that it comes from."""
 RECYCLING: Final = frozenset({"recycled", "unreachable"})
+SALES_STAGES: Final = frozenset({Stage.SRL, Stage.SQL})
 OVER: Final = frozenset({Stage.NURTURE, Stage.DISQUALIFIED, Stage.CUSTOMER})
 
 
@@ -62,8 +63,8 @@ class Handler:
         read = [event for event in incoming if _stamp(event).lead_id]
         if not read:
             return
-        if merged := {own for event in read if (own := _own(event)) != event.subject}:
-            await subjects.lock(conn, merged)
+        if deals := {_own(event) for event in read} - {event.subject for event in read}:
+            await subjects.lock(conn, deals)
         desk = await desks.open_desk(conn, self.compiled, _concerned(read))
         said = await reasons.load(conn) if any(map(_gives_reason, read)) else Reasons({})
         done = [event for event in read if event.type == "EngagementRecorded"]
@@ -73,10 +74,12 @@ class Handler:
             if isinstance(message, intake_pb2.PersonalDataErased):
                 await _erase(conn, desk, event, message)
             elif not event.erased:
-                desk.changed.add(event.subject)
-                row = desk.rows[event.subject]
-                row.recorded_at = times.at(_stamp(event).recorded_at)
-                _take_in(desk, row, event, said)
+                desk.changed |= {event.subject, event.original_subject}
+                row, own = desk.rows[event.subject], desk.rows[event.original_subject]
+                row.recorded_at, stage = times.at(_stamp(event).recorded_at), own.state.stage
+                _take_in(desk, row, own, event, said)
+                if own is not row and own.state.stage is not stage:
+                    moving.unite(desk, row, own)
         await rescoring.rescore(conn, desk, most=self.most)
         await desk.finish(conn, self.outbox)
 
@@ -93,7 +96,7 @@ def _stamp(event: Incoming) -> common_pb2.Stamp:
 
 
 def _concerned(read: Sequence[Incoming]) -> set[UUID]:
-    concerned = {lead_id for event in read for lead_id in (event.subject, _own(event))}
+    concerned = {lead_id for event in read for lead_id in (event.subject, event.original_subject, _own(event))}
     for event in read:
         if isinstance(event.message, intake_pb2.LeadMerged):
             concerned.add(UUID(event.message.merged_id))
@@ -117,12 +120,17 @@ def _engagement(event: Incoming) -> store.Did:
     )
 
 
-def _take_in(desk: Desk, row: Row, event: Incoming, said: Reasons) -> None:
+def _take_in(desk: Desk, row: Row, own: Row, event: Incoming, said: Reasons) -> None:
+    """Take in what is said of `row`, or of its `own`, a lead that is part of it by now.
+
+    What became of that one before it was merged may be read after that: it is no word about the survivor.
+    """
     message = event.message
     if isinstance(message, CAPTURES):
         # An old snapshot of a lead that was merged into this one since is not this one's.
         _learn(desk, row, message.stamp, message.lead if message.stamp.lead_id == str(row.lead_id) else None)
-        if message.HasField("standing") and _counts(row, message.standing):
+        is_own = own is row or domain.is_further(Stage(message.standing.stage or Stage.NEW), row.state.stage)
+        if message.HasField("standing") and is_own and _counts(row, message.standing):
             reason = message.standing.disqualified_reason
             desk.standings[row.lead_id] = message.standing, said.why(reason) if reason else desks.NO_REASON
         desk.score_anew(row.lead_id, "" if _tells_more(message) else None)
@@ -132,16 +140,16 @@ def _take_in(desk: Desk, row: Row, event: Incoming, said: Reasons) -> None:
     elif isinstance(message, intake_pb2.LeadMerged):
         _merged(desk, row, message, is_undone=event.undone)
     elif isinstance(message, intake_pb2.LeadUnmerged):
-        if str(row.lead_id) == message.unmerged_id:
-            moving.unmerge(desk, row)
-        _learn(desk, row, message.stamp, message.lead)
-        desk.score_anew(row.lead_id)
+        if str(own.lead_id) == message.unmerged_id:
+            moving.unmerge(desk, own)
+        _learn(desk, own, message.stamp, message.lead)
+        desk.score_anew(own.lead_id)
     elif isinstance(message, routing_pb2.LeadRouted):
-        _routed(row, message)
+        _routed(own, message)
     elif isinstance(message, routing_pb2.AssignmentReleased):
-        _released(desk, row, message, said)
+        _released(desk, own, message, said)
     elif isinstance(message, ENDS | forecast_pb2.OpportunityMoved):
-        _deal(desk, row, message, said)
+        _deal(desk, own, message, said)
         _note_end(desk, desk.rows[_own(event)], message)
 
 
@@ -188,7 +196,8 @@ def _counts(row: Row, standing: common_pb2.Standing) -> bool:
 
 def _routed(row: Row, message: routing_pb2.LeadRouted) -> None:
     row.rep_id, row.assignment_cycle = message.rep_id, message.cycle
-    if message.rep.role == "sdr":
+    # Who gets what an SDR made ready, did not make it so.
+    if message.rep.role == "sdr" and (row.sdr_id is None or message.qualification.stage not in SALES_STAGES):
         row.sdr_id = message.rep_id
     if row.handed_at is None and row.state.stage is Stage.MQL:
         row.handed_at = times.at(message.assigned_at if message.HasField("assigned_at") else message.stamp.occurred_at)

@@ -107,6 +107,11 @@ def merge(desk: Desk, survivor_id: UUID, merged_id: UUID) -> None:
     if merged.closed:
         return
     merged.closed, merged.review_since, merged.next_score_at = True, None, None
+    unite(desk, survivor, merged)
+
+
+def unite(desk: Desk, survivor: Row, merged: Row) -> None:
+    """Let the survivor be what people made of the merged lead, where that is further."""
     # Back to an SDR it goes to whoever made it what it is.
     brings_further = domain.is_further(stage := merged.state.stage, survivor.state.stage)
     survivor.sdr_id = (brings_further and merged.sdr_id) or survivor.sdr_id or merged.sdr_id
@@ -120,7 +125,7 @@ def merge(desk: Desk, survivor_id: UUID, merged_id: UUID) -> None:
             return shape(moved, qualification, desk.now)
 
         desk.move(survivor, stage, why=Why(code="merged"), by_person=True, tell=tell)
-    desk.changed |= {survivor_id, merged_id}
+    desk.changed |= {survivor.lead_id, merged.lead_id}
 
 
 def unmerge(desk: Desk, row: Row) -> None:

@@ -171,3 +171,28 @@ async def test_who_becomes_an_srl_by_a_merge_goes_back_to_the_sdr_who_made_the_o
     await company.publish((further, merged), (kept, merged))
     (ready,) = await company.told(kept, "LeadSalesReady")
     assert ready.sdr_id == "cleo"
+
+
+async def test_an_srl_that_is_given_to_another_sdr_goes_back_to_the_one_who_made_it(
+    company: Any, engagement: Any, stamped: Any
+) -> None:
+    await company.activate()
+    lead = ids.new()
+    await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
+    await company.routed(lead, "ana")
+    http = company.actor.http
+    assert (await http.put(f"/v1/leads/{lead}/bant", json=ALL_YES)).status_code == 200
+    assert (await http.post(f"/v1/leads/{lead}/decisions", json={"decision": "accept"})).status_code == 200
+    given = routing_pb2.LeadRouted(
+        stamp=stamped(lead),
+        rep_id="bob",
+        cycle=2,
+        rep=common_pb2.Rep(rep_id="bob", role="sdr"),
+        qualification=common_pb2.Qualification(stage="srl"),
+    )
+    await company.publish((lead, given), topic="routing")
+    bob, back = company.actor.as_role("sdr", rep="bob"), {"decision": "hand_back", "reason": "timing"}
+    answer = await bob.post(f"/v1/leads/{lead}/sales-decision", json=back)
+    assert answer.status_code == 200, answer.text
+    (told,) = await company.told(lead, "LeadHandedBack")
+    assert told.sdr_id == "ana"

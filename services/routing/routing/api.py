@@ -136,12 +136,14 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     async def close(request: Request, caller: Rep, lead_id: UUID, body: Close | None = None) -> Response:
         """End the assignment with an outcome; qualification moves the stage by it.
 
-        An SDR's lead that waits for sales is theirs: it waits on, with nobody meanwhile.
+        An SDR's lead that waits for sales is theirs: it waits on, with nobody meanwhile. So is one that its SDR made
+        ready, was given again, and says yes to again.
         """
         said = body or Close()
 
-        def act(desk: Desk, row: Row, _: Assignment) -> None:
-            is_for_sales = parting.CONVERTED in desk.reasons(row.lead_id)
+        def act(desk: Desk, row: Row, held: Assignment) -> None:
+            is_own = said.outcome == "converted" and row.stage == "srl" and held.rep_id == row.sdr_id
+            is_for_sales = is_own or parting.CONVERTED in desk.reasons(row.lead_id)
             desk.release(
                 row,
                 outcome=said.outcome or "recycled",

@@ -54,11 +54,10 @@ class Handler:
             if isinstance(message, qualification_pb2.ReasonsChanged):
                 await transaction.put_reasons(desk, conn, message.codes)
         for event in about:
-            row = desk.rows[event.subject]
             if isinstance(event.message, intake_pb2.PersonalDataErased):
                 await _erase(conn, desk, event)
             elif not event.erased:
-                _take_in(desk, row, event)
+                _take_in(desk, event)
         await transaction.pause(desk, conn)
         if deals:
             await dealing.decide_anew(desk, conn, deals.values())
@@ -80,25 +79,18 @@ def _concerned(event: Incoming) -> set[UUID]:
     return concerned
 
 
-def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
-    message = event.message
+def _take_in(desk: Desk, event: Incoming) -> None:
+    """Take in what a lead or a rep did, of whoever the lead is by now; and what is said of the lead, of it alone.
+
+    What was said of a lead before it was merged may be read after that: it neither ends nor moves the survivor.
+    """
+    message, row = event.message, desk.rows[event.original_subject]
     if isinstance(message, _TELLING):
-        was_live, before = row.live, (row.domain, row.company)
-        _learn(row, message.stamp, message.lead)
-        if (held := desk.assignments.get(row.lead_id)) is not None and (row.domain, row.company) != before:
-            desk.companies.note(*before, row.lead_id, None)
-            colleague = Colleague(held.assigned_at, row.lead_id, held.rep_id)
-            desk.companies.note(row.domain, row.company, row.lead_id, colleague)
-        if message.HasField("standing"):
-            taking_over.stand(desk, row, message.standing)
-        # Told more, a lead that waits may match another rule; and history that does something today is news.
-        is_news = row.lead_id in desk.waiting or (row.live and not was_live)
-        if is_news and not taking_over.ends_work(message.standing.stage):
-            _to_route(desk, row)
+        _told(desk, row, message, of=desk.rows[event.subject])
     elif isinstance(message, intake_pb2.TouchRecorded):
-        _touched(desk, row, message)
+        _touched(desk, desk.rows[event.subject], message)
     elif isinstance(message, intake_pb2.EngagementRecorded):
-        _engaged(desk, row, message)
+        _engaged(desk, desk.rows[event.subject], message)
     elif isinstance(message, intake_pb2.LeadMerged):
         if (survivor := desk.rows.get(UUID(message.survivor_id))) is not None:
             _learn(survivor, message.stamp, message.lead)
@@ -108,7 +100,7 @@ def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
         if not event.undone:
             merging.merge(desk, survivor, desk.rows.get(UUID(message.merged_id)))
     elif isinstance(message, intake_pb2.LeadUnmerged):
-        row.closed = False
+        row.closed = row.closed and str(row.lead_id) != message.unmerged_id
         _learn(row, message.stamp, message.lead)
     elif isinstance(message, _QUALIFYING):
         _qualified(desk, row, message)
@@ -123,6 +115,22 @@ def _take_in(desk: Desk, row: Row, event: Incoming) -> None:
         dealing.end(desk, row, message)
     elif isinstance(message, sla_pb2.SlaEscalated):
         _escalated(desk, row, message)
+
+
+def _told(desk: Desk, row: Row, message: intake_pb2.LeadCaptured | intake_pb2.LeadUpdated, *, of: Row) -> None:
+    """Learn what a lead is; who has it elsewhere has `of`, which it may be one with by now."""
+    was_live, before = row.live, (row.domain, row.company)
+    _learn(row, message.stamp, message.lead)
+    if (held := desk.assignments.get(row.lead_id)) is not None and (row.domain, row.company) != before:
+        desk.companies.note(*before, row.lead_id, None)
+        colleague = Colleague(held.assigned_at, row.lead_id, held.rep_id)
+        desk.companies.note(row.domain, row.company, row.lead_id, colleague)
+    if message.HasField("standing") and (of is row or not taking_over.ends_work(message.standing.stage)):
+        taking_over.stand(desk, of, message.standing)
+    # Told more, a lead that waits may match another rule; and history that does something today is news.
+    is_news = row.lead_id in desk.waiting or (row.live and not was_live)
+    if is_news and not taking_over.ends_work(message.standing.stage):
+        _to_route(desk, row)
 
 
 def _to_route(desk: Desk, row: Row) -> None:
@@ -160,7 +168,7 @@ def _qualified(
         row.declined, row.touched = frozenset(), False
         desk.stop_waiting(row)
         taking_over.pass_on(desk, row)
-    if message.HasField("standing"):
+    if message.HasField("standing") and not row.closed:
         taking_over.stand(desk, row, message.standing)
     _to_route(desk, row)
 

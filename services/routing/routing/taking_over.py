@@ -23,9 +23,12 @@ log = structlog.get_logger()
 def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
     """Take over an assignment that exists elsewhere, with its stage; or keep a lead that its rep brought, with room.
 
-    Whoever has the lead here keeps it, but an SDR who has it only until sales do.
+    Whoever has the lead here keeps it, but an SDR who has it only until sales do. Who gave it back in this cycle does
+    not get it by a list.
     """
     if not standing.owner_id or (row.lead_id in desk.assignments and not _is_theirs_now(desk, row, standing)):
+        return
+    if standing.owner_id in row.declined and not ends_work(standing.stage):
         return
     rep = desk.group.index.reps.get(standing.owner_id)
     if rep is None:

@@ -217,3 +217,16 @@ async def test_an_sdr_closes_what_waits_for_sales_and_it_still_comes_to_them(rou
     await put_rep(routing, "sam", role="sales")
     assert await holder(routing, lead) == "sam"
     assert await released(routing) == [("ana", outcome, "rep")]
+
+
+async def test_what_its_own_sdr_says_yes_to_again_waits_for_sales(routing: Actor) -> None:
+    """A manager gave it back to who made it ready."""
+    lead = ids.new()
+    await put_rep(routing, "sam", role="sales")
+    await learn(routing, "qualification", qualified(lead, stage="srl", sdr_id="ana"))
+    assert await holder(routing, lead) == "sam"
+    answer = await routing.http.post(f"/v1/assignments/{lead}/reassign", json={"rep_id": "ana", "reason": "other"})
+    assert answer.status_code == 200, answer.text
+    ana = routing.as_role("sdr", rep="ana")
+    assert (await ana.post(f"/v1/assignments/{lead}/close", json={"outcome": "converted"})).status_code == 200
+    assert await holder(routing, lead) == "sam"

@@ -17,6 +17,7 @@ from services.routing.tests.desk import (
     recycled,
     stamp,
     taken_over,
+    told_again,
     waiting,
 )
 
@@ -84,3 +85,15 @@ async def test_what_came_as_history_is_news_by_what_it_does(routing: Actor) -> N
     await learn(routing, "intake", (lead, intake_pb2.EngagementRecorded(stamp=stamp(lead), kind="form_submitted")))
     await learn(routing, "qualification", qualified(lead, live=False))
     assert await holder(routing, lead) == "ana"
+
+
+async def test_who_gave_it_back_does_not_get_it_by_a_list(routing: Actor) -> None:
+    lead = await with_ana(routing)
+    ana = routing.as_role("sdr", rep="ana")
+    assert (await ana.post(f"/v1/assignments/{lead}/decline", json={"reason": "no_time"})).status_code == 200
+    await learn(routing, "qualification", qualified(lead, standing=told_again(lead, "ana", "mql")[1].standing))
+    assert (await holder(routing, lead), set(await waiting(routing))) == (None, {str(lead)})
+    await learn(routing, "intake", told_again(lead, "ana", "mql"))
+    assert await holder(routing, lead) is None
+    await put_rep(routing, "ben")
+    assert await holder(routing, lead) == "ben"

@@ -1,0 +1,100 @@
+"""What was said of a lead before it was merged, read after that: it neither ends nor moves who survived."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids
+from backbone.testing.stage import Actor, Stage
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2
+from services.routing.tests.desk import (
+    FIELDS,
+    fields,
+    holder,
+    learn,
+    over,
+    put_policy,
+    put_rep,
+    qualified,
+    recycled,
+    stamp,
+    waiting,
+)
+
+POLICY = """
+pools: [{pool: sdr, reps: rep.role == "sdr"}, {pool: sales, reps: rep.role == "sales"}]
+rules:
+- {rule: another company, when: 'lead.company == "Other"', to: sdr}
+- {rule: ready, when: 'lead.stage == "srl"', to: sales}
+- {rule: others, to: sdr}
+"""
+Said = tuple[str, tuple[UUID, Any]]
+
+
+@pytest.fixture
+async def routing(start: Stage) -> Actor:
+    actor = await start("routing")
+    await put_policy(actor, POLICY)
+    await put_rep(actor, "ana")
+    await put_rep(actor, "zoe", role="sales")
+    return actor
+
+
+async def merge(routing: Actor, kept: UUID, lost: UUID) -> None:
+    message = intake_pb2.LeadMerged(stamp=stamp(kept), survivor_id=str(kept), merged_id=str(lost), lead=FIELDS)
+    await learn(routing, "intake", (kept, message), (lost, message))
+
+
+def handed_back(lead: UUID) -> tuple[UUID, Any]:
+    seen = common_pb2.Qualification(stage="mql", cycle=1)
+    message = qualification_pb2.LeadHandedBack(stamp=stamp(lead), qualification=seen, lead=FIELDS, sdr_id="ana")
+    return lead, message
+
+
+def deal_lost(lead: UUID) -> tuple[UUID, Any]:
+    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="lost")
+    return lead, forecast_pb2.OpportunityLost(stamp=stamp(lead), opportunity=deal)
+
+
+def captured(lead: UUID) -> tuple[UUID, Any]:
+    standing = common_pb2.Standing(owner_id="ana", stage="disqualified")
+    return lead, intake_pb2.LeadCaptured(stamp=stamp(lead), lead=fields(company="Other"), standing=standing)
+
+
+@pytest.mark.parametrize(
+    ("topic", "told"),
+    [
+        ("qualification", lambda lead: over(lead, "disqualified")),
+        ("qualification", recycled),
+        ("qualification", qualified),
+        ("qualification", handed_back),
+        ("forecast", deal_lost),
+        ("intake", captured),
+    ],
+)
+async def test_who_has_the_survivor_has_it_still(
+    routing: Actor, topic: str, told: Callable[[UUID], tuple[UUID, Any]]
+) -> None:
+    kept, lost = ids.new(), ids.new()
+    await learn(routing, "qualification", qualified(kept, stage="srl", sdr_id="ana"))
+    assert await holder(routing, kept) == "zoe"
+    await merge(routing, kept, lost)
+    await learn(routing, topic, told(lost))
+    assert (await holder(routing, kept), await waiting(routing)) == ("zoe", {})
+    zoe = routing.as_role("rep", rep="zoe")
+    await put_rep(routing, "sam", role="sales")
+    assert (await zoe.post(f"/v1/assignments/{kept}/return", json={"reason": "no_time"})).status_code == 200
+    assert await holder(routing, kept) == "sam", "it is sales' work still, of the company that it was"
+
+
+async def test_whoever_comes_back_is_what_was_said_of_it_meanwhile(routing: Actor) -> None:
+    kept, lost = ids.new(), ids.new()
+    await merge(routing, kept, lost)
+    await learn(routing, "qualification", qualified(lost))
+    assert (await holder(routing, kept), await holder(routing, lost)) == (None, None)
+    apart = intake_pb2.LeadUnmerged(stamp=stamp(kept), survivor_id=str(kept), unmerged_id=str(lost), lead=FIELDS)
+    await learn(routing, "intake", (kept, apart), (lost, apart))
+    await learn(routing, "qualification", qualified(lost))
+    assert (await holder(routing, kept), await holder(routing, lost)) == (None, "ana")
