@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from backbone import ids
-from handoff.events.v1 import common_pb2, intake_pb2
+from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 
 ALL_YES = {question: {"answer": "yes"} for question in ("budget", "authority", "need", "timing")}
 
