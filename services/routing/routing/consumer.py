@@ -12,7 +12,7 @@ from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
 from backbone.reasons import Why
-from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
+from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
 from routing import dealing, deciding, events, meetings, merging, parting, store, taking_over, transaction
 from routing import desk as desks
 from routing.desk import Desk
@@ -33,6 +33,8 @@ _Ending = (
     | qualification_pb2.LeadDisqualified
     | qualification_pb2.LeadConverted
 )
+
+_ENDS_WORK = _Ending | qualification_pb2.LeadHandedBack | forecast_pb2.OpportunityLost
 
 
 class Handler:
@@ -85,6 +87,8 @@ def _take_in(desk: Desk, event: Incoming) -> None:
     What was said of a lead before it was merged may be read after that: it neither ends nor moves the survivor.
     """
     message, row = event.message, desk.rows[event.original_subject]
+    if event.subject != event.original_subject and isinstance(message, _ENDS_WORK):
+        merging.go_back(desk, desk.rows[event.subject], outcome=_outcome(message))
     if isinstance(message, _TELLING):
         _told(desk, row, message, of=desk.rows[event.subject])
     elif isinstance(message, intake_pb2.TouchRecorded):
@@ -110,11 +114,20 @@ def _take_in(desk: Desk, event: Incoming) -> None:
         _over(desk, row, message)
     elif isinstance(message, qualification_pb2.LeadSalesQualified):
         row.qualification = message.qualification
-        row.stage = message.qualification.stage or row.stage
+        row.stage, row.own_stage = message.qualification.stage or row.stage, None
     elif isinstance(message, dealing.ENDED):
         dealing.end(desk, row, message)
     elif isinstance(message, sla_pb2.SlaEscalated):
         _escalated(desk, row, message)
+
+
+def _outcome(message: _ENDS_WORK) -> str:
+    """Return the outcome of an assignment that ends by this."""
+    if isinstance(message, qualification_pb2.LeadHandedBack):
+        return "handed_back"
+    if isinstance(message, forecast_pb2.OpportunityLost):
+        return "recycled"
+    return STAGES_OVER.get(message.qualification.stage, "recycled")
 
 
 def _told(desk: Desk, row: Row, message: intake_pb2.LeadCaptured | intake_pb2.LeadUpdated, *, of: Row) -> None:
@@ -155,7 +168,7 @@ def _qualified(
     is_news = isinstance(message, qualification_pb2.LeadSalesReady) and not taking_over.is_sales_work(desk, row)
     _learn(row, message.stamp, message.lead)
     row.qualification = message.qualification
-    row.stage = message.qualification.stage
+    row.stage, row.own_stage = message.qualification.stage, None
     row.host_email = message.qualification.host_email or row.host_email
     if message.previous_rep_id:
         row.previous_rep = message.previous_rep_id
@@ -176,8 +189,8 @@ def _qualified(
 def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack) -> None:
     """Back to the same SDR, who knows the lead; else to the pool."""
     _learn(row, message.stamp, message.lead)
-    row.qualification, row.stage = message.qualification, message.qualification.stage
-    desk.release(row, outcome="handed_back", why=Why(message.qualification.reason), by="qualification")
+    row.qualification, row.stage, row.own_stage = message.qualification, message.qualification.stage, None
+    desk.release(row, outcome=_outcome(message), why=Why(message.qualification.reason), by="qualification")
     row.touched = False
     desk.stop_waiting(row)
     sdr = desk.group.index.reps.get(message.sdr_id)
@@ -189,10 +202,9 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
 
 
 def _over(desk: Desk, row: Row, message: _Ending) -> None:
-    row.qualification, row.stage = message.qualification, message.qualification.stage
+    row.qualification, row.stage, row.own_stage = message.qualification, message.qualification.stage, None
     row.declined, row.touched, row.in_work = frozenset(), False, False
-    outcome = STAGES_OVER.get(row.stage, "recycled")
-    desk.release(row, outcome=outcome, why=Why(message.qualification.reason), by="qualification")
+    desk.release(row, outcome=_outcome(message), why=Why(message.qualification.reason), by="qualification")
     desk.stop_waiting(row)
 
 

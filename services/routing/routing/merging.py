@@ -1,5 +1,6 @@
 """Two leads that are one: who has it from then on, and what it waits for."""
 
+from handoff.events.v1 import common_pb2
 from routing import desk as desks
 from routing import parting, taking_over
 from routing.desk import Desk
@@ -26,6 +27,7 @@ def merge(desk: Desk, survivor: Row | None, merged: Row | None) -> None:
     elif survivor.lead_id in desk.assignments or survivor.stage in taking_over.OVER:
         return
     if survivor.stage not in (ROLES if merged.stage in ROLES else desks.ROUTABLE):
+        survivor.own_stage = survivor.stage
         survivor.stage, survivor.qualification = merged.stage, merged.qualification
     survivor.touched = survivor.touched or held.touched
     desk.force(
@@ -39,6 +41,23 @@ def merge(desk: Desk, survivor: Row | None, merged: Row | None) -> None:
     for why in reasons:
         desk.look_for_another(survivor, why)
         desk.only_pool[survivor.lead_id] = only_pool
+
+
+def go_back(desk: Desk, survivor: Row, *, outcome: str) -> None:
+    """Let a survivor be what it is itself: what it went on as had ended before the merge, as is learned after it."""
+    if survivor.own_stage is None:
+        return
+    survivor.stage, survivor.own_stage = survivor.own_stage, None
+    survivor.in_work = survivor.in_work and survivor.stage in desks.ROUTABLE
+    if survivor.qualification is not None:
+        known = common_pb2.Qualification()
+        known.CopyFrom(survivor.qualification)
+        known.stage = survivor.stage
+        survivor.qualification = known
+    desk.stop_waiting(survivor)
+    desk.release(survivor, outcome=outcome, by="qualification")
+    if desks.is_routable(survivor):
+        desk.to_route[survivor.lead_id] = None
 
 
 def _is_further(desk: Desk, merged: Row, held: Assignment, survivor: Row) -> bool:

@@ -17,7 +17,7 @@ from routing.meetings import Meetings
 
 _LEAD = (
     "lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle, touched, previous_rep,"
-    " previous_at, sdr_id, declined, closed, host_email, previous, meetings, in_work"
+    " previous_at, sdr_id, declined, closed, host_email, previous, meetings, in_work, own_stage"
 )
 
 
@@ -52,6 +52,9 @@ class Row:
     in_work: bool = False
     """Whether anybody has it, or had it and its stage has not ended since: if it is given back, the next one gets it.
     So it is, too, with history that came with who has it."""
+    own_stage: str | None = None
+    """At which stage it is itself, while it goes on as a lead that was merged into it and qualification has not said
+    what it is now."""
 
     @property
     def domain(self) -> str:
@@ -111,25 +114,26 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
     await conn.execute(
         "INSERT INTO lead (lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle,"
         " touched, previous_rep, previous_at, sdr_id, declined, closed, account_domain, host_email, previous, company,"
-        " meetings, in_work)"
+        " meetings, in_work, own_stage)"
         " SELECT v.lead_id, v.fields, v.qualification, v.live, v.stage, v.created_at, v.recorded_at, v.arrived_at,"
         " v.cycle, v.touched, v.previous_rep, v.previous_at, v.sdr_id,"
         " string_to_array(v.declined, chr(31)), v.closed, v.account_domain, v.host_email, v.previous, v.company,"
-        " v.meetings::jsonb, v.in_work"
+        " v.meetings::jsonb, v.in_work, v.own_stage"
         " FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[], $5::text[], $6::timestamptz[],"
         " $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[], $11::text[], $12::timestamptz[],"
         " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::jsonb[], $19::text[],"
-        " $20::text[], $21::boolean[])"
+        " $20::text[], $21::boolean[], $22::text[])"
         " AS v(lead_id, fields, qualification, live, stage,"
         " created_at, recorded_at, arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed,"
-        " account_domain, host_email, previous, company, meetings, in_work)"
+        " account_domain, host_email, previous, company, meetings, in_work, own_stage)"
         " ON CONFLICT (lead_id) DO UPDATE SET fields = excluded.fields, qualification = excluded.qualification,"
         " live = excluded.live, stage = excluded.stage, created_at = excluded.created_at,"
         " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, cycle = excluded.cycle,"
         " touched = excluded.touched, previous_rep = excluded.previous_rep, previous_at = excluded.previous_at,"
         " sdr_id = excluded.sdr_id, declined = excluded.declined, closed = excluded.closed,"
         " account_domain = excluded.account_domain, host_email = excluded.host_email, previous = excluded.previous,"
-        " company = excluded.company, meetings = excluded.meetings, in_work = excluded.in_work",
+        " company = excluded.company, meetings = excluded.meetings, in_work = excluded.in_work,"
+        " own_stage = excluded.own_stage",
         [row.lead_id for row in rows],
         [row.fields.SerializeToString() if row.fields is not None else None for row in rows],
         [row.qualification.SerializeToString() if row.qualification is not None else None for row in rows],
@@ -152,6 +156,7 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         # As text: a list in an array would be one more dimension of it.
         [msgspec.json.encode(row.meetings).decode() for row in rows],
         [row.in_work for row in rows],
+        [row.own_stage for row in rows],
     )
 
 

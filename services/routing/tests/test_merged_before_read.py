@@ -98,3 +98,28 @@ async def test_whoever_comes_back_is_what_was_said_of_it_meanwhile(routing: Acto
     await learn(routing, "intake", (kept, apart), (lost, apart))
     await learn(routing, "qualification", qualified(lost))
     assert (await holder(routing, kept), await holder(routing, lost)) == (None, "ana")
+
+
+@pytest.mark.parametrize("own", ["nurture", "mql"])
+@pytest.mark.parametrize("end", [lambda lead: over(lead, "disqualified"), recycled, handed_back, deal_lost])
+async def test_who_went_on_as_what_had_ended_is_what_it_is_itself(
+    routing: Actor, own: str, end: Callable[[UUID], tuple[UUID, Any]]
+) -> None:
+    """The merge is read first: the survivor goes on with whoever had the other one."""
+    kept, lost = ids.new(), ids.new()
+    await learn(routing, "qualification", recycled(kept) if own == "nurture" else qualified(kept))
+    await learn(routing, "qualification", qualified(lost, stage="srl", sdr_id="ana"))
+    await merge(routing, kept, lost)
+    assert await holder(routing, kept) == "zoe"
+    await learn(routing, "forecast" if end is deal_lost else "qualification", end(lost))
+    assert await holder(routing, kept) == {"nurture": None, "mql": "ana"}[own]
+    assert await waiting(routing) == {}
+
+
+async def test_who_went_on_as_another_and_is_that_by_now_stays_so(routing: Actor) -> None:
+    kept, lost = ids.new(), ids.new()
+    await learn(routing, "qualification", qualified(kept), qualified(lost, stage="srl", sdr_id="ana"))
+    await merge(routing, kept, lost)
+    await learn(routing, "qualification", qualified(kept, stage="srl", sdr_id="ana"))
+    await learn(routing, "qualification", recycled(lost))
+    assert await holder(routing, kept) == "zoe"
