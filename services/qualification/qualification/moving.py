@@ -125,6 +125,17 @@ def unite(desk: Desk, survivor: Row, merged: Row) -> None:
             return shape(moved, qualification, desk.now)
 
         desk.move(survivor, stage, why=Why(code="merged"), by_person=True, tell=tell)
+    elif stage is Stage.MQL and survivor.state.stage in (Stage.NEW, Stage.NURTURE):
+        # Somebody has it, or it waits for somebody: who survives goes on so, unless its own score says otherwise.
+        desk.move(
+            survivor,
+            stage,
+            why=Why(code="merged"),
+            by_person=merged.state.decided_by_person,
+            definition=merged.state.definition,
+            tell=lambda moved, qualification: events.qualified(moved, qualification, desk.now),
+            recycled_until=None,
+        )
     desk.changed |= {survivor.lead_id, merged.lead_id}
 
 

@@ -67,3 +67,18 @@ async def test_what_was_in_work_is_qualified_anew(company: Any, stamped: Any, le
     await merge(company, stamped, kept, lost, undo=True)
     assert (await company.shown(lost))["stage"] == "mql"
     await company.told(lost, "LeadQualified", count=2)
+
+
+@pytest.mark.parametrize(("employees", "stage"), [(500, "mql"), (1, "disqualified")])
+async def test_what_was_in_work_goes_on_as_the_survivor_unless_that_ones_own_score_says_otherwise(
+    company: Any, stamped: Any, employees: int, stage: str
+) -> None:
+    await company.activate()
+    kept, lost = ids.new(), ids.new()
+    await company.publish(company.captured(kept), company.captured(lost, standing=common_pb2.Standing(stage="mql")))
+    assert [(await company.shown(lead))["stage"] for lead in (kept, lost)] == ["nurture", "mql"]
+    fields = company.fields(employees=employees)
+    message = intake_pb2.LeadMerged(stamp=stamped(kept), survivor_id=str(kept), merged_id=str(lost), lead=fields)
+    await company.publish((lost, message), (kept, message))
+    await company.told(kept, "LeadQualified")
+    assert (await company.shown(kept))["stage"] == stage
