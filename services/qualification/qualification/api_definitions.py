@@ -127,6 +127,7 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
         """Take a version out of force; its leads are scored by what is in force then."""
 
         async def act(conn: database.Connection) -> None:
+            await store_definitions.lock(conn, name)
             row = await _found(conn, name, version)
             await store_definitions.retire(conn, name, version)
             now = await times.now(conn)
@@ -144,6 +145,7 @@ def router(db: database.Database, out: outbox.Outbox, compiled: Compiled, *, mos
 async def _activate(
     conn: database.Connection, out: outbox.Outbox, name: str, version: int, asked: datetime | None
 ) -> datetime:
+    await store_definitions.lock(conn, name)
     row = await _found(conn, name, version)
     signed = await store_definitions.signatures(conn, name, version)
     agreed = {one["party"] for one in signed if one["decision"] == "sign"}
@@ -153,7 +155,8 @@ async def _activate(
         raise Problem(409, "Retired", "A retired version stays so. Save it again as a new draft.")
     now = await times.now(conn)
     at = max(asked, now) if asked is not None else now
-    if at > now and _state(row) == "active" and row["active_from"] <= now:
+    is_in_force = _state(row) == "active" and row["active_from"] <= now
+    if is_in_force and at > now:
         raise Problem(409, "In force already", "This version is in force; it cannot begin later than it did.")
     await store_definitions.activate(conn, name, version, at)
     await store_queue.add_rescoring(conn, f"{name}@{version}", at)
@@ -166,7 +169,7 @@ async def _activate(
         required=document.get("required", []),
     )
     await _tell(conn, out, message, at, now)
-    return at
+    return row["active_from"] if is_in_force else at
 
 
 async def _tell(conn: database.Connection, out: outbox.Outbox, message: Any, at: datetime, now: datetime) -> None:

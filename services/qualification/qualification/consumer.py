@@ -80,8 +80,18 @@ class Handler:
                 _take_in(desk, row, own, event, said)
                 if own is not row and own.state.stage is not stage:
                     moving.unite(desk, row, own)
+                    if stage in moving.HANDED_OVER and own.state.stage not in moving.HANDED_OVER:
+                        await _lower(conn, desk, row, stage)
         await rescoring.rescore(conn, desk, most=self.most)
         await desk.finish(conn, self.outbox)
+
+
+async def _lower(conn: Connection, desk: Desk, survivor: Row, stage: Stage) -> None:
+    """Take back to what a survivor was what a merge made of it, by a lead that had ended before, as is read after."""
+    own = [(move.before, move.reason) for move in desk.moves if move.lead_id == survivor.lead_id]
+    last = own[-1] if own else await store.last_move(conn, survivor.lead_id)
+    if survivor.state.stage is stage and last is not None and last[1] == moving.MERGED:
+        moving.lower(desk, survivor, last[0])
 
 
 def _gives_reason(event: Incoming) -> bool:
@@ -149,8 +159,9 @@ def _take_in(desk: Desk, row: Row, own: Row, event: Incoming, said: Reasons) -> 
     elif isinstance(message, routing_pb2.AssignmentReleased):
         _released(desk, own, message, said)
     elif isinstance(message, ENDS | forecast_pb2.OpportunityMoved):
-        _deal(desk, own, message, said)
-        _note_end(desk, desk.rows[_own(event)], message)
+        part = desk.rows[_own(event)] if own is row else own
+        if part is own or _ends_part(desk, part, message, said):
+            _deal(desk, own, message, said)
 
 
 def _merged(desk: Desk, survivor: Row, message: intake_pb2.LeadMerged, *, is_undone: bool) -> None:
@@ -250,11 +261,16 @@ def _deal(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
         moving.confirm(desk, row, why=desks.NO_REASON)
 
 
-def _note_end(desk: Desk, own: Row, message: Message) -> None:
-    """Keep with the lead itself that it bought, should it leave the one that it is part of by now."""
-    if own.closed and isinstance(message, forecast_pb2.OpportunityWon):
-        own.ended = "won"
-        desk.changed.add(own.lead_id)
+def _ends_part(desk: Desk, part: Row, message: Message, said: Reasons) -> bool:
+    """Keep how the deal of a lead ended that is part of another by now, should it leave that one.
+
+    Says whether it is the survivor's end, too: not where the part had ended before, and its deal by that.
+    """
+    counts = isinstance(message, forecast_pb2.OpportunityWon) or part.state.stage in moving.HANDED_OVER
+    if part.closed and counts:
+        _deal(desk, part, message, said)
+        desk.changed.add(part.lead_id)
+    return counts
 
 
 async def _erase(conn: Connection, desk: Desk, event: Incoming, message: intake_pb2.PersonalDataErased) -> None:

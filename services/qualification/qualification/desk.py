@@ -110,8 +110,7 @@ class Desk:
                 decided_by=why.by,
             )
         )
-        if tell is not None and not row.closed:
-            self.tell(tell(row, row.score))
+        self.tell(tell(row, row.score) if tell is not None else None)
 
     def _decided_under(self, row: Row) -> str:
         """Return the definition of a move that no other system asked for: what was taken over from one is over."""

@@ -12,6 +12,7 @@ from qualification.desk import Desk, Why
 from qualification.domain import Stage
 from qualification.store import Row
 
+MERGED: Final = "merged"
 HANDED_OVER: Final = frozenset({Stage.MQL, Stage.SRL, Stage.SQL})
 """Stages from which a lead comes back: its next cycle begins."""
 
@@ -124,19 +125,32 @@ def unite(desk: Desk, survivor: Row, merged: Row) -> None:
             shape = events.converted if stage is Stage.CUSTOMER else events.sales_ready
             return shape(moved, qualification, desk.now)
 
-        desk.move(survivor, stage, why=Why(code="merged"), by_person=True, tell=tell)
+        desk.move(survivor, stage, why=Why(code=MERGED), by_person=True, tell=tell)
     elif stage is Stage.MQL and survivor.state.stage in (Stage.NEW, Stage.NURTURE):
         # Somebody has it, or it waits for somebody: who survives goes on so, unless its own score says otherwise.
         desk.move(
             survivor,
             stage,
-            why=Why(code="merged"),
+            why=Why(code=MERGED),
             by_person=merged.state.decided_by_person,
             definition=merged.state.definition,
             tell=lambda moved, qualification: events.qualified(moved, qualification, desk.now),
             recycled_until=None,
         )
     desk.changed |= {survivor.lead_id, merged.lead_id}
+
+
+def lower(desk: Desk, survivor: Row, stage: Stage) -> None:
+    """Let a survivor be again what it was before a lead was merged into it that had ended by then."""
+
+    def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
+        if stage is Stage.MQL:
+            return events.qualified(moved, qualification, desk.now)
+        shape = events.disqualified if stage is Stage.DISQUALIFIED else events.demoted
+        return shape(moved, qualification, desk.now)
+
+    desk.move(survivor, stage, why=Why(code=MERGED), by_person=stage is Stage.DISQUALIFIED, tell=tell)
+    desk.score_anew(survivor.lead_id)
 
 
 def unmerge(desk: Desk, row: Row) -> None:

@@ -234,6 +234,14 @@ class Move:
     """Whose decision it was, where a person's."""
 
 
+async def last_move(conn: Connection, lead_id: UUID) -> tuple[Stage, str] | None:
+    """Return at which stage a lead was before its last step, and why it took that; None where it took none."""
+    row = await conn.fetchrow(
+        "SELECT from_stage, reason FROM history WHERE lead_id = $1 ORDER BY history_id DESC LIMIT 1", lead_id
+    )
+    return (Stage(row["from_stage"]), row["reason"]) if row is not None else None
+
+
 async def add_history(conn: Connection, moves: Sequence[Move]) -> None:
     """Keep moves between stages."""
     await conn.execute(

@@ -108,21 +108,27 @@ async def sign(
     )
 
 
+async def lock(conn: Connection, name: str) -> None:
+    """Let versions of a name come and go one after the other; before any of them is looked at."""
+    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
+
+
 async def activate(conn: Connection, name: str, version: int, at: datetime) -> None:
     """Put a version in force from an instant on, at which the one before it ends.
 
     What was to begin later than this never does.
     """
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
     await conn.execute(
-        "UPDATE definition SET state = 'retired' WHERE name = $1 AND version <> $2 AND state = 'active'"
-        " AND active_from >= $3",
+        "UPDATE definition SET state = 'retired', active_from = NULL, active_until = NULL"
+        " WHERE name = $1 AND version <> $2 AND state = 'active' AND active_from >= $3",
         name,
         version,
         at,
     )
+    # One that is in force already began when it did.
     await conn.execute(
-        "UPDATE definition SET state = 'active', active_from = $3, active_until = NULL"
+        "UPDATE definition SET state = 'active', active_until = NULL, active_from = CASE WHEN state = 'active'"
+        " AND active_from <= now() AND (active_until IS NULL OR active_until > now()) THEN active_from ELSE $3 END"
         " WHERE name = $1 AND version = $2",
         name,
         version,
@@ -132,10 +138,14 @@ async def activate(conn: Connection, name: str, version: int, at: datetime) -> N
 
 
 async def retire(conn: Connection, name: str, version: int) -> None:
-    """Take a version out of force. One that had not begun yet leaves the one before it in force."""
-    await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
+    """Take a version out of force. One that had not begun yet never does, and leaves the one before it in force."""
     await conn.execute(
-        "UPDATE definition SET state = 'retired', active_until = now() WHERE name = $1 AND version = $2", name, version
+        "UPDATE definition SET state = 'retired',"
+        " active_from = CASE WHEN active_from <= now() THEN active_from END,"
+        " active_until = CASE WHEN active_from <= now() THEN least(active_until, now()) END"
+        " WHERE name = $1 AND version = $2 AND state <> 'retired'",
+        name,
+        version,
     )
     await conn.execute(_FOLLOW, name)
 

@@ -65,4 +65,49 @@ async def test_what_was_made_ready_before_makes_the_survivor_ready(company: Any,
     await company.publish((lost, forecast_pb2.OpportunityWon(stamp=stamped(lost), opportunity=deal)), topic="forecast")
     assert (await company.shown(kept))["stage"] == "customer"
     await company.told(kept, "LeadConverted")
-    assert "LeadConverted" not in await company.names(lost)
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_deal_of_the_merged_lead_that_its_own_end_ended_ends_nobody_else(
+    company: Any, stamped: Any, leads: Any, *, ended: bool
+) -> None:
+    """Told under the survivor's key: what became of the deal of a lead that is part of it is the survivor's, too."""
+    kept, lost = leads
+    ready = common_pb2.Standing(stage="srl")
+    await company.publish(company.captured(kept, standing=ready))
+    if not ended:
+        said: dict[str, Any] = {"stamp": stamped(kept), "survivor_id": str(kept), "lead": company.fields()}
+        apart = intake_pb2.LeadUnmerged(**said, unmerged_id=str(lost))
+        again = intake_pb2.LeadMerged(**said, merged_id=str(lost))
+        await company.publish((lost, apart), (kept, apart))
+        await company.publish(company.captured(lost, standing=ready))
+        await company.publish((lost, again), (kept, again))
+    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="lost")
+    if ended:
+        await company.publish(released(lost, stamped, "recycled"), topic="routing")
+    message = forecast_pb2.OpportunityLost(stamp=stamped(lost), opportunity=deal, reason="no_budget")
+    await company.publish((kept, message), topic="forecast")
+    assert (await company.shown(kept))["stage"] == ("srl" if ended else "nurture")
+
+
+@pytest.mark.parametrize("own", ["mql", "disqualified"])
+async def test_what_a_merge_raised_by_what_had_ended_is_what_it_was(
+    company: Any, engagement: Any, stamped: Any, own: str
+) -> None:
+    await company.activate()
+    kept, lost = ids.new(), ids.new()
+    await company.publish(company.captured(kept), engagement(kept, "demo_requested"))
+    await company.routed(kept, "bob")
+    if own == "disqualified":
+        said = {"rep_id": "bob", "cycle": 1, "outcome": own, "released_by": "rep"}
+        await company.publish((kept, routing_pb2.AssignmentReleased(stamp=stamped(kept), **said)), topic="routing")
+    await company.publish(company.captured(lost, standing=common_pb2.Standing(stage="srl")))
+    await company.routed(lost, "ana", role="sales")
+    message = intake_pb2.LeadMerged(
+        stamp=stamped(kept), survivor_id=str(kept), merged_id=str(lost), lead=company.fields()
+    )
+    await company.publish((lost, message), (kept, message))
+    assert (await company.shown(kept))["stage"] == "srl"
+    await company.publish(released(lost, stamped, "disqualified"), topic="routing")
+    assert (await company.shown(kept))["stage"] == own
+    await company.told(lost, "LeadDisqualified")

@@ -13,7 +13,7 @@ from backbone.problem import Pointer, Problem
 from routing import deciding, events, parting, store, transaction
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import Outcome, WhyNot
+from routing.domain import SALES, Outcome, WhyNot
 from routing.store import Assignment, Row
 from routing.store_group import Cache
 
@@ -136,14 +136,16 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
     async def close(request: Request, caller: Rep, lead_id: UUID, body: Close | None = None) -> Response:
         """End the assignment with an outcome; qualification moves the stage by it.
 
-        An SDR's lead that waits for sales is theirs: it waits on, with nobody meanwhile. So is one that its SDR made
-        ready, was given again, and says yes to again.
+        An SDR's lead that waits for sales is theirs: it waits on, with nobody meanwhile. So is one that is ready for
+        sales, was given to an SDR, and who says yes to it.
         """
         said = body or Close()
 
         def act(desk: Desk, row: Row, held: Assignment) -> None:
-            is_own = said.outcome == "converted" and row.stage == "srl" and held.rep_id == row.sdr_id
-            is_for_sales = is_own or parting.CONVERTED in desk.reasons(row.lead_id)
+            is_sdrs = desk.group.roles.get(held.rep_id) != SALES
+            is_for_sales = parting.CONVERTED in desk.reasons(row.lead_id) or (
+                is_sdrs and row.stage == "srl" and said.outcome == "converted"
+            )
             desk.release(
                 row,
                 outcome=said.outcome or "recycled",

@@ -71,7 +71,7 @@ def router(db: database.Database) -> APIRouter:
                 fault = Pointer("query/pool", "no pool of the policy, nor one that gave a lead in that time")
                 raise Problem(422, "No such pool", "GET /v1/policy shows the pools.", errors=[fault])
         span = {"from": times.text(since), "to": times.text(until)}
-        return tables.answer(request, report, report["reps"], span)
+        return tables.answer(request, report, report["reps"], span, columns=fairness.COLUMNS)
 
     @api.get("/v1/waiting")
     async def waiting(_: Manager, asked: pages.Asked) -> dict[str, Any]:

@@ -55,8 +55,11 @@ async def decide_anew(desk: Desk, conn: Connection, deals: Collection[Deal]) -> 
 
 
 def end(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost) -> None:
-    """End the sales rep's assignment with the deal; one that was handed back is with an SDR by then."""
-    if message.opportunity.stage == "handed_back":
+    """End the sales rep's assignment with the deal; one that was handed back is with an SDR by then.
+
+    What the deal of a lead that was merged into this one means for it, qualification says.
+    """
+    if message.opportunity.stage == "handed_back" or message.stamp.lead_id != str(row.lead_id):
         return
     if isinstance(message, forecast_pb2.OpportunityWon):
         row.stage = "customer"

@@ -3,12 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from backbone.database import Connection
 from routing import assigning, turns
 from routing.domain import Outcome
 from routing.history import Past, lead_of
+
+COLUMNS: Final = ("rep_id", "expected", "actual", "deviation", "reasons")
+"""Of the report as a table: a row a rep."""
 
 
 @dataclass(slots=True)

@@ -219,14 +219,16 @@ async def test_an_sdr_closes_what_waits_for_sales_and_it_still_comes_to_them(rou
     assert await released(routing) == [("ana", outcome, "rep")]
 
 
-async def test_what_its_own_sdr_says_yes_to_again_waits_for_sales(routing: Actor) -> None:
-    """A manager gave it back to who made it ready."""
+@pytest.mark.parametrize("who", ["ana", "bea"])
+async def test_what_an_sdr_was_given_and_says_yes_to_goes_to_sales(routing: Actor, who: str) -> None:
+    """Whether a manager gave it back to who made it ready, or to another one."""
     lead = ids.new()
     await put_rep(routing, "sam", role="sales")
+    await put_rep(routing, "bea", cap=0)
     await learn(routing, "qualification", qualified(lead, stage="srl", sdr_id="ana"))
     assert await holder(routing, lead) == "sam"
-    answer = await routing.http.post(f"/v1/assignments/{lead}/reassign", json={"rep_id": "ana", "reason": "other"})
+    answer = await routing.http.post(f"/v1/assignments/{lead}/reassign", json={"rep_id": who, "reason": "other"})
     assert answer.status_code == 200, answer.text
-    ana = routing.as_role("sdr", rep="ana")
-    assert (await ana.post(f"/v1/assignments/{lead}/close", json={"outcome": "converted"})).status_code == 200
+    sdr = routing.as_role("sdr", rep=who)
+    assert (await sdr.post(f"/v1/assignments/{lead}/close", json={"outcome": "converted"})).status_code == 200
     assert await holder(routing, lead) == "sam"

@@ -174,7 +174,7 @@ def _is_over(row: Row, clock: Clock) -> bool:
 
 
 def _is_ending(row: Row, clock: Clock) -> bool:
-    is_open = clock.state in (State.RUNNING, State.BREACHED) and clock.reason != judging.MERGED
+    is_open = clock.state in (State.RUNNING, State.BREACHED) and not clock.is_final
     return is_open and _is_over(row, clock)
 
 

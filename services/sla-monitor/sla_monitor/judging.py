@@ -17,8 +17,6 @@ NOT_BEGUN: Final = "not_begun"
 """What had started it does not count after all."""
 COVERED: Final = "covered"
 """An earlier promise of its name was still running when it began, as came out later."""
-FINAL: Final = (MERGED, ERASED, COVERED)
-"""Why clocks ended, or what was to be told of them, that no fact of their lead brings back."""
 Told = tuple[str, int]
 """The level and number of a step that fired."""
 
@@ -46,7 +44,7 @@ class Elsewhere:
 
 def judge(clock: Clock, facts: Facts, anew: Elsewhere | None = None) -> Said | None:
     """Bring a clock to what the facts say, whatever it was before: they come late and in any order."""
-    if clock.reason in FINAL:
+    if clock.is_final:
         return None
     before = (*_essence(clock), clock.terms)
     if anew is not None:
@@ -113,7 +111,7 @@ def _miss(clock: Clock, verdict: Verdict) -> None:
 
 def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
     """Bring a clock that runs from the last touch to what the facts say."""
-    if clock.reason in FINAL:
+    if clock.is_final:
         return None
     before = (*_essence(clock), clock.terms)
     restored: Sequence[Told] = ()
@@ -172,19 +170,20 @@ def _go_on(clock: Clock, found: Kept, by: Plan) -> None:
 
 def revive(clock: Clock, reason: str) -> bool:
     """Let a clock that had ended for this reason go on; False for every other."""
-    if clock.reason != reason:
+    if clock.reason != reason or not clock.is_final:
         return False
     clock.state = State.BREACHED if clock.breached_at is not None else State.RUNNING
-    clock.reason, clock.next_at = "", clocks.step_at(clock, clock.step)
+    clock.reason, clock.is_final, clock.next_at = "", False, clocks.step_at(clock, clock.step)
     clock.version += 1
     return True
 
 
 def cover(clock: Clock) -> Said | None:
     """Take a clock back, and what was told of it: it should not have started."""
-    if clock.reason in FINAL:
+    if clock.is_final:
         return None
     clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, COVERED
+    clock.is_final = True
     clock.version += 1
     return Said(Verdict(), clocks.told_wrongly(clock))
 
@@ -195,6 +194,6 @@ def cancel(clock: Clock, reason: str) -> bool:
         return False
     if clock.state is State.RUNNING:
         clock.state = State.CANCELLED
-    clock.reason, clock.next_at = reason, None
+    clock.reason, clock.is_final, clock.next_at = reason, True, None
     clock.version += 1
     return True

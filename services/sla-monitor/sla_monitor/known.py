@@ -107,4 +107,6 @@ async def ended_by_merge(conn: Connection, clocks: Sequence[Clock], as_of: datet
 
 def erased(clocks: Sequence[Clock]) -> set[Key]:
     """Return the clocks that an erasure ended: of these is no verdict."""
-    return {clock.key for clock in clocks if clock.state is State.CANCELLED and clock.reason == ERASED}
+    return {
+        clock.key for clock in clocks if clock.state is State.CANCELLED and clock.is_final and clock.reason == ERASED
+    }

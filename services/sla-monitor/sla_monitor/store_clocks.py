@@ -38,6 +38,8 @@ class Clock:
     rep_version: int = 0
     reason: str = ""
     """Why it is cancelled, or, of one that was missed, why nothing more is told."""
+    is_final: bool = False
+    """No fact of its lead brings it back. The reason does not say so: people and other services use the same words."""
     round: int = 0
     """Which one of its name in the cycle, of a promise that begins anew."""
 
@@ -122,6 +124,7 @@ def clock_of(row: Any) -> Clock:
         hours=row["hours"],
         rep_version=row["rep_version"],
         reason=row["reason"],
+        is_final=row["is_final"],
         round=row["round"],
     )
 
@@ -130,7 +133,7 @@ _COLUMNS: Final = (
     *("lead_id", "clock", "cycle", "kind", "source", "rep_id", "team", "manager_id", "started_at", "due_at", "policy"),
     *("calendar", "counts", "needs", "done", "spread_seconds", "steps", "state", "met_at", "breached_at", "retracted"),
     *("step", "next_at", "version", "hours", "rep_version", "within_seconds", "booking_counts", "ends_when"),
-    *("reason", "round"),
+    *("reason", "is_final", "round"),
 )
 
 
@@ -173,6 +176,7 @@ def _record(one: Clock) -> tuple[Any, ...]:
         terms.booking_counts,
         list(terms.ends_when),
         one.reason,
+        one.is_final,
         one.round,
     )
 
@@ -181,12 +185,12 @@ _CHANGE: Final = """
 UPDATE clock c SET state = v.state, met_at = v.met_at, breached_at = v.breached_at, retracted = v.retracted,
                    done = v.done, step = v.step, next_at = v.next_at, version = v.version, due_at = v.due_at,
                    steps = v.steps, calendar = v.calendar, rep_version = v.rep_version, started_at = v.started_at,
-                   reason = v.reason
+                   reason = v.reason, is_final = v.is_final
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
             $8::jsonb[], $9::int[], $10::timestamptz[], $11::bigint[], $12::timestamptz[], $13::jsonb[], $14::text[],
-            $15::bigint[], $16::timestamptz[], $17::text[], $18::int[])
+            $15::bigint[], $16::timestamptz[], $17::text[], $18::boolean[], $19::int[])
      AS v(lead_id, clock, cycle, state, met_at, breached_at, retracted, done, step, next_at, version, due_at, steps,
-          calendar, rep_version, started_at, reason, round)
+          calendar, rep_version, started_at, reason, is_final, round)
 WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round
 """
 
@@ -214,6 +218,7 @@ async def change(conn: Connection, given: Sequence[Clock]) -> None:
         [one.rep_version for one in given],
         [one.terms.started_at for one in given],
         [one.reason for one in given],
+        [one.is_final for one in given],
         [one.round for one in given],
     )
 

@@ -193,3 +193,15 @@ async def test_what_was_escalated_after_a_touch_is_taken_back_though_the_breach_
         alerts = await monitor.alerts()
         first = [is_wrong for _, is_wrong in alerts[:told]]
         assert first == [False] * (told - taken_back) + [True] * taken_back
+
+
+@pytest.mark.parametrize("reason", ["merged", "erased", "covered"])
+async def test_whatever_word_a_lead_is_out_for_what_is_learned_later_counts(monitor: Monitor, reason: str) -> None:
+    lead = ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_1d, within: 1d, from: arrival}]", lead)
+    out = telling.disqualified(lead, at(100))
+    out[1].qualification.reason = reason
+    await monitor.tell("qualification", out)
+    assert await monitor.states(lead) == {("first_response_1d", 1): "cancelled"}
+    await monitor.tell("intake", touch(lead, at(50)))
+    assert await monitor.states(lead) == {("first_response_1d", 1): "met"}

@@ -195,7 +195,7 @@ async def test_as_of_knows_marks_acceptances_and_releases_by_then_alone(told: An
 async def test_what_an_erasure_ended_has_no_verdict_at_any_instant(told: Any) -> None:
     lead = await told.lead()
     await told.given(lead, 0)
-    erased = {"state": State.CANCELLED, "reason": judging.ERASED}
+    erased = {"state": State.CANCELLED, "reason": judging.ERASED, "is_final": True}
     await told.clock(lead, told.plan(), **erased)
     await told.clock(lead, stale(told), **erased)
     over = await told.lead()
