@@ -202,6 +202,6 @@ async def test_whatever_word_a_lead_is_out_for_what_is_learned_later_counts(moni
     out = telling.disqualified(lead, at(100))
     out[1].qualification.reason = reason
     await monitor.tell("qualification", out)
-    assert await monitor.states(lead) == {("first_response_1d", 1): "cancelled"}
+    assert await monitor.states(lead) == {("first_response_1d", 0): "cancelled"}
     await monitor.tell("intake", touch(lead, at(50)))
-    assert await monitor.states(lead) == {("first_response_1d", 1): "met"}
+    assert await monitor.states(lead) == {("first_response_1d", 0): "met"}
