@@ -78,6 +78,8 @@ class Handler:
                 row, own = desk.rows[event.subject], desk.rows[event.original_subject]
                 row.recorded_at, stage = times.at(_stamp(event).recorded_at), own.state.stage
                 _take_in(desk, row, own, event, said)
+                if isinstance(message, intake_pb2.LeadUnmerged) and own.ended != "won":
+                    await _lower(conn, desk, own, Stage.CUSTOMER)
                 if own is not row and own.state.stage is not stage:
                     moving.unite(desk, row, own)
                     if stage in moving.HANDED_OVER and own.state.stage not in moving.HANDED_OVER:
@@ -160,7 +162,7 @@ def _take_in(desk: Desk, row: Row, own: Row, event: Incoming, said: Reasons) -> 
         _released(desk, own, message, said)
     elif isinstance(message, ENDS | forecast_pb2.OpportunityMoved):
         part = desk.rows[_own(event)] if own is row else own
-        if part is own or _ends_part(desk, part, message, said):
+        if part is own or _ends_part(desk, own, part, message, said):
             _deal(desk, own, message, said)
 
 
@@ -261,15 +263,20 @@ def _deal(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
         moving.confirm(desk, row, why=desks.NO_REASON)
 
 
-def _ends_part(desk: Desk, part: Row, message: Message, said: Reasons) -> bool:
+def _ends_part(desk: Desk, own: Row, part: Row, message: Message, said: Reasons) -> bool:
     """Keep how the deal of a lead ended that is part of another by now, should it leave that one.
 
-    Says whether it is the survivor's end, too: not where the part had ended before, and its deal by that.
+    Says whether it is the survivor's end, too: not where the part had ended before, and its deal by that. Who won by
+    a part is a customer while they are one.
     """
-    counts = isinstance(message, forecast_pb2.OpportunityWon) or part.state.stage in moving.HANDED_OVER
+    is_won = isinstance(message, forecast_pb2.OpportunityWon)
+    counts = is_won or part.state.stage in moving.HANDED_OVER
     if part.closed and counts:
         _deal(desk, part, message, said)
         desk.changed.add(part.lead_id)
+    if part.closed and is_won:
+        moving.unite(desk, own, part)
+        return False
     return counts
 
 

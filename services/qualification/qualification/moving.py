@@ -116,7 +116,8 @@ def unite(desk: Desk, survivor: Row, merged: Row) -> None:
     # Back to an SDR it goes to whoever made it what it is.
     brings_further = domain.is_further(stage := merged.state.stage, survivor.state.stage)
     survivor.sdr_id = (brings_further and merged.sdr_id) or survivor.sdr_id or merged.sdr_id
-    survivor.ended = survivor.ended or merged.ended
+    if merged.ended != "won":
+        survivor.ended = survivor.ended or merged.ended  # Who won by another is a customer while they are one.
     survivor.live = survivor.live or merged.live
     survivor.state = domain.united(survivor.state, merged.state)
     if brings_further:

@@ -43,9 +43,20 @@ async def test_who_bought_comes_back_as_a_customer(company: Any, stamped: Any, l
     await merge(company, stamped, kept, lost)
     if when == "meanwhile":
         await company.publish(won(lost, kept, stamped), topic="forecast")
+    assert (await company.shown(kept))["stage"] == "customer"
     await merge(company, stamped, kept, lost, undo=True)
-    assert (await company.shown(lost))["stage"] == "customer"
+    assert [(await company.shown(lead))["stage"] for lead in leads] == ["mql", "customer"]
     await company.told(lost, "LeadConverted")
+    await company.told(kept, "LeadQualified", count=2)
+
+
+async def test_who_bought_as_well_stays_a_customer(company: Any, stamped: Any, leads: Any) -> None:
+    kept, lost = leads
+    await company.publish(won(lost, lost, stamped), topic="forecast")
+    await merge(company, stamped, kept, lost)
+    await company.publish(won(kept, kept, stamped), topic="forecast")
+    await merge(company, stamped, kept, lost, undo=True)
+    assert [(await company.shown(lead))["stage"] for lead in leads] == ["customer", "customer"]
 
 
 @pytest.mark.parametrize(("outcome", "stage"), [("disqualified", "disqualified"), ("recycled", "nurture")])
