@@ -10,6 +10,8 @@ from backbone.calendars import Calendar, Window
 from handoff.events.v1 import common_pb2
 from sla_monitor.agreement import Quiet
 
+Named = Mapping[str, tuple[int, Mapping[str, Any]]]
+"""By name: version, document."""
 WALL: Final = "wall"
 REP: Final = "rep"
 DAY: Final = 24 * 60
@@ -18,7 +20,7 @@ DAY: Final = 24 * 60
 class Calendars:
     """The calendars that a policy may name: a rep's own, and the company's by name; each made once."""
 
-    def __init__(self, named: Mapping[str, tuple[int, Mapping[str, Any]]], year: int) -> None:
+    def __init__(self, named: Named, year: int) -> None:
         self._named = named
         self._year = year
         self._made: dict[tuple[str, int], tuple[str, Calendar]] = {}
@@ -65,3 +67,37 @@ class Calendars:
     ) -> Calendar:
         closed = calendars.holidays(code, self._year) if code else frozenset()
         return Calendar(zone=zone, windows=calendars.windows(windows), closed=closed, off=off)
+
+
+class Past:
+    """Calendars as they were, each version with the instant since when; a rep's own are given with each question."""
+
+    def __init__(self, named: Sequence[tuple[datetime, Named]], year: int) -> None:
+        self._named = [(since, Calendars(some, year)) for since, some in named]
+        self._own = Calendars({}, year)
+
+    def of(self, hours: str, own: Sequence[tuple[datetime, common_pb2.Rep]]) -> list[tuple[datetime, Calendar]]:
+        """Return which hours held since when; `own` is the rep as they were."""
+        if hours == REP:
+            return [(since, self._own.of_rep(rep)[1]) for since, rep in own if rep.rep_id]
+        versions = [(since, made.of(hours, common_pb2.Rep())) for since, made in self._named]
+        return [(since, found[1]) for since, found in versions if found is not None]
+
+
+def fell_due(versions: Sequence[tuple[datetime, Calendar]], begins: datetime, seconds: float) -> datetime | None:
+    """Return when a window fell due by hours that changed meanwhile, None while they never come.
+
+    As open clocks are computed: by the hours of when it begins, anew whenever they change before it is due, and due at
+    once where they had passed by then.
+    """
+    found: datetime | None = None
+    for number, (since, calendar) in enumerate(versions):
+        until = versions[number + 1][0] if number + 1 < len(versions) else None
+        if until is not None and until <= begins:
+            continue
+        found = calendars.add(calendar, begins, seconds)
+        if found is not None and begins < since and number:
+            found = max(found, since)
+        if until is None or (found is not None and found <= until):
+            break
+    return found

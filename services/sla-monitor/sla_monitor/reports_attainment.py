@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from backbone import calendars
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import cohort, known, store_clocks, store_marks, store_policies, store_reps
 from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS
-from sla_monitor.hours import REP, WALL, Calendars
+from sla_monitor.hours import REP, WALL, Past, fell_due
 from sla_monitor.keeping import After
 from sla_monitor.known import Decided
 from sla_monitor.reports import share
@@ -131,9 +130,9 @@ async def counted(conn: Connection, asked: Asked, *, as_of: datetime | None = No
 
 
 async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
-    named = Calendars(await store_policies.calendars(conn, as_of=as_of), as_of.year)
+    past = Past(await store_policies.calendar_versions(conn, as_of), as_of.year)
     found: dict[tuple[tuple[str, ...], str], Counter[Decided]] = {}
-    async for some in _started(conn, asked, as_of, named):
+    async for some in _started(conn, asked, as_of, past):
         clocks, now = [clock for _, clock, _ in some], [clock for _, _, clock in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
         begun = await known.begun(conn, clocks, about)
@@ -144,7 +143,7 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
                 continue
             terms, of_lead = clock.terms, about[clock.lead_id]
             if terms.source == LAST_TOUCH:
-                said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, reps, named))
+                said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, reps, past))
             else:
                 said = known.decide(terms, of_lead, clock.cycle, as_of)
             if said is not None:
@@ -153,7 +152,7 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
 
 
 async def _started(
-    conn: Connection, asked: Asked, as_of: datetime, named: Calendars
+    conn: Connection, asked: Asked, as_of: datetime, past: Past
 ) -> AsyncIterator[Sequence[tuple[tuple[str, ...], Clock, Clock]]]:
     """Yield the clocks of the span, some at a time: keys, clock with the terms that it had then, clock as it is now."""
     query = asked.of(_PAGE, "$3", "coalesce(m.arrived_at, c.started_at)")
@@ -164,31 +163,31 @@ async def _started(
         rows = await conn.fetch(query, asked.start, asked.end, as_of, *last, *upto, asked.kinds)
         for number in range(0, len(rows), known.AT_ONCE):
             some = [(row, store_clocks.clock_of(row)) for row in rows[number : number + known.AT_ONCE]]
-            then = [(tuple(row["keys"]), _then(row, clock, named), clock) for row, clock in some]
+            then = [(tuple(row["keys"]), _then(row, clock, past), clock) for row, clock in some]
             yield [(keys, was, clock) for keys, was, clock in then if was is not None]
         last = upto
 
 
-def _then(row: Any, clock: Clock, named: Calendars) -> Clock | None:
+def _then(row: Any, clock: Clock, past: Past) -> Clock | None:
     """Return a clock with the terms that it had then; None where its hours of then never come from there."""
-    due_at = row["due_then"] or _after(clock, {}, named)(row["started_then"])
+    due_at = row["due_then"] or _after(clock, {}, past)(row["started_then"])
     if due_at is None:
         return None
     return replace(clock, terms=replace(clock.terms, started_at=row["started_then"], due_at=due_at))
 
 
-async def _reps(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> dict[str, common_pb2.Rep]:
-    """Return those whose hours decide when a window ends that began anew, with the hours that they had then."""
+async def _reps(
+    conn: Connection, clocks: Sequence[Clock], as_of: datetime
+) -> Mapping[str, Sequence[tuple[datetime, common_pb2.Rep]]]:
+    """Return those whose hours decide when a window ends that began anew, as they were since when."""
     wanted = {clock.terms.rep_id for clock in clocks if clock.terms.source == LAST_TOUCH and clock.hours == REP}
-    return await store_reps.reps_as_known(conn, wanted, as_of=as_of) if wanted else {}
+    return await store_reps.versions(conn, wanted, as_of) if wanted else {}
 
 
-def _after(clock: Clock, reps: dict[str, common_pb2.Rep], named: Calendars) -> After:
-    """Return when a window of the clock ends, by its own hours as they were then."""
+def _after(clock: Clock, reps: Mapping[str, Sequence[tuple[datetime, common_pb2.Rep]]], past: Past) -> After:
+    """Return when a window of the clock ended, by its own hours as they were."""
     seconds = clock.terms.within_seconds
     if clock.hours == WALL:
         return lambda begins: begins + timedelta(seconds=seconds)
-    hours = named.of(clock.hours, reps.get(clock.terms.rep_id, common_pb2.Rep()))
-    if hours is None:
-        return lambda _: None
-    return lambda begins: calendars.add(hours[1], begins, seconds)
+    versions = past.of(clock.hours, reps.get(clock.terms.rep_id, ()))
+    return lambda begins: fell_due(versions, begins, seconds)

@@ -117,15 +117,24 @@ async def unsigned_by(conn: Connection) -> list[str]:
     return [row[0] for row in rows]
 
 
-async def calendars(conn: Connection, *, as_of: datetime | None = None) -> dict[str, tuple[int, dict[str, Any]]]:
-    """Return the newest version of each calendar; with `as_of` the newest of then, of before that the first."""
+async def calendars(conn: Connection) -> dict[str, tuple[int, dict[str, Any]]]:
+    """Return the newest version of each calendar."""
     rows = await conn.fetch(
-        "SELECT DISTINCT ON (name) name, version, document"
-        " FROM calendar, coalesce($1::timestamptz, 'infinity') AS v(at)"
-        " ORDER BY name, made_at > v.at, CASE WHEN made_at > v.at THEN version ELSE -version END",
-        as_of,
+        "SELECT DISTINCT ON (name) name, version, document FROM calendar ORDER BY name, version DESC"
     )
     return {row["name"]: (row["version"], row["document"]) for row in rows}
+
+
+async def calendar_versions(
+    conn: Connection, as_of: datetime
+) -> list[tuple[datetime, dict[str, tuple[int, dict[str, Any]]]]]:
+    """Return since when calendars were what, by what was known at an instant; of before that, the first."""
+    rows = await conn.fetch(
+        "SELECT name, made_at, version, document FROM calendar WHERE made_at <= $1 OR version = 1"
+        " ORDER BY name, version",
+        as_of,
+    )
+    return [(row["made_at"], {row["name"]: (row["version"], row["document"])}) for row in rows]
 
 
 async def add_calendar(conn: Connection, name: str, document: Mapping[str, Any]) -> int:

@@ -85,16 +85,23 @@ async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
 
-async def reps_as_known(
-    conn: Connection, rep_ids: Iterable[str], *, as_of: datetime | None = None
-) -> dict[str, common_pb2.Rep]:
-    """Return reps as they are known now, and lock nothing; with `as_of` as they were, of before that as they came."""
-    rows = await conn.fetch(
-        "SELECT DISTINCT ON (rep_id) rep_id, rep FROM rep_version WHERE rep_id = ANY($1::text[])"
-        " ORDER BY rep_id, since > $2, abs(extract(epoch FROM $2 - since))"
-        if as_of is not None
-        else "SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])",
-        list(rep_ids),
-        *([as_of] if as_of is not None else []),
-    )
+async def reps_as_known(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
+    """Return reps as they are known now, and lock nothing."""
+    rows = await conn.fetch("SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[])", list(rep_ids))
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
+
+
+async def versions(
+    conn: Connection, rep_ids: Iterable[str], as_of: datetime
+) -> dict[str, list[tuple[datetime, common_pb2.Rep]]]:
+    """Return since when reps were what, by what was known at an instant; of before that, as they came."""
+    rows = await conn.fetch(
+        "SELECT rep_id, since, rep FROM rep_version WHERE rep_id = ANY($1::text[]) AND (since <= $2 OR since ="
+        " (SELECT min(since) FROM rep_version f WHERE f.rep_id = rep_version.rep_id)) ORDER BY rep_id, since",
+        list(rep_ids),
+        as_of,
+    )
+    found: dict[str, list[tuple[datetime, common_pb2.Rep]]] = {}
+    for row in rows:
+        found.setdefault(row["rep_id"], []).append((row["since"], _rep(row["rep"])))
+    return found

@@ -246,13 +246,18 @@ async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str,
         assert (await attained(told, due))["all", "stale"] == (0, 1, 0, 0.0)
 
     await is_due_then()
-    # Open longer from a later day on: what is asked for the day before that stays as it was.
-    longer = common_pb2.WorkingHours(start="00:00", days=opens["days"], end="24:00")
-    changed = common_pb2.Rep(rep_id="ana", team="north", version=3, time_zone="UTC", working_hours=[longer])
+    # Open on Sundays alone from a minute later on: what was missed by then is so.
+    sundays = {"days": ["sun"], "start": "00:00", "end": "24:00"}
+    windows = [common_pb2.WorkingHours(**sundays)]
+    changed = common_pb2.Rep(rep_id="ana", team="north", version=3, time_zone="UTC", working_hours=windows)
     await store_reps.note_reps(told.conn, [(changed, told.at(due + 60))])
-    document = {"time_zone": "UTC", "working_hours": [{"start": "00:00", "days": opens["days"], "end": "24:00"}]}
+    document = {"time_zone": "UTC", "working_hours": [sundays]}
     await store_policies.add_calendar(told.conn, "office", document)
+    for version, since in ((1, -DAY), (2, due + 60)):
+        query = "UPDATE calendar SET made_at = $2 WHERE version = $1"
+        await told.conn.execute(query, version, told.at(since))
     await is_due_then()
+    assert (await attained(told, due + 3600))["all", "stale"] == (0, 1, 0, 0.0)
 
 
 async def test_attainment_by_facts_equals_the_stored_state(told: Any, chance: Random, monkeypatch: Any) -> None:
