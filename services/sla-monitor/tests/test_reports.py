@@ -248,14 +248,11 @@ async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str,
     await is_due_then()
     # Open on Sundays alone from a minute later on: what was missed by then is so.
     sundays = {"days": ["sun"], "start": "00:00", "end": "24:00"}
-    windows = [common_pb2.WorkingHours(**sundays)]
-    changed = common_pb2.Rep(rep_id="ana", team="north", version=3, time_zone="UTC", working_hours=windows)
+    changed = common_pb2.Rep(rep_id="ana", team="north", version=3, time_zone="UTC", working_hours=[sundays])
     await store_reps.note_reps(told.conn, [(changed, told.at(due + 60))])
-    document = {"time_zone": "UTC", "working_hours": [sundays]}
-    await store_policies.add_calendar(told.conn, "office", document)
+    await store_policies.add_calendar(told.conn, "office", {"time_zone": "UTC", "working_hours": [sundays]})
     for version, since in ((1, -DAY), (2, due + 60)):
-        query = "UPDATE calendar SET made_at = $2 WHERE version = $1"
-        await told.conn.execute(query, version, told.at(since))
+        await told.conn.execute("UPDATE calendar SET made_at = $2 WHERE version = $1", version, told.at(since))
     await is_due_then()
     assert (await attained(told, due + 3600))["all", "stale"] == (0, 1, 0, 0.0)
 
