@@ -63,7 +63,7 @@ class Handler:
         read = [event for event in incoming if _stamp(event).lead_id]
         if not read:
             return
-        if deals := {_own(event) for event in read} - {event.subject for event in read}:
+        if deals := {_whose_deal(event) for event in read} - {event.subject for event in read}:
             await subjects.lock(conn, deals)
         desk = await desks.open_desk(conn, self.compiled, _concerned(read))
         said = await reasons.load(conn) if any(map(_gives_reason, read)) else Reasons({})
@@ -108,14 +108,14 @@ def _stamp(event: Incoming) -> common_pb2.Stamp:
 
 
 def _concerned(read: Sequence[Incoming]) -> set[UUID]:
-    concerned = {lead_id for event in read for lead_id in (event.subject, event.original_subject, _own(event))}
+    concerned = {lead_id for event in read for lead_id in (event.subject, event.original_subject, _whose_deal(event))}
     for event in read:
         if isinstance(event.message, intake_pb2.LeadMerged):
             concerned.add(UUID(event.message.merged_id))
     return concerned
 
 
-def _own(event: Incoming) -> UUID:
+def _whose_deal(event: Incoming) -> UUID:
     """Return whose deal an event tells of: it is told under the key of whoever that lead is one with."""
     return UUID(_stamp(event).lead_id) if isinstance(event.message, ENDS) else event.subject
 
@@ -161,7 +161,7 @@ def _take_in(desk: Desk, row: Row, own: Row, event: Incoming, said: Reasons) -> 
     elif isinstance(message, routing_pb2.AssignmentReleased):
         _released(desk, own, message, said)
     elif isinstance(message, ENDS | forecast_pb2.OpportunityMoved):
-        part = desk.rows[_own(event)] if own is row else own
+        part = desk.rows[_whose_deal(event)] if own is row else own
         if part is own or _ends_part(desk, own, part, message, said):
             _deal(desk, own, message, said)
 

@@ -285,25 +285,3 @@ async def test_a_touch_that_came_after_a_merge_is_known_from_then_on(db: Databas
     assert then == {"first_response_5m": (1, 0, 0)}
     await monitor.tell("intake", *unmerged(lead, lost, at(LATER)))
     assert await attained(db, 1000) == then
-
-
-@pytest.mark.parametrize("late", [False, True])
-async def test_a_gap_that_turns_out_to_be_none_leaves_the_one_that_is_one(
-    db: Database, monitor: Monitor, *, late: bool
-) -> None:
-    """Nobody called until 67, was told at 20; then it is learned that there were calls at 11 and at 27 after all."""
-    lead = ids.new()
-    await monitor.put("clocks: [{kind: stale, within: 20s, from: last_touch}]")
-    await monitor.tell("intake", captured(lead, at(0)))
-    await monitor.tell("routing", routed(lead, at(0)))
-    first, then = [touch(lead, at(67))], [touch(lead, at(11)), touch(lead, at(27))]
-    if late:
-        await monitor.fire()
-        async with db.transaction() as conn:
-            # As it is where the alert leaves in time.
-            await conn.execute("UPDATE clock SET breached_at = $1", at(20.1))
-    for some in (first, then) if late else (then, first):
-        await monitor.tell("intake", *some)
-    async with db.reading() as conn:
-        shown = await conn.fetchrow("SELECT breached_at, retracted FROM clock")
-    assert (shown["breached_at"], shown["retracted"]) == (at(47), False)

@@ -205,3 +205,25 @@ async def test_whatever_word_a_lead_is_out_for_what_is_learned_later_counts(moni
     assert await monitor.states(lead) == {("first_response_1d", 0): "cancelled"}
     await monitor.tell("intake", touch(lead, at(50)))
     assert await monitor.states(lead) == {("first_response_1d", 0): "met"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_gap_that_turns_out_to_be_none_leaves_the_one_that_is_one(
+    db: Database, monitor: Monitor, *, late: bool
+) -> None:
+    """Nobody called until 67, was told at 20; then it is learned that there were calls at 11 and at 27 after all."""
+    lead = ids.new()
+    await monitor.put("clocks: [{kind: stale, within: 20s, from: last_touch}]")
+    await monitor.tell("intake", captured(lead, at(0)))
+    await monitor.tell("routing", routed(lead, at(0)))
+    first, then = [touch(lead, at(67))], [touch(lead, at(11)), touch(lead, at(27))]
+    if late:
+        await monitor.fire()
+        async with db.transaction() as conn:
+            # As it is where the alert leaves in time.
+            await conn.execute("UPDATE clock SET breached_at = $1", at(20.1))
+    for some in (first, then) if late else (then, first):
+        await monitor.tell("intake", *some)
+    async with db.reading() as conn:
+        shown = await conn.fetchrow("SELECT breached_at, retracted FROM clock")
+    assert (shown["breached_at"], shown["retracted"]) == (at(47), False)
