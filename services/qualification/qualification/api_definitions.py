@@ -158,7 +158,8 @@ async def _activate(
     is_in_force = _state(row) == "active" and row["active_from"] <= now
     if is_in_force and at > now:
         raise Problem(409, "In force already", "This version is in force; it cannot begin later than it did.")
-    await store_definitions.activate(conn, name, version, at)
+    began_at = row["active_from"] if is_in_force else at
+    await store_definitions.activate(conn, name, version, at, began_at=began_at)
     await store_queue.add_rescoring(conn, f"{name}@{version}", at)
     document = row["document"]
     message = qualification_pb2.DefinitionActivated(
@@ -169,7 +170,7 @@ async def _activate(
         required=document.get("required", []),
     )
     await _tell(conn, out, message, at, now)
-    return row["active_from"] if is_in_force else at
+    return began_at
 
 
 async def _tell(conn: database.Connection, out: outbox.Outbox, message: Any, at: datetime, now: datetime) -> None:

@@ -90,9 +90,11 @@ class Handler:
 
 async def _lower(conn: Connection, desk: Desk, survivor: Row, stage: Stage) -> None:
     """Take back to what a survivor was what a merge made of it, by a lead that had ended before, as is read after."""
+    if survivor.state.stage is not stage:
+        return
     own = [(move.before, move.reason) for move in desk.moves if move.lead_id == survivor.lead_id]
     last = own[-1] if own else await store.last_move(conn, survivor.lead_id)
-    if survivor.state.stage is stage and last is not None and last[1] == moving.MERGED:
+    if last is not None and last[1] == moving.MERGED:
         moving.lower(desk, survivor, last[0])
 
 

@@ -113,10 +113,10 @@ async def lock(conn: Connection, name: str) -> None:
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('definition ' || $1))", name)
 
 
-async def activate(conn: Connection, name: str, version: int, at: datetime) -> None:
+async def activate(conn: Connection, name: str, version: int, at: datetime, *, began_at: datetime) -> None:
     """Put a version in force from an instant on, at which the one before it ends.
 
-    What was to begin later than this never does.
+    What was to begin later than this never does. One that is in force already began when it did: at `began_at`.
     """
     await conn.execute(
         "UPDATE definition SET state = 'retired', active_from = NULL, active_until = NULL"
@@ -125,14 +125,12 @@ async def activate(conn: Connection, name: str, version: int, at: datetime) -> N
         version,
         at,
     )
-    # One that is in force already began when it did.
     await conn.execute(
-        "UPDATE definition SET state = 'active', active_until = NULL, active_from = CASE WHEN state = 'active'"
-        " AND active_from <= now() AND (active_until IS NULL OR active_until > now()) THEN active_from ELSE $3 END"
+        "UPDATE definition SET state = 'active', active_from = $3, active_until = NULL"
         " WHERE name = $1 AND version = $2",
         name,
         version,
-        at,
+        began_at,
     )
     await conn.execute(_FOLLOW, name)
 

@@ -93,7 +93,7 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
     if batch.marks:
         await store_marks.add(conn, batch.marks)
     if batch.hosts or batch.reps:
-        await store_marks.note_hosts(conn, batch.hosts, reps)
+        await store_marks.note_hosts(conn, batch.hosts, {rep.email.lower() for rep in reps.values()} - {""})
     if assigned:
         await store.add_assignments(conn, assigned)
     if batch.accepted:

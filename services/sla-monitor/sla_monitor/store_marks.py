@@ -41,21 +41,23 @@ async def add(conn: Connection, given: Sequence[tuple[UUID, Mark, datetime]]) ->
     )
 
 
-async def note_hosts(conn: Connection, hosts: Mapping[UUID, str], reps: Iterable[str]) -> None:
-    """Say of meetings whose they are: (address of the host, by mark), and by what is new of these reps.
+async def note_hosts(conn: Connection, hosts: Mapping[UUID, str], emails: Iterable[str]) -> None:
+    """Say of meetings whose they are: (address of the host, by mark), and by the addresses of reps, in small letters.
 
     Who has an address may be known before the meeting or after it: topics have no common order. A report of before both
     were known does not name them.
     """
-    await conn.executemany("INSERT INTO unknown_host VALUES ($1, $2) ON CONFLICT DO NOTHING", list(hosts.items()))
+    if hosts:
+        await conn.executemany("INSERT INTO unknown_host VALUES ($1, $2) ON CONFLICT DO NOTHING", list(hosts.items()))
+    # From the meetings to the reps: those are few, and none in most batches.
     await conn.execute(
-        "WITH found AS (DELETE FROM unknown_host h USING"
-        " (SELECT DISTINCT ON (email) email, rep_id, email_since FROM rep WHERE email <> '' ORDER BY email, rep_id) r"
-        " WHERE h.email = r.email AND (h.mark_id = ANY($1::uuid[]) OR r.rep_id = ANY($2::text[]))"
-        " RETURNING h.mark_id, r.rep_id, r.email_since)"
+        "WITH found AS (SELECT h.mark_id, r.rep_id, r.email_since FROM unknown_host h CROSS JOIN LATERAL ("
+        "  SELECT rep_id, email_since FROM rep WHERE email = h.email AND email <> '' ORDER BY rep_id LIMIT 1) r"
+        " WHERE h.mark_id = ANY($1::uuid[]) OR h.email = ANY($2::text[])),"
+        " gone AS (DELETE FROM unknown_host h USING found f WHERE h.mark_id = f.mark_id)"
         " UPDATE mark m SET rep_id = f.rep_id, host_known_at = f.email_since FROM found f WHERE m.mark_id = f.mark_id",
         list(hosts),
-        list(reps),
+        list(emails),
     )
 
 
