@@ -160,13 +160,13 @@ async def _main(name: str, settings: S, compose: Compose[S]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     listener = socket.create_server((settings.host, settings.port), reuse_port=False)
     async with running(name, settings, compose, listener=listener, stopping=stopping):
-        _rest_the_collector()
+        rest_the_collector()
         log.info("ready", port=settings.port)
         await stopping.wait()
         log.info("stopping")
 
 
-def _rest_the_collector() -> None:
+def rest_the_collector() -> None:
     """Take what was imported out of the collector's rounds, and make them rare: batches make no cycles to speak of."""
     gc.collect()
     gc.freeze()
