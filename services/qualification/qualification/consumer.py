@@ -6,15 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from google.protobuf.message import Message
-
 from backbone import conditions, subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
-from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, routing_pb2
+from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
+from qualification import dealing, domain, events, moving, reasons, rescoring, store
 from qualification import desk as desks
-from qualification import domain, events, moving, reasons, rescoring, store
 from qualification.desk import Desk
 from qualification.domain import Stage
 from qualification.reasons import Reasons
@@ -22,7 +20,6 @@ from qualification.store import Row
 from qualification.store_definitions import Compiled
 
 CAPTURES = intake_pb2.LeadCaptured | intake_pb2.LeadUpdated
-ENDS = forecast_pb2.OpportunityWon | forecast_pb2.OpportunityLost
 KINDS: Final = frozenset(
     {
         "LeadCaptured",
@@ -45,7 +42,6 @@ PEOPLE: Final = frozenset({"rep", "manager"})
 ELSEWHERE: Final = frozenset({"owner_id", "assigned_at", "status", "disqualified_reason"})
 """What is told of how a lead stands in the system that it comes from."""
 RECYCLING: Final = frozenset({"recycled", "unreachable"})
-SALES_STAGES: Final = frozenset({Stage.SRL, Stage.SQL})
 OVER: Final = frozenset({Stage.NURTURE, Stage.DISQUALIFIED, Stage.CUSTOMER})
 
 
@@ -63,7 +59,7 @@ class Handler:
         read = [event for event in incoming if _stamp(event).lead_id]
         if not read:
             return
-        if deals := {_whose_deal(event) for event in read} - {event.subject for event in read}:
+        if deals := {dealing.whose(event) for event in read} - {event.subject for event in read}:
             await subjects.lock(conn, deals)
         desk = await desks.open_desk(conn, self.compiled, _concerned(read))
         said = await reasons.load(conn) if any(map(_gives_reason, read)) else Reasons({})
@@ -78,6 +74,7 @@ class Handler:
                 row, own = desk.rows[event.subject], desk.rows[event.original_subject]
                 row.recorded_at, stage = times.at(_stamp(event).recorded_at), own.state.stage
                 _take_in(desk, row, own, event, said)
+                await dealing.take_in(conn, desk, own, event, said)
                 if isinstance(message, intake_pb2.LeadUnmerged) and own.ended != "won":
                     await _lower(conn, desk, own, Stage.CUSTOMER)
                 if own is not row and own.state.stage is not stage:
@@ -110,16 +107,11 @@ def _stamp(event: Incoming) -> common_pb2.Stamp:
 
 
 def _concerned(read: Sequence[Incoming]) -> set[UUID]:
-    concerned = {lead_id for event in read for lead_id in (event.subject, event.original_subject, _whose_deal(event))}
+    concerned = {lead_id for event in read for lead_id in (event.subject, event.original_subject, dealing.whose(event))}
     for event in read:
         if isinstance(event.message, intake_pb2.LeadMerged):
             concerned.add(UUID(event.message.merged_id))
     return concerned
-
-
-def _whose_deal(event: Incoming) -> UUID:
-    """Return whose deal an event tells of: it is told under the key of whoever that lead is one with."""
-    return UUID(_stamp(event).lead_id) if isinstance(event.message, ENDS) else event.subject
 
 
 def _engagement(event: Incoming) -> store.Did:
@@ -162,10 +154,6 @@ def _take_in(desk: Desk, row: Row, own: Row, event: Incoming, said: Reasons) -> 
         _routed(own, message)
     elif isinstance(message, routing_pb2.AssignmentReleased):
         _released(desk, own, message, said)
-    elif isinstance(message, ENDS | forecast_pb2.OpportunityMoved):
-        part = desk.rows[_whose_deal(event)] if own is row else own
-        if part is own or _ends_part(desk, own, part, message, said):
-            _deal(desk, own, message, said)
 
 
 def _merged(desk: Desk, survivor: Row, message: intake_pb2.LeadMerged, *, is_undone: bool) -> None:
@@ -212,7 +200,7 @@ def _counts(row: Row, standing: common_pb2.Standing) -> bool:
 def _routed(row: Row, message: routing_pb2.LeadRouted) -> None:
     row.rep_id, row.assignment_cycle = message.rep_id, message.cycle
     # Who gets what an SDR made ready, did not make it so.
-    if message.rep.role == "sdr" and (row.sdr_id is None or message.qualification.stage not in SALES_STAGES):
+    if message.rep.role == "sdr" and (row.sdr_id is None or message.qualification.stage not in moving.WITH_SALES):
         row.sdr_id = message.rep_id
     if row.handed_at is None and row.state.stage is Stage.MQL:
         row.handed_at = times.at(message.assigned_at if message.HasField("assigned_at") else message.stamp.occurred_at)
@@ -249,37 +237,6 @@ def _converted(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased) ->
         with suppress(domain.Refused):
             desk.check_accept(row)
             moving.accept(desk, row, sdr_id=message.rep_id, why=why)
-
-
-def _deal(desk: Desk, row: Row, message: Message, said: Reasons) -> None:
-    if isinstance(message, forecast_pb2.OpportunityWon):
-        moving.win(desk, row, why=desks.NO_REASON)
-    elif isinstance(message, forecast_pb2.OpportunityLost):
-        why = said.why(message.reason)
-        moving.lose(desk, row, why=why, until=said.rest_until(why.code, desk.now))
-    elif (
-        isinstance(message, forecast_pb2.OpportunityMoved)
-        and message.opportunity.stage == "qualified"
-        and row.state.stage is Stage.SRL
-    ):
-        moving.confirm(desk, row, why=desks.NO_REASON)
-
-
-def _ends_part(desk: Desk, own: Row, part: Row, message: Message, said: Reasons) -> bool:
-    """Keep how the deal of a lead ended that is part of another by now, should it leave that one.
-
-    Says whether it is the survivor's end, too: not where the part had ended before, and its deal by that. Who won by
-    a part is a customer while they are one.
-    """
-    is_won = isinstance(message, forecast_pb2.OpportunityWon)
-    counts = is_won or part.state.stage in moving.HANDED_OVER
-    if part.closed and counts:
-        _deal(desk, part, message, said)
-        desk.changed.add(part.lead_id)
-    if part.closed and is_won:
-        moving.unite(desk, own, part)
-        return False
-    return counts
 
 
 async def _erase(conn: Connection, desk: Desk, event: Incoming, message: intake_pb2.PersonalDataErased) -> None:

@@ -15,6 +15,7 @@ from qualification.store import Row
 MERGED: Final = "merged"
 HANDED_OVER: Final = frozenset({Stage.MQL, Stage.SRL, Stage.SQL})
 """Stages from which a lead comes back: its next cycle begins."""
+WITH_SALES: Final = frozenset({Stage.SRL, Stage.SQL})
 
 
 def recycle(desk: Desk, row: Row, *, why: Why, until: datetime | None = None, definition: str | None = None) -> None:

@@ -8,6 +8,16 @@ import pytest
 from backbone import ids
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, routing_pb2
 
+STORIES = [
+    ("srl", "mql", False, "srl"),
+    ("srl", "mql", True, "srl"),
+    ("srl", "srl", False, "srl"),
+    ("sql", "srl", False, "sql"),
+    ("mql", "srl", False, "nurture"),
+    ("srl", "sql", False, "sql"),
+]
+"""What the survivor is, what the other is, whether that one had ended, and what the survivor is after the deal."""
+
 
 @pytest.fixture
 async def leads(company: Any, engagement: Any, stamped: Any) -> tuple[UUID, UUID]:
@@ -67,27 +77,25 @@ async def test_what_was_made_ready_before_makes_the_survivor_ready(company: Any,
     await company.told(kept, "LeadConverted")
 
 
-@pytest.mark.parametrize("ended", [True, False])
-async def test_a_deal_of_the_merged_lead_that_its_own_end_ended_ends_nobody_else(
-    company: Any, stamped: Any, leads: Any, *, ended: bool
+@pytest.mark.parametrize(("kept_is", "lost_is", "ended", "wanted"), STORIES)
+async def test_a_deal_of_the_merged_lead_ends_the_survivor_where_it_is_with_sales_by_that_alone(
+    company: Any, stamped: Any, leads: Any, kept_is: str, lost_is: str, ended: bool, wanted: str
 ) -> None:
-    """Told under the survivor's key: what became of the deal of a lead that is part of it is the survivor's, too."""
+    """Told under the survivor's key: a duplicate's deal is closed as one, and the survivor's own goes on."""
     kept, lost = leads
-    ready = common_pb2.Standing(stage="srl")
-    await company.publish(company.captured(kept, standing=ready))
-    if not ended:
-        said: dict[str, Any] = {"stamp": stamped(kept), "survivor_id": str(kept), "lead": company.fields()}
-        apart = intake_pb2.LeadUnmerged(**said, unmerged_id=str(lost))
-        again = intake_pb2.LeadMerged(**said, merged_id=str(lost))
-        await company.publish((lost, apart), (kept, apart))
-        await company.publish(company.captured(lost, standing=ready))
-        await company.publish((lost, again), (kept, again))
-    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="lost")
+    said: dict[str, Any] = {"stamp": stamped(kept), "survivor_id": str(kept), "lead": company.fields()}
+    apart = intake_pb2.LeadUnmerged(**said, unmerged_id=str(lost))
+    again = intake_pb2.LeadMerged(**said, merged_id=str(lost))
+    await company.publish((lost, apart), (kept, apart))
+    for lead, stage in ((kept, kept_is), (lost, lost_is)):
+        await company.publish(company.captured(lead, standing=common_pb2.Standing(stage=stage)))
+    await company.publish((lost, again), (kept, again))
     if ended:
         await company.publish(released(lost, stamped, "recycled"), topic="routing")
-    message = forecast_pb2.OpportunityLost(stamp=stamped(lost), opportunity=deal, reason="no_budget")
+    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="lost")
+    message = forecast_pb2.OpportunityLost(stamp=stamped(lost), opportunity=deal, reason="duplicate")
     await company.publish((kept, message), topic="forecast")
-    assert (await company.shown(kept))["stage"] == ("srl" if ended else "nurture")
+    assert (await company.shown(kept))["stage"] == wanted
 
 
 @pytest.mark.parametrize("own", ["mql", "disqualified"])
