@@ -20,6 +20,7 @@ def merge(desk: Desk, survivor: Row | None, merged: Row | None) -> None:
     if survivor is None:
         return
     survivor.in_work = survivor.in_work or merged.in_work
+    survivor.declined |= merged.declined
     if held is None:
         return
     if _is_further(desk, merged, held, survivor):

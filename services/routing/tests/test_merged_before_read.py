@@ -123,3 +123,14 @@ async def test_who_went_on_as_another_and_is_that_by_now_stays_so(routing: Actor
     await learn(routing, "qualification", qualified(kept, stage="srl", sdr_id="ana"))
     await learn(routing, "qualification", recycled(lost))
     assert await holder(routing, kept) == "zoe"
+
+
+async def test_who_refused_the_other_does_not_get_the_survivor(routing: Actor) -> None:
+    kept, lost = ids.new(), ids.new()
+    await learn(routing, "qualification", qualified(lost))
+    ana, refusal = routing.as_role("rep", rep="ana"), {"reason": "no_time"}
+    assert (await ana.post(f"/v1/assignments/{lost}/decline", json=refusal)).status_code == 200
+    await merge(routing, kept, lost)
+    await learn(routing, "qualification", qualified(kept))
+    assert await holder(routing, kept) is None
+    assert set(await waiting(routing)) == {str(kept)}
