@@ -38,6 +38,12 @@ def decide(terms: Terms, about: Facts, cycle: int, as_of: datetime) -> Decided |
     return Decided.MISSED if terms.due_at <= as_of else Decided.RUNNING
 
 
+def decided_at(terms: Terms, about: Facts, cycle: int) -> datetime:
+    """Return when a clock was met or fell due: whoever had the lead then stands for it."""
+    met_at = verdicts.verdict(terms, about, cycle).met_at
+    return min(met_at or terms.due_at, terms.due_at)
+
+
 def decide_moving(terms: Terms, about: Facts, cycle: int, as_of: datetime, after: After) -> Decided | None:
     """Return the same of a clock that begins anew with each touch, missed once for all; None: it had not begun."""
     kept = keeping.kept(terms, about, cycle, after)

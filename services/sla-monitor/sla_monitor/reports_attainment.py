@@ -10,7 +10,7 @@ from uuid import UUID
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import cohort, known, store_clocks, store_marks, store_policies, store_reps
-from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS
+from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS, Facts
 from sla_monitor.hours import REP, WALL, Past, fell_due
 from sla_monitor.keeping import After
 from sla_monitor.known import Decided
@@ -22,12 +22,25 @@ from sla_monitor.store_links import HOLDS
 _BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, STARTED) ELSE STARTED END"
 # One that was broken once stays so, though it runs again.
 _AGAIN: Final = f"(c.state = 'running' AND c.source = '{LAST_TOUCH}' AND c.breached_at IS NOT NULL)"
-# A lead's own clock (from its arrival, its qualification, the queue) stands for whoever has the lead: nobody else can
-# keep the promise, and under no name it would be missing from every team's sum.
-_WHOSE: Final = """CASE WHEN c.rep_id <> '' THEN c.FIELD ELSE coalesce((
-    SELECT h.FIELD FROM assignment h WHERE h.lead_id = c.lead_id AND h.recorded_at <= UPTO
-    ORDER BY h.cycle DESC LIMIT 1
+# A lead's own clock (from its arrival, its qualification, the queue) stands for whoever had the lead when it was met or
+# fell due, and has it while it runs: nobody else could keep the promise. Where nobody had it, for who got it then:
+# under no name it would be missing from every team's sum.
+_HOLDER: Final = """SELECT FIELDS FROM assignment h WHERE h.lead_id = LEAD AND h.recorded_at <= UPTO
+    ORDER BY h.assigned_at > DECIDED, CASE WHEN h.assigned_at > DECIDED THEN h.cycle ELSE -h.cycle END LIMIT 1"""
+_WHOSE: Final = f"""CASE WHEN c.rep_id <> '' THEN c.FIELD ELSE coalesce((
+    {_HOLDER.replace("FIELDS", "h.FIELD").replace("LEAD", "c.lead_id").replace("DECIDED", "least(c.met_at, c.due_at)")}
 ), '') END"""
+_HOLDERS: Final = f"""
+SELECT coalesce(h.rep_id, '') AS rep, coalesce(h.team, '') AS team
+FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY o(lead_id, decided_at, number) LEFT JOIN LATERAL (
+    {
+    _HOLDER.replace("FIELDS", "h.rep_id, h.team")
+    .replace("LEAD", "o.lead_id")
+    .replace("UPTO", "$3")
+    .replace("DECIDED", "o.decided_at")
+}
+) h ON true ORDER BY o.number
+"""  # noqa: S608
 # What a merge moved to the survivor is counted there, as soon as it was known; where the survivor had a rep of its own
 # nothing was moved, and what had become of the other's promises by then stays.
 _STAYED: Final = f"""NOT (coalesce(a.outcome, '') = 'merged' AND a.released_at <= UPTO AND EXISTS (
@@ -138,6 +151,7 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
         begun = await known.begun(conn, clocks, about)
         without = await known.ended_by_merge(conn, clocks, as_of) | known.erased(now)
         reps = await _reps(conn, clocks, as_of)
+        decided = []
         for keys, clock, _ in some:
             if clock.key not in begun or clock.key in without:
                 continue
@@ -147,8 +161,31 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
             else:
                 said = known.decide(terms, of_lead, clock.cycle, as_of)
             if said is not None:
-                found.setdefault((keys, terms.kind), Counter())[said] += 1
+                decided.append((keys, clock, said))
+        for keys, clock, said in await _named(conn, asked, decided, about, as_of):
+            found.setdefault((keys, clock.terms.kind), Counter())[said] += 1
     return found
+
+
+_Decided = tuple[tuple[str, ...], Clock, Decided]
+
+
+async def _named(
+    conn: Connection, asked: Asked, decided: Sequence[_Decided], about: Mapping[UUID, Facts], as_of: datetime
+) -> Sequence[_Decided]:
+    """Name who stands for the leads' own clocks, by when they were decided as was known then."""
+    own = [clock for _, clock, _ in decided if not clock.terms.rep_id]
+    if not own or not {"rep", "team"}.intersection(asked.by):
+        return decided
+    decided_at = [known.decided_at(clock.terms, about[clock.lead_id], clock.cycle) for clock in own]
+    rows = await conn.fetch(_HOLDERS, [clock.lead_id for clock in own], decided_at, as_of)
+    of = {clock.key: row for clock, row in zip(own, rows, strict=True)}
+    return [
+        (tuple(of[clock.key].get(by, said) for by, said in zip(asked.by, keys, strict=True)), clock, what)
+        if clock.key in of
+        else (keys, clock, what)
+        for keys, clock, what in decided
+    ]
 
 
 async def _started(

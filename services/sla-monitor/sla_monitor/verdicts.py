@@ -80,7 +80,10 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
     if BOOKED in terms.ends_when:
         ends += [(one.at, BOOKED) for one in _since(terms, facts.of(Marked.MEETING_BOOKED))]
     if CLOSED in terms.ends_when:
-        ends += [(at, CLOSED) for at in _closed(facts.assignments.values()) if at >= terms.started_at]
+        # An SDR closes what sales have from that very instant on: it is not the end of the clock that begins there.
+        own = terms.source in OF_ASSIGNMENTS
+        over = [one for number, one in facts.assignments.items() if number == cycle or not own]
+        ends += [(at, CLOSED) for at in _closed(over) if at >= terms.started_at]
     return min(ends, default=None)
 
 

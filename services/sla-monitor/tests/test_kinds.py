@@ -142,6 +142,22 @@ async def test_what_ends_a_clock_is_the_reason_that_is_told(sla: Actor) -> None:
     }
 
 
+async def test_what_an_sdr_closes_ends_no_clock_of_who_has_it_from_that_instant_on(sla: Actor) -> None:
+    minimum = "{kind: minimum_touches, within: 14d, from: assignment, touches: {call: 3}, ends_when: [closed]}"
+    await put(sla, f"clocks: [{minimum}]")
+    lead, at = ids.new(), now()
+    over = at + timedelta(minutes=1)
+    await learn(sla, "intake", captured(lead, at))
+    await learn(
+        sla,
+        "routing",
+        routed(lead, at),
+        telling.released(lead, over, outcome="converted"),
+        routed(lead, over, cycle=2, who=telling.rep("zoe")),
+    )
+    assert (await states(sla, lead)) == {("minimum_touches", 1): "cancelled", ("minimum_touches", 2): "running"}
+
+
 async def test_who_is_neglected_twice_is_told_of_twice_and_each_touch_begins_the_window_anew(sla: Actor) -> None:
     await put(sla, "clocks: [{kind: stale, within: 2s, from: last_touch}]")
     lead, at = ids.new(), now()

@@ -139,11 +139,32 @@ async def test_attainment_counts_what_is_stored_and_a_moving_clock_that_was_brok
         assert {found for found, _ in await attained(told, by=by)} == {key}
 
 
+@pytest.mark.parametrize(("by", "first", "second"), [("rep", "ana", "ben"), ("team", "north", "south")])
+async def test_a_clock_of_the_lead_itself_stands_for_who_had_the_lead_when_it_was_decided(
+    told: Any, by: str, first: str, second: str
+) -> None:
+    """Of five leads that changed hands: met and missed before that and after; one was missed before anybody had it."""
+    own = told.plan("first_response_1d", within=500, source="arrival")
+    for met, given in ((50, 10), (400, 10), (None, 10), (None, 400), (None, 600)):
+        lead = await told.lead(live=True)
+        await told.given(lead, given, declined=300 if given < 300 else 700)
+        await told.given(lead, 300 if given < 300 else 700, "ben", cycle=2, team="south")
+        state, at = (State.MET, told.at(met)) if met else (State.BREACHED, None)
+        one = told.made(lead, own, cycle=0, team="", state=state, met_at=at)
+        one.terms = replace(one.terms, rep_id="", team="")
+        await store_clocks.add(told.conn, [one])
+        if met:
+            await told.touch(lead, met, rep_id=first)
+    met_and_missed = {key: (found[0], found[1]) for (key, _), found in (await attained(told, by=by)).items()}
+    assert met_and_missed == {first: (1, 2), second: (1, 1)}
+    assert await attained(told, DAY, by=by) == await attained(told, by=by)
+
+
 async def test_a_clock_of_the_lead_itself_stands_for_whoever_has_the_lead(told: Any) -> None:
     had, never = await told.lead(live=True), await told.lead(live=True)
     await told.given(had, 100, declined=200)
     await told.given(had, 300, "ben", cycle=2, team="south")
-    own = [told.plan("first_response_1d", source="arrival"), told.plan("handoff", source="qualification")]
+    own = [told.plan("first_response_1d", source="arrival"), told.plan("first_response_30m", source="qualification")]
     for lead in (had, never):
         await told.mark(lead, "qualified", 0)
         for by in own:
