@@ -91,7 +91,7 @@ class Handler:
         elif isinstance(message, routing_pb2.OpportunityHandedOver):
             await self._hand_over(conn, event, message)
         elif isinstance(message, ENDED):
-            # Nobody works this lead any more. What sales has qualified, or people opened, ends by their own word.
+            # Nobody works this lead any more. What sales have qualified, or people opened, ends by their own word.
             reason, unqualified = message.qualification.reason, (domain.UNQUALIFIED,)
             lost = {"stage": domain.LOST}
             await self._move(conn, event, message.stamp, lost, only_from=unqualified, only_ours=True, reason=reason)
@@ -140,6 +140,7 @@ class Handler:
             recorded_at=times.at(message.stamp.recorded_at),
             opening=opening,
             state=opening,
+            by_srl=True,
         )
         await subjects.lock(conn, [deal.opportunity_id])
         await dealing.open_deal(conn, self._outbox, deal)
@@ -158,9 +159,12 @@ class Handler:
         deals = [
             deal
             for deal in await store.of_lead(conn, event.original_subject)
-            if deal.state.stage in only_from and not (only_ours and deal.external_id)
+            if deal.state.stage in domain.OPEN and (deal.by_srl or not only_ours)
         ]
-        if not deals or all(getattr(deals[-1].state, name) == value for name, value in changes.items()):
+        deal = dealing.that_counts(deals, event.original_subject)
+        if deal is None or deal.state.stage not in only_from:
+            return
+        if all(getattr(deal.state, name) == value for name, value in changes.items()):
             return
         move = Move(
             move_id=ids.derived("move of", str(event.id)),
@@ -169,7 +173,7 @@ class Handler:
             changes=changes,
             reason=reason,
         )
-        await dealing.move_deal(conn, self._outbox, deals[-1].opportunity_id, move, external_id=None, by=event.topic)
+        await dealing.move_deal(conn, self._outbox, deal.opportunity_id, move, external_id=None, by=event.topic)
 
 
 def _decides(event: Incoming) -> bool:

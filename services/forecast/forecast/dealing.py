@@ -3,13 +3,14 @@
 Leads are locked first, then opportunities, then the settings and the counters.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from uuid import UUID
 
 from backbone import subjects
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
-from forecast import events, store, store_leads
+from forecast import domain, events, store, store_leads
 from forecast.domain import Move
 from forecast.store import Deal
 
@@ -52,9 +53,31 @@ async def move_deal(
     return deal, True
 
 
+def that_counts(deals: Iterable[Deal], lead_id: UUID) -> Deal | None:
+    """Return the deal by which a lead stands where it does, None of none.
+
+    What its SRL opened comes before what people did, its own before that of a lead that was merged into it.
+    """
+    return max(
+        deals,
+        key=lambda deal: (deal.by_srl, deal.lead_id == lead_id, deal.opened_at, deal.opportunity_id),
+        default=None,
+    )
+
+
 async def announce(conn: Connection, outbox: Outbox, deal: Deal, outgoing: list[Event]) -> None:
     """Tell of a deal under its lead's key, or that of whoever the lead is one with."""
     key = events.subject(deal)
     locked = await subjects.lock(conn, [key])
     survivor = locked[key].subject_id
+    if deal.lead_id is not None and await _is_beside(conn, deal, survivor):
+        for event in outgoing:
+            event.message.opportunity.beside = True  # type: ignore[attr-defined]
     await outbox.add(conn, [replace(event, subject=survivor) for event in outgoing])
+
+
+async def _is_beside(conn: Connection, deal: Deal, lead_id: UUID) -> bool:
+    """Say whether the lead has another deal open by which it stands where it does."""
+    others = [one for one in await store.of_lead(conn, lead_id) if one.opportunity_id != deal.opportunity_id]
+    still_open = [one for one in others if one.state.stage in domain.OPEN]
+    return that_counts([*still_open, deal], lead_id) is not deal

@@ -31,6 +31,8 @@ class Deal:
     recorded_at: datetime
     opening: State
     state: State
+    by_srl: bool = False
+    """The SRL opened it by itself; people or another system did not."""
 
     def fold(self, moves: Sequence[Move]) -> State:
         """Return the state after these moves."""

@@ -74,7 +74,7 @@ class Handler:
                 row, own = desk.rows[event.subject], desk.rows[event.original_subject]
                 row.recorded_at, stage = times.at(_stamp(event).recorded_at), own.state.stage
                 _take_in(desk, row, own, event, said)
-                await dealing.take_in(conn, desk, own, event, said)
+                dealing.take_in(desk, own, event, said)
                 if isinstance(message, intake_pb2.LeadUnmerged) and own.ended != "won":
                     await _lower(conn, desk, own, Stage.CUSTOMER)
                 if own is not row and own.state.stage is not stage:

@@ -242,16 +242,6 @@ async def last_move(conn: Connection, lead_id: UUID) -> tuple[Stage, str] | None
     return (Stage(row["from_stage"]), row["reason"]) if row is not None else None
 
 
-async def reason_of_handover(conn: Connection, lead_id: UUID) -> str | None:
-    """Return why a lead came to sales last; None where it never did."""
-    reason: str | None = await conn.fetchval(
-        "SELECT reason FROM history WHERE lead_id = $1 AND to_stage IN ('srl', 'sql')"
-        " AND from_stage NOT IN ('srl', 'sql') ORDER BY history_id DESC LIMIT 1",
-        lead_id,
-    )
-    return reason
-
-
 async def add_history(conn: Connection, moves: Sequence[Move]) -> None:
     """Keep moves between stages."""
     await conn.execute(

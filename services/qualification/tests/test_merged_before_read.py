@@ -9,14 +9,14 @@ from backbone import ids
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, routing_pb2
 
 STORIES = [
-    ("srl", "mql", False, "srl"),
-    ("srl", "mql", True, "srl"),
-    ("srl", "srl", False, "srl"),
-    ("sql", "srl", False, "sql"),
-    ("mql", "srl", False, "nurture"),
-    ("srl", "sql", False, "sql"),
+    ("srl", "mql", False, True, "srl"),
+    ("srl", "mql", True, False, "srl"),
+    ("srl", "srl", False, True, "srl"),
+    ("sql", "srl", False, True, "sql"),
+    ("mql", "srl", False, False, "nurture"),
 ]
-"""What the survivor is, what the other is, whether that one had ended, and what the survivor is after the deal."""
+"""What the survivor is, what the other is, whether that one had ended, whether the survivor has a deal beside the other
+one's, and what the survivor is after that one is lost."""
 
 
 @pytest.fixture
@@ -77,9 +77,9 @@ async def test_what_was_made_ready_before_makes_the_survivor_ready(company: Any,
     await company.told(kept, "LeadConverted")
 
 
-@pytest.mark.parametrize(("kept_is", "lost_is", "ended", "wanted"), STORIES)
-async def test_a_deal_of_the_merged_lead_ends_the_survivor_where_it_is_with_sales_by_that_alone(
-    company: Any, stamped: Any, leads: Any, kept_is: str, lost_is: str, ended: bool, wanted: str
+@pytest.mark.parametrize(("kept_is", "lost_is", "ended", "beside", "wanted"), STORIES)
+async def test_a_lost_deal_of_the_merged_lead_ends_a_survivor_that_has_no_other(
+    company: Any, stamped: Any, leads: Any, kept_is: str, lost_is: str, ended: bool, beside: bool, wanted: str
 ) -> None:
     """Told under the survivor's key: a duplicate's deal is closed as one, and the survivor's own goes on."""
     kept, lost = leads
@@ -92,7 +92,7 @@ async def test_a_deal_of_the_merged_lead_ends_the_survivor_where_it_is_with_sale
     await company.publish((lost, again), (kept, again))
     if ended:
         await company.publish(released(lost, stamped, "recycled"), topic="routing")
-    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="lost")
+    deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="lost", beside=beside)
     message = forecast_pb2.OpportunityLost(stamp=stamped(lost), opportunity=deal, reason="duplicate")
     await company.publish((kept, message), topic="forecast")
     assert (await company.shown(kept))["stage"] == wanted

@@ -65,6 +65,6 @@ def end(desk: Desk, row: Row, message: forecast_pb2.OpportunityWon | forecast_pb
         row.stage = "customer"
         desk.release(row, outcome="converted", by="forecast")
         desk.stop_waiting(row)
-    elif row.stage in ("srl", "sql"):
+    elif row.stage in ("srl", "sql") and not message.opportunity.beside:
         desk.release(row, outcome="recycled", why=Why(message.reason), by="forecast")
         desk.stop_waiting(row)

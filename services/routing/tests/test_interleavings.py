@@ -94,6 +94,17 @@ async def test_a_lost_deal_takes_no_mql_out_of_the_queue(routing: Actor) -> None
     assert await waiting(routing) == {str(lead): "no_capacity"}
 
 
+async def test_a_lost_deal_beside_the_leads_own_takes_nothing_from_its_rep(routing: Actor) -> None:
+    await put_rep(routing, "zoe", role="sales")
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead, stage="srl"))
+    for beside in (True, False):
+        assert await holder(routing, lead) == "zoe"
+        deal = forecast_pb2.Opportunity(opportunity_id=str(ids.new()), stage="lost", beside=beside)
+        await learn(routing, "forecast", (lead, forecast_pb2.OpportunityLost(stamp=stamp(lead), opportunity=deal)))
+    assert await holder(routing, lead) is None
+
+
 async def test_a_decision_after_a_pause_in_its_batch_is_made_again_the_same(routing: Actor) -> None:
     for rep_id in ("ana", "ben", "cam"):
         await put_rep(routing, rep_id)

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from handoff.events.v1 import common_pb2 as handoff_dot_events_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n handoff/events/v1/forecast.proto\x12\x11handoff.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehandoff/events/v1/common.proto\"\xf4\x01\n\x0bOpportunity\x12\x16\n\x0eopportunity_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x10\n\x08owner_id\x18\x05 \x01(\t\x12\x12\n\nsourced_by\x18\x06 \x01(\t\x12\x0e\n\x06\x61mount\x18\x07 \x01(\t\x12\x10\n\x08\x63urrency\x18\x08 \x01(\t\x12\x12\n\nclose_date\x18\t \x01(\t\x12\r\n\x05stage\x18\n \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x0b \x01(\t\x12\x0c\n\x04type\x18\x0c \x01(\t\x12\x0e\n\x06origin\x18\r \x01(\t\"q\n\x11OpportunityOpened\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\"\xba\x01\n\x10OpportunityMoved\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\x12\x0f\n\x07move_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x04 \x03(\t\x12\x16\n\x0eprevious_stage\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x7f\n\x0eOpportunityWon\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\x12\x0f\n\x07move_id\x18\x03 \x01(\t\"\x90\x01\n\x0fOpportunityLost\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\x12\x0f\n\x07move_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xa5\x01\n\x10\x46orecastAdjusted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x15\n\radjustment_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x0e\n\x06period\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12\x12\n\ndifference\x18\x06 \x01(\t\x12\n\n\x02\x62y\x18\x07 \x01(\t\"\x9a\x02\n\x11\x46orecastSubmitted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x0e\n\x06period\x18\x04 \x01(\t\x12\x42\n\x07\x61mounts\x18\x05 \x03(\x0b\x32\x31.handoff.events.v1.ForecastSubmitted.AmountsEntry\x12\x30\n\x0csubmitted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0c\x41mountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n handoff/events/v1/forecast.proto\x12\x11handoff.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ehandoff/events/v1/common.proto\"\x84\x02\n\x0bOpportunity\x12\x16\n\x0eopportunity_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xternal_id\x18\x02 \x01(\t\x12\x0f\n\x07\x61\x63\x63ount\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x10\n\x08owner_id\x18\x05 \x01(\t\x12\x12\n\nsourced_by\x18\x06 \x01(\t\x12\x0e\n\x06\x61mount\x18\x07 \x01(\t\x12\x10\n\x08\x63urrency\x18\x08 \x01(\t\x12\x12\n\nclose_date\x18\t \x01(\t\x12\r\n\x05stage\x18\n \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x0b \x01(\t\x12\x0c\n\x04type\x18\x0c \x01(\t\x12\x0e\n\x06origin\x18\r \x01(\t\x12\x0e\n\x06\x62\x65side\x18\x0e \x01(\x08\"q\n\x11OpportunityOpened\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\"\xba\x01\n\x10OpportunityMoved\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\x12\x0f\n\x07move_id\x18\x03 \x01(\t\x12\x0f\n\x07\x63hanged\x18\x04 \x03(\t\x12\x16\n\x0eprevious_stage\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\x7f\n\x0eOpportunityWon\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\x12\x0f\n\x07move_id\x18\x03 \x01(\t\"\x90\x01\n\x0fOpportunityLost\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x33\n\x0bopportunity\x18\x02 \x01(\x0b\x32\x1e.handoff.events.v1.Opportunity\x12\x0f\n\x07move_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xa5\x01\n\x10\x46orecastAdjusted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x15\n\radjustment_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x0e\n\x06period\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12\x12\n\ndifference\x18\x06 \x01(\t\x12\n\n\x02\x62y\x18\x07 \x01(\t\"\x9a\x02\n\x11\x46orecastSubmitted\x12\'\n\x05stamp\x18\x01 \x01(\x0b\x32\x18.handoff.events.v1.Stamp\x12\x15\n\rsubmission_id\x18\x02 \x01(\t\x12\x0f\n\x07node_id\x18\x03 \x01(\t\x12\x0e\n\x06period\x18\x04 \x01(\t\x12\x42\n\x07\x61mounts\x18\x05 \x03(\x0b\x32\x31.handoff.events.v1.ForecastSubmitted.AmountsEntry\x12\x30\n\x0csubmitted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0c\x41mountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,19 +36,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FORECASTSUBMITTED_AMOUNTSENTRY']._loaded_options = None
   _globals['_FORECASTSUBMITTED_AMOUNTSENTRY']._serialized_options = b'8\001'
   _globals['_OPPORTUNITY']._serialized_start=121
-  _globals['_OPPORTUNITY']._serialized_end=365
-  _globals['_OPPORTUNITYOPENED']._serialized_start=367
-  _globals['_OPPORTUNITYOPENED']._serialized_end=480
-  _globals['_OPPORTUNITYMOVED']._serialized_start=483
-  _globals['_OPPORTUNITYMOVED']._serialized_end=669
-  _globals['_OPPORTUNITYWON']._serialized_start=671
-  _globals['_OPPORTUNITYWON']._serialized_end=798
-  _globals['_OPPORTUNITYLOST']._serialized_start=801
-  _globals['_OPPORTUNITYLOST']._serialized_end=945
-  _globals['_FORECASTADJUSTED']._serialized_start=948
-  _globals['_FORECASTADJUSTED']._serialized_end=1113
-  _globals['_FORECASTSUBMITTED']._serialized_start=1116
-  _globals['_FORECASTSUBMITTED']._serialized_end=1398
-  _globals['_FORECASTSUBMITTED_AMOUNTSENTRY']._serialized_start=1352
-  _globals['_FORECASTSUBMITTED_AMOUNTSENTRY']._serialized_end=1398
+  _globals['_OPPORTUNITY']._serialized_end=381
+  _globals['_OPPORTUNITYOPENED']._serialized_start=383
+  _globals['_OPPORTUNITYOPENED']._serialized_end=496
+  _globals['_OPPORTUNITYMOVED']._serialized_start=499
+  _globals['_OPPORTUNITYMOVED']._serialized_end=685
+  _globals['_OPPORTUNITYWON']._serialized_start=687
+  _globals['_OPPORTUNITYWON']._serialized_end=814
+  _globals['_OPPORTUNITYLOST']._serialized_start=817
+  _globals['_OPPORTUNITYLOST']._serialized_end=961
+  _globals['_FORECASTADJUSTED']._serialized_start=964
+  _globals['_FORECASTADJUSTED']._serialized_end=1129
+  _globals['_FORECASTSUBMITTED']._serialized_start=1132
+  _globals['_FORECASTSUBMITTED']._serialized_end=1414
+  _globals['_FORECASTSUBMITTED_AMOUNTSENTRY']._serialized_start=1368
+  _globals['_FORECASTSUBMITTED_AMOUNTSENTRY']._serialized_end=1414
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,7 @@ class Opportunity(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    BESIDE_FIELD_NUMBER: _builtins.int
     opportunity_id: _builtins.str
     external_id: _builtins.str
     account: _builtins.str
@@ -59,6 +60,10 @@ class Opportunity(_message.Message):
     """new, upsell, cross_sell or renewal."""
     origin: _builtins.str
     """marketing, sdr, rep, partner or existing_customer."""
+    beside: _builtins.bool
+    """The lead has another deal, by which it stands where it does: what becomes of this one says nothing of the lead's
+    stage, but that it is a customer where this one is won.
+    """
     def __init__(
         self,
         *,
@@ -75,10 +80,11 @@ class Opportunity(_message.Message):
         category: _builtins.str = ...,
         type: _builtins.str = ...,
         origin: _builtins.str = ...,
+        beside: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "category", b"category", "close_date", b"close_date", "currency", b"currency", "external_id", b"external_id", "name", b"name", "opportunity_id", b"opportunity_id", "origin", b"origin", "owner_id", b"owner_id", "sourced_by", b"sourced_by", "stage", b"stage", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "amount", b"amount", "beside", b"beside", "category", b"category", "close_date", b"close_date", "currency", b"currency", "external_id", b"external_id", "name", b"name", "opportunity_id", b"opportunity_id", "origin", b"origin", "owner_id", b"owner_id", "sourced_by", b"sourced_by", "stage", b"stage", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
