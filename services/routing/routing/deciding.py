@@ -175,7 +175,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         previous_rep=previous_rep,
         previous_at=previous_at,
         sdr_id=row.sdr_id,
-        account_rep=values[ACTIVE_REP] or None,
+        account_rep=desk.companies.rep(values, roles, role=role),
         host_rep=desk.group.by_email.get(row.host_email or ""),
         only_pool=only_pool,
         by_rules_too=only_pool is not None and parting.CONVERTED in reasons,

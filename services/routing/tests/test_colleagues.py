@@ -118,6 +118,28 @@ async def test_who_waits_goes_to_whoever_begins_to_work_the_account(routing: Act
     assert await holder(routing, lead) == "zoe"
 
 
+async def test_what_is_ready_for_sales_does_not_stay_with_an_sdr_for_the_account(routing: Actor) -> None:
+    await put_rep(routing, "zoe", role="sales")
+    await put_policy(
+        routing,
+        """
+pools: [{pool: sdr, reps: rep.role == "sdr"}, {pool: sales, reps: rep.role == "sales"}]
+rules:
+  - {rule: colleagues, when: account.active_rep != "", to: account_rep, wait: true}
+  - {rule: ready, when: lead.stage == "srl", to: sales}
+  - {rule: rest, to: sdr}
+""",
+    )
+    (one, told), (two, other) = of(PARENT), of(DAUGHTER)
+    sdr, same = await come(routing, (one, told), (two, other))
+    assert sdr == same
+    ready = qualified(one, stage="srl", sdr_id=str(sdr), told=fields(account_domain=PARENT))
+    assert await come(routing, ready) == ["zoe"]
+    # The other one, too, goes on to whoever has the account in sales.
+    ready = qualified(two, stage="srl", sdr_id=str(sdr), told=fields(account_domain=DAUGHTER))
+    assert await come(routing, ready) == ["zoe"]
+
+
 async def test_companies_in_a_circle_are_one_account(routing: Actor) -> None:
     await put(routing, f"/v1/accounts/{PARENT}", json={"parent_domain": DAUGHTER})
     held = await come(routing, of(DAUGHTER), of(PARENT), of(SISTER))
