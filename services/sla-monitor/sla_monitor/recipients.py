@@ -4,7 +4,7 @@ Who is paused is whom the lead was taken from.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from sla_monitor.store_clocks import Clock
 REP: Final = "rep"
 MANAGER: Final = "manager"
 SDR: Final = "sdr"
+REVIEW: Final = "review"
 
 _HOLDERS: Final = """
 SELECT DISTINCT ON (a.lead_id) a.lead_id, a.cycle, a.rep_id, r.rep
@@ -39,10 +40,11 @@ class Recipient:
     rep_id: str
     manager_ids: Sequence[str]
     cycle: int
+    is_for_managers: bool = False
 
     def role(self, to: str) -> str:
-        """Return who is told: where nobody has the lead, managers are instead of a rep."""
-        return MANAGER if to == REP and not self.rep_id else to
+        """Return who is told: managers instead of a rep where nobody has the lead, and of what is to be reviewed."""
+        return MANAGER if to == REP and (self.is_for_managers or not self.rep_id) else to
 
 
 async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
@@ -57,7 +59,8 @@ async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
     managers = await _managers(conn) if len(holders) < len({clock.lead_id for clock in ownerless}) else {}
     for clock in ownerless:
         row = holders.get(clock.lead_id)
-        found[id(clock)] = _holder(row) if row is not None else _nobody(clock, managers)
+        one = _holder(row) if row is not None else _nobody(clock, managers)
+        found[id(clock)] = replace(one, is_for_managers=clock.terms.kind == REVIEW)
     return {**found, **await _who_missed(conn, ownerless)}
 
 

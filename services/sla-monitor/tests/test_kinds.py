@@ -65,6 +65,20 @@ async def test_the_review_queues_clock_is_met_by_a_judgement_and_its_alerts_go_t
     assert (breach.stamp.lead_id, breach.alert.to, list(breach.alert.manager_ids)) == (str(late), "manager", ["tom"])
 
 
+async def test_what_an_sdr_has_and_does_not_judge_is_told_to_their_manager(sla: Actor) -> None:
+    await put(sla, "clocks: [{kind: review, within: 1s, from: queued}]")
+    lead, at = ids.new(), now()
+    await learn(sla, "intake", captured(lead, at))
+    await learn(
+        sla, "routing", rep_changed(rep("zoe", manager_id="tom"), at), routed(lead, at, who=rep(manager_id="mia"))
+    )
+    await learn(sla, "qualification", qualified(lead, at, queue="bant"))
+    told = await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
+    (breach,) = [event.message for event in told if event.type == "SlaBreached"]
+    assert (breach.alert.to, breach.clock.rep_id) == ("manager", "ana")
+    assert list(breach.alert.manager_ids) == ["mia"]
+
+
 async def test_acceptance_starts_clocks_and_meets_its_own(sla: Actor) -> None:
     await put(
         sla,
