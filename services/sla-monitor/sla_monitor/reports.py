@@ -7,32 +7,41 @@ from typing import Any, Final
 from backbone.database import Connection
 from sla_monitor import cohort
 
-_TOUCHES: Final = "touches AS (SELECT lead_id, count(*) AS touches FROM touched GROUP BY lead_id)"
-_MEASURED: Final = """answered AS (
-    SELECT a.lead_id, min(t.at) AS at FROM first_assignment a JOIN touched t USING (lead_id)
-    WHERE t.rep_id = a.rep_id AND t.at >= a.assigned_at - interval '10 seconds'
-      AND t.at <= coalesce(a.over_at, 'infinity') GROUP BY a.lead_id
+_GIVEN: Final = f"""given AS (
+    SELECT DISTINCT ON (key, lead_id) * FROM had WHERE assigned_at IS NOT NULL ORDER BY key, lead_id, since
+), answered AS (
+    SELECT g.key, g.lead_id, min(t.at) AS at FROM given g JOIN touched t USING (lead_id)
+    WHERE t.rep_id = g.rep_id AND t.at >= g.assigned_at - {cohort.BEFORE} AND t.at <= coalesce(g.over_at, 'infinity')
+    GROUP BY g.key, g.lead_id
 ), measured AS (
-    SELECT k.key, coalesce(n.touches, 0) AS touches, k.assigned_at, k.from_arrival,
-           CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - k.assigned_at), 0)::float8 END
+    SELECT g.key, CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - g.assigned_at), 0)::float8 END
                AS from_assignment
-    FROM keyed k LEFT JOIN touches n USING (lead_id) LEFT JOIN answered w USING (lead_id)
+    FROM given g LEFT JOIN answered w USING (key, lead_id)
+)"""  # noqa: S608
+_TRIED: Final = """tried AS (
+    SELECT h.key, count(t.touch_id)::float8 / count(DISTINCT h.lead_id) AS touches_per_lead
+    FROM had h LEFT JOIN touched t ON t.lead_id = h.lead_id AND t.at >= h.since AND t.at < h.until GROUP BY h.key
+)"""
+_ARRIVED: Final = """arrived AS (
+    SELECT key, count(*) AS leads, count(from_arrival) AS touched,
+           count(*) FILTER (WHERE from_arrival <= 300) AS within_300,
+           count(*) FILTER (WHERE from_arrival <= 1800) AS within_1800,
+           count(*) FILTER (WHERE from_arrival <= 86400) AS within_86400,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY from_arrival) AS p50,
+           percentile_cont(0.9) WITHIN GROUP (ORDER BY from_arrival) AS p90
+    FROM keyed GROUP BY key
+)"""
+_ASSIGNED: Final = """assigned AS (
+    SELECT key, count(*) AS assigned, count(from_assignment) AS answered,
+           count(*) FILTER (WHERE from_assignment <= 300) AS answered_300,
+           count(*) FILTER (WHERE from_assignment <= 1800) AS answered_1800,
+           count(*) FILTER (WHERE from_assignment <= 86400) AS answered_86400,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY from_assignment) AS answered_p50,
+           percentile_cont(0.9) WITHIN GROUP (ORDER BY from_assignment) AS answered_p90
+    FROM measured GROUP BY key
 )"""
 _SPEED: Final = """
-SELECT key, count(*) AS leads, count(from_arrival) AS touched,
-       count(*) FILTER (WHERE from_arrival <= 300) AS within_300,
-       count(*) FILTER (WHERE from_arrival <= 1800) AS within_1800,
-       count(*) FILTER (WHERE from_arrival <= 86400) AS within_86400,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY from_arrival) AS p50,
-       percentile_cont(0.9) WITHIN GROUP (ORDER BY from_arrival) AS p90,
-       count(assigned_at) AS assigned, count(from_assignment) AS answered,
-       count(*) FILTER (WHERE from_assignment <= 300) AS answered_300,
-       count(*) FILTER (WHERE from_assignment <= 1800) AS answered_1800,
-       count(*) FILTER (WHERE from_assignment <= 86400) AS answered_86400,
-       percentile_cont(0.5) WITHIN GROUP (ORDER BY from_assignment) AS answered_p50,
-       percentile_cont(0.9) WITHIN GROUP (ORDER BY from_assignment) AS answered_p90,
-       sum(touches)::float8 / count(*) AS touches_per_lead
-FROM measured GROUP BY key
+SELECT * FROM arrived FULL JOIN assigned USING (key) LEFT JOIN tried USING (key)
 """
 
 
@@ -44,9 +53,11 @@ async def count_in(conn: Connection, zone: str, week_starts: str) -> None:
 async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime) -> list[dict[str, Any]]:
     """Return speed to lead of those that arrived in [start, end), as known at `as_of`.
 
-    Seconds; percentiles by linear interpolation over the touched.
+    Seconds; percentiles by linear interpolation over the touched. By rep and by team a lead counts from its arrival for
+    who had it first, and from its assignment for each who had it, with the touches from then on.
     """
-    rows = await conn.fetch(cohort.query(by, _TOUCHES, _MEASURED, _SPEED), start, end, as_of)
+    query = cohort.query(by, _GIVEN, _TRIED, _ARRIVED, _ASSIGNED, _SPEED)
+    rows = await conn.fetch(query, start, end, as_of)
     if not rows and by == "none":
         return [_group(None)]
     return cohort.in_order((_group(row) for row in rows), by)
@@ -56,8 +67,8 @@ def _group(row: Any) -> dict[str, Any]:
     def side(total: str, touched: str, prefix: str, p50: str, p90: str) -> dict[str, Any]:
         if row is None:
             return {**dict.fromkeys(_COUNTS, 0), "p50_seconds": None, "p90_seconds": None}
-        counts = [row[total], row[touched], row[total] - row[touched]]
-        counts += [row[f"{prefix}_{seconds}"] for seconds in (300, 1800, 86400)]
+        counts = [row[total] or 0, row[touched] or 0, (row[total] or 0) - (row[touched] or 0)]
+        counts += [row[f"{prefix}_{seconds}"] or 0 for seconds in (300, 1800, 86400)]
         return {**dict(zip(_COUNTS, counts, strict=True)), "p50_seconds": row[p50], "p90_seconds": row[p90]}
 
     return {

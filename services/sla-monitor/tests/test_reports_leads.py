@@ -100,6 +100,24 @@ async def test_given_up_is_who_was_closed_before_the_minimum_of_touches(told: An
     assert await given_up(as_of=600) == {"given up"}
 
 
+async def test_by_rep_a_lead_counts_for_each_who_had_it_and_is_given_up_by_who_closed_it(told: Any) -> None:
+    lead, other = await told.lead(), await told.lead()
+    minimum = told.plan("minimum_touches", within=DAY, needs={"call": 2})
+    await told.given(lead, 0, reassigned=300)
+    await told.given(lead, 300, "ben", cycle=2, team="south", unreachable=900)
+    await told.given(other, 0)
+    await told.touch(lead, 100)
+    await told.touch(lead, 400, rep_id="ben")
+    await told.touch(lead, 500, rep_id="ben", outcome="connected")
+    for cycle in (1, 2):
+        await told.clock(lead, minimum, cycle=cycle, state=State.CANCELLED)
+    for by, first, second in (("rep", "ana", "ben"), ("team", "north", "south")):
+        groups = await reports_persistence.persistence(told.conn, by=by, **whole(told))
+        found = {one["key"]: (one["leads"], one["touches_per_lead"], one["contacted"]) for one in groups}
+        assert found == {first: (2, 0.5, 0), second: (1, 2.0, 1)}
+        assert {one["key"]: one["given_up"]["lead_ids"] for one in groups} == {first: [], second: [str(lead)]}
+
+
 async def test_a_merged_lead_that_was_given_up_counts_under_its_survivor_once(told: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(reports_persistence, "MOST_IDS", 1)
     kept, lost, other = [await told.lead() for _ in range(3)]
