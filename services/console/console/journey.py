@@ -269,6 +269,7 @@ _SAYING: Final[Mapping[str, Callable[[Any, Reader], Said]]] = {
     "SlaBreached": _alerted("breached", "missed"),
     "BreachRetracted": _alerted("retracted", "miss taken back"),
     "SlaEscalated": _alerted("escalated", "escalated"),
+    "EscalationRetracted": _alerted("retracted", "escalation taken back"),
     "OpportunityOpened": _dealt("Opportunity opened"),
     "OpportunityMoved": _dealt("Opportunity moved"),
     "OpportunityWon": _dealt("Opportunity won"),

@@ -279,6 +279,7 @@ _NOTERS: Final[Mapping[str, Callable[[Batch, Incoming, Any], None]]] = {
     "SlaBreached": _clock,
     "BreachRetracted": _clock,
     "SlaEscalated": _clock,
+    "EscalationRetracted": _clock,
     "OpportunityOpened": _dealt,
     "OpportunityMoved": _dealt,
     "OpportunityWon": _dealt,

@@ -145,7 +145,9 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
         async def change(conn: Connection, desk: Desk) -> dict[str, Any]:
             _check_rep(desk, rep_id)
-            await conn.execute("UPDATE rep SET paused = $2, version = version + 1 WHERE rep_id = $1", rep_id, paused)
+            await conn.execute(
+                "UPDATE rep SET paused = $2, paused_by = '{}', version = version + 1 WHERE rep_id = $1", rep_id, paused
+            )
             await _announce(conn, desk, rep_id)
             return {"rep_id": rep_id, "paused": paused}
 

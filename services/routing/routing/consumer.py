@@ -5,15 +5,13 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from google.protobuf.message import Message
-
 from backbone import subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
 from backbone.reasons import Why
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2, sla_pb2
-from routing import dealing, deciding, events, meetings, merging, parting, store, taking_over, transaction
+from routing import dealing, deciding, events, meetings, merging, parting, pausing, store, taking_over, transaction
 from routing import desk as desks
 from routing.desk import Desk
 from routing.domain import Outcome, WhyNot
@@ -48,7 +46,8 @@ class Handler:
         """Take in what happened, route whom it makes ready, drain the room that it frees."""
         deals = await dealing.take_in(conn, incoming)
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
-        await subjects.lock(conn, [events.rep_subject(rep_id) for event in about if (rep_id := _paused(event.message))])
+        paused = [rep_id for event in about if (rep_id := pausing.whom(event.message))]
+        await subjects.lock(conn, [events.rep_subject(rep_id) for rep_id in paused])
         desk = await transaction.open_desk(
             conn, self._cache, {lead_id for event in about for lead_id in _concerned(event)}
         )
@@ -60,17 +59,11 @@ class Handler:
                 await _erase(conn, desk, event)
             elif not event.erased:
                 _take_in(desk, event)
-        await transaction.pause(desk, conn)
+        await pausing.write(desk, conn)
         if deals:
             await dealing.decide_anew(desk, conn, deals.values())
         await deciding.settle(desk, conn)
         await transaction.finish(desk, conn, self._outbox, self._cache)
-
-
-def _paused(message: Message) -> str | None:
-    """Return whom an escalation takes offline."""
-    is_pause = isinstance(message, sla_pb2.SlaEscalated) and message.alert.to == "pause"
-    return message.clock.rep_id if is_pause else None  # type: ignore[attr-defined]
 
 
 def _concerned(event: Incoming) -> set[UUID]:
@@ -119,6 +112,8 @@ def _take_in(desk: Desk, event: Incoming) -> None:
         dealing.end(desk, row, message)
     elif isinstance(message, sla_pb2.SlaEscalated):
         _escalated(desk, row, message)
+    elif isinstance(message, sla_pb2.EscalationRetracted) and message.to == pausing.PAUSE:
+        pausing.take_back(desk, message.clock.rep_id, message.alert_id)
 
 
 def _outcome(message: _ENDS_WORK) -> str:
@@ -249,21 +244,13 @@ def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
     """
     assignment = desk.assignments.get(row.lead_id)
     is_of_cycle = assignment is not None and assignment.cycle == (message.alert.assignment_cycle or message.clock.cycle)
-    if message.alert.to == "pause" and (is_of_cycle or message.clock.rep_id in row.declined):
-        _pause(desk, message.clock.rep_id)
+    if message.alert.to == pausing.PAUSE and (is_of_cycle or message.clock.rep_id in row.declined):
+        pausing.pause(desk, message.clock.rep_id, message.alert.alert_id)
     if message.alert.to != "reassign" or assignment is None or not is_of_cycle:
         return
     row.declined = row.declined | {assignment.rep_id}
     if desks.is_routable(row):
         desk.look_for_another(row, parting.MISSED)
-
-
-def _pause(desk: Desk, rep_id: str) -> None:
-    """Give the rep nothing from now on; it is written at the end."""
-    rep = desk.group.index.reps.get(rep_id)
-    if rep is not None and rep.away not in (WhyNot.PAUSED, WhyNot.INACTIVE):
-        desk.group.index.come_or_go(rep_id, WhyNot.PAUSED)
-        desk.paused.add(rep_id)
 
 
 async def _erase(conn: Connection, desk: Desk, event: Incoming) -> None:

@@ -47,8 +47,8 @@ class Desk:
     decisions: list[dict[str, Any]] = field(default_factory=list)
     past: list[dict[str, Any]] = field(default_factory=list)
     """Assignments that ended."""
-    paused: set[str] = field(default_factory=set)
-    """Reps whom a missed SLA paused."""
+    paused_by: dict[str, frozenset[UUID]] = field(default_factory=dict)
+    """By rep, the alerts that keep them offline from now on; none of one who comes back."""
     outgoing: list[Event] = field(default_factory=list)
     nobody_waited: bool = False
     """When this transaction began, as far as it is known."""

@@ -25,6 +25,7 @@ KINDS = (
     "OpportunityWon",
     "OpportunityLost",
     "SlaEscalated",
+    "EscalationRetracted",
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from backbone import calendars
 from backbone.calendars import Calendar
@@ -26,6 +27,8 @@ class Known:
     performance: float = 1.0
     joined_at: datetime | None = None
     """When they were made a rep; None for those who were there before that was noted."""
+    paused_by: frozenset[UUID] = frozenset()
+    """The alerts of missed promises that paused them; none where a person did."""
     message: common_pb2.Rep | None = None
     """As events tell of the rep, once one was told."""
 

@@ -115,6 +115,8 @@ async def _load(conn: Connection, sequence: int, stamp: UUID, year: int) -> Grou
     open_by_pool = await conn.fetch("SELECT rep_id, pool, count(*) AS open FROM assignment GROUP BY rep_id, pool")
     off = await _time_off(conn, [row["rep_id"] for row in rows])
     known = {row["rep_id"]: reps.known_of(row, off.get(row["rep_id"], []), year) for row in rows}
+    for row in rows:
+        known[row["rep_id"]].paused_by = frozenset(row["paused_by"])
     found = {row["rep_id"]: reps.rep_of(row) for row in rows}
     for row in open_by_pool:
         found[row["rep_id"]].by_pool[row["pool"]] = row["open"]

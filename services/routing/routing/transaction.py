@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from backbone.database import Connection
-from backbone.outbox import Event, Outbox
-from routing import events, store, store_counts, store_group, store_queue, store_reasons
+from backbone.outbox import Outbox
+from routing import store, store_counts, store_group, store_queue, store_reasons
 from routing.desk import Desk
 from routing.store_group import Cache
 
@@ -45,7 +45,7 @@ async def finish(desk: Desk, conn: Connection, outbox: Outbox, cache: Cache) -> 
         await store.add_decisions(conn, desk.decisions)
     await outbox.add(conn, desk.outgoing)
     desk.group.nobody_waits = desk.nobody_waited and not desk.now_waiting
-    if not desk.paused:
+    if not desk.paused_by:
         cache.keep(desk.group)
     if desk.more_wait:
         cache.more_wait.set()
@@ -56,18 +56,3 @@ async def put_reasons(desk: Desk, conn: Connection, codes: Sequence[str]) -> Non
     await store_reasons.replace(conn, codes)
     desk.group.codes = await store_reasons.load(conn)
     await store_group.advance(conn, desk.group, changed=True)
-
-
-async def pause(desk: Desk, conn: Connection) -> None:
-    """Write who is paused as a step of its own, before anything is decided: who replays that sees them paused."""
-    for rep_id in sorted(desk.paused):
-        desk.outgoing.append(await _pause(desk, conn, rep_id))
-    if desk.paused:
-        await store_group.advance(conn, desk.group, changed=True)
-
-
-async def _pause(desk: Desk, conn: Connection, rep_id: str) -> Event:
-    await conn.execute("UPDATE rep SET paused = true, version = version + 1 WHERE rep_id = $1", rep_id)
-    known = await store_group.known_rep(conn, rep_id, desk.now)
-    await store_group.keep_version(conn, desk.group, rep_id, known)
-    return events.rep_changed(rep_id, known, desk.now)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import httpx
 
-from backbone import times
+from backbone import ids, times
 from backbone.testing.stage import Actor
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, sla_pb2
 
@@ -98,9 +98,14 @@ def booked(lead: UUID, host: str, kind: str = "meeting_booked", meeting: Any = N
     return lead, message
 
 
-def escalated(lead: UUID, cycle: int, to: str = "reassign", rep_id: str = "") -> tuple[UUID, Any]:
-    alert = sla_pb2.Alert(level="escalation", to=to)
+def escalated(lead: UUID, cycle: int, to: str = "reassign", rep_id: str = "", alert_id: str = "") -> tuple[UUID, Any]:
+    alert = sla_pb2.Alert(level="escalation", to=to, alert_id=alert_id or str(ids.new()))
     return lead, sla_pb2.SlaEscalated(stamp=stamp(lead), clock=sla_pb2.Clock(cycle=cycle, rep_id=rep_id), alert=alert)
+
+
+def taken_back(lead: UUID, rep_id: str, alert_id: str) -> tuple[UUID, Any]:
+    clock = sla_pb2.Clock(rep_id=rep_id)
+    return lead, sla_pb2.EscalationRetracted(stamp=stamp(lead), clock=clock, alert_id=alert_id, to="pause")
 
 
 async def learn(routing: Actor, topic: str, *some: tuple[UUID, Any]) -> None:

@@ -17,7 +17,8 @@ from sla_monitor import (
     store_clocks,
     store_links,
 )
-from sla_monitor.domain import State, Terms
+from sla_monitor.domain import Level, State, Terms
+from sla_monitor.events import Named
 from sla_monitor.judging import Said
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
@@ -80,12 +81,19 @@ class Changes:
             return
         some = await _of_one(conn, doubted, known)
         theirs = standing.stand(some, await store_links.ever(conn, {clock.lead_id for clock in some}))
-        held = {alert: clock for clock in some if clock.lead_id in doubted for alert in standing.breaches(clock)}
+        held = {
+            alert: (clock, step)
+            for clock in some
+            if clock.lead_id in doubted
+            for alert, step in standing.told(clock).items()
+        }
         new = await store_alerts.settle(conn, theirs, self.now)
         for alert in theirs:
-            if alert in new and not theirs[alert] and (clock := held.get(alert)) is not None:
-                touch_id = self.because.get(alert)
-                self.outgoing.append(events.retracted(rows[clock.lead_id], clock, alert, touch_id, self.now))
+            if alert in new and not theirs[alert] and alert in held:
+                clock, step = held[alert]
+                row, because = rows[clock.lead_id], self.because.get(alert)
+                to = None if step["level"] == Level.BREACH else Named(step["to"], new[alert])
+                self.outgoing.append(events.retracted(row, clock, alert, because, self.now, to=to))
 
 
 async def _of_one(conn: Connection, leads: Collection[UUID], known: Mapping[UUID, Sequence[Clock]]) -> Sequence[Clock]:

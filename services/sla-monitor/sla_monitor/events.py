@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -83,11 +83,25 @@ def cancelled(row: Row, one: Clock, reason: str, at: datetime) -> Event:
     return _event(row, sla_pb2.ClockCancelled(stamp=stamp(row, at), clock=clock(one), reason=reason), at)
 
 
-def retracted(row: Row, one: Clock, alert_id: UUID, touch_id: UUID | None, at: datetime) -> Event:
-    """Return BreachRetracted."""
-    message = sla_pb2.BreachRetracted(
-        stamp=stamp(row, at), clock=clock(one), alert_id=str(alert_id), touch_id=str(touch_id or "")
-    )
+class Named(NamedTuple):
+    """To whom an alert was told, and which rep it named, "" for nobody."""
+
+    to: str
+    rep_id: str
+
+
+def retracted(
+    row: Row, one: Clock, alert_id: UUID, touch_id: UUID | None, at: datetime, *, to: Named | None = None
+) -> Event:
+    """Return BreachRetracted, or EscalationRetracted of what followed and was told `to` somebody."""
+    said: dict[str, Any] = {"stamp": stamp(row, at), "alert_id": str(alert_id), "touch_id": str(touch_id or "")}
+    about = clock(one)
+    message: Any = None
+    if to is None:
+        message = sla_pb2.BreachRetracted(**said, clock=about)
+    else:
+        about.rep_id = to.rep_id
+        message = sla_pb2.EscalationRetracted(**said, clock=about, to=to.to)
     times.put(message.retracted_at, at)
     return _event(row, message, at)
 

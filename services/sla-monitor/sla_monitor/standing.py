@@ -51,9 +51,9 @@ def _told(clock: Clock) -> Iterator[tuple[Mapping[str, Any], UUID]]:
             yield step, clocks.alert_id(clock, step["level"], number)
 
 
-def breaches(clock: Clock) -> list[UUID]:
-    """Return the alerts by which it was told that deadlines were missed."""
-    return [alert for step, alert in _told(clock) if step["level"] == Level.BREACH]
+def told(clock: Clock) -> Mapping[UUID, Mapping[str, Any]]:
+    """Return by alert the steps that it told of, that deadlines were missed and what followed."""
+    return {alert: step for step, alert in _told(clock)}
 
 
 def _of_the_past(clock: Clock, step: Mapping[str, Any], some: Iterable[Clock]) -> Weight | None:

@@ -50,20 +50,22 @@ async def add(conn: Connection, fired: Sequence[Fired]) -> None:
     )
 
 
-async def settle(conn: Connection, stand: Mapping[UUID, bool], now: datetime) -> set[UUID]:
-    """Say which alerts stand, and which were wrong; returns those of which that is new. Each takes a position.
+async def settle(conn: Connection, stand: Mapping[UUID, bool], now: datetime) -> dict[UUID, str]:
+    """Say which alerts stand, and which were wrong; returns those of which that is new, with whom they named.
+
+    Each takes a position.
 
     Not as the last thing of the transaction: what is locked after it is of leads whose subjects are locked already.
     """
     said = await conn.fetch(
-        "SELECT v.alert_id, v.stands"
+        "SELECT v.alert_id, v.stands, a.rep_id"
         " FROM unnest($1::uuid[], $2::boolean[]) WITH ORDINALITY AS v(alert_id, stands, number)"
         " JOIN alert a USING (alert_id) WHERE (a.retracted_at IS NULL) <> v.stands ORDER BY v.number",
         list(stand.keys()),
         list(stand.values()),
     )
     if not said:
-        return set()
+        return {}
     seq = await streams.take(conn, ALERTS, len(said))
     await conn.execute(
         "UPDATE alert a SET retracted_at = CASE WHEN v.stands THEN NULL ELSE $4::timestamptz END,"
@@ -75,7 +77,7 @@ async def settle(conn: Connection, stand: Mapping[UUID, bool], now: datetime) ->
         seq,
         now,
     )
-    return {row["alert_id"] for row in said}
+    return {row["alert_id"]: row["rep_id"] for row in said}
 
 
 async def taken_away(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, int]:

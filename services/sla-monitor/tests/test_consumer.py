@@ -148,6 +148,30 @@ async def test_taking_a_lead_away_waits_until_its_topics_are_read_past_the_deadl
     assert await states(sla, lead) == {("first_response_5m", 1): "met"}
 
 
+@pytest.mark.parametrize(("called_after", "breach_is_right"), [(0.5, False), (1.5, True)])
+async def test_what_was_escalated_of_a_promise_that_was_kept_by_then_is_taken_back_on_the_topic(
+    sla: Actor, called_after: float, *, breach_is_right: bool
+) -> None:
+    await put(
+        sla,
+        "clocks: [{kind: first_response_5m, within: 1s, from: assignment}]\n"
+        "escalations:\n"
+        "  - {kind: first_response_5m, after: 1s, to: manager}\n"
+        "  - {kind: first_response_5m, after: 1s, to: pause}",
+    )
+    lead, at = ids.new(), now()
+    await learn(sla, "routing", routed(lead, at))
+    told = await sla.published(lambda seen: sum(event.type == "SlaEscalated" for event in seen) == 2)
+    alerts = {event.message.alert.to: event.message.alert.alert_id for event in told if event.type == "SlaEscalated"}
+    await learn(sla, "intake", touch(lead, at + timedelta(seconds=called_after)))
+    told = await sla.published(lambda seen: sum(event.type == "EscalationRetracted" for event in seen) == 2)
+    taken_back = [event.message for event in told if event.type == "EscalationRetracted"]
+    assert {one.to: (one.alert_id, one.clock.rep_id) for one in taken_back} == {
+        to: (alert, "ana") for to, alert in alerts.items()
+    }
+    assert any(event.type == "BreachRetracted" for event in told) is not breach_is_right
+
+
 async def test_nobody_is_told_of_a_breach_while_what_was_read_cannot_be_applied(sla: Actor) -> None:
     await put(sla, "clocks: [{kind: first_response_5m, within: 2s, from: assignment}]")
     lead, at = ids.new(), now()

@@ -389,6 +389,48 @@ class BreachRetracted(_message.Message):
 Global___BreachRetracted: _TypeAlias = BreachRetracted  # noqa: Y015
 
 @_typing.final
+class EscalationRetracted(_message.Message):
+    """What was escalated is taken back: with its breach, or alone, where it came later than the promise was kept after all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAMP_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    RETRACTED_AT_FIELD_NUMBER: _builtins.int
+    TOUCH_ID_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    to: _builtins.str
+    """rep, manager, reassign or pause. Who was paused by this alone comes back; who has the lead by now keeps it."""
+    touch_id: _builtins.str
+    @_builtins.property
+    def stamp(self) -> _common_pb2.Stamp: ...
+    @_builtins.property
+    def clock(self) -> Global___Clock:
+        """Whose `rep_id` is whom the escalation named."""
+
+    @_builtins.property
+    def retracted_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stamp: _common_pb2.Stamp | None = ...,
+        clock: Global___Clock | None = ...,
+        alert_id: _builtins.str = ...,
+        to: _builtins.str = ...,
+        retracted_at: _timestamp_pb2.Timestamp | None = ...,
+        touch_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "retracted_at", b"retracted_at", "stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "clock", b"clock", "retracted_at", b"retracted_at", "stamp", b"stamp", "to", b"to", "touch_id", b"touch_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EscalationRetracted: _TypeAlias = EscalationRetracted  # noqa: Y015
+
+@_typing.final
 class SlaEscalated(_message.Message):
     """The chain goes on. An act that it asks for is meant for `clock.cycle` alone."""
 
