@@ -1,5 +1,6 @@
 """Reps whom a missed promise takes offline, and who come back when it turns out that they kept it."""
 
+from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -10,7 +11,7 @@ from routing import events, store_group
 from routing.desk import Desk
 from routing.domain import WhyNot
 
-PAUSE = "pause"
+PAUSE: Final = "pause"
 
 
 def whom(message: Message) -> str | None:
