@@ -12,7 +12,7 @@ from backbone.reasons import Why
 from routing import assigning, parting, queueing, store, store_queue
 from routing import desk as desks
 from routing.desk import Desk
-from routing.domain import ACTIVE_REP, GRADES, WORST_RANK, Decision, Lead, Outcome, role_at
+from routing.domain import ACTIVE_REP, GRADES, WORST_RANK, Decision, Lead, Outcome, role_at, who_may_have
 from routing.store import Row
 
 DRAINED_AT_ONCE: Final = 500
@@ -171,12 +171,12 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         rank=rank,
         created_at=created_at,
         waiting_since=waits.since if waits is not None else None,
-        owner_rep=values["account.rep_id"] or None,
+        owner_rep=who_may_have(values["account.rep_id"], roles, role=role),
         previous_rep=previous_rep,
         previous_at=previous_at,
         sdr_id=row.sdr_id,
-        account_rep=desk.companies.rep(values, roles, role=role),
-        host_rep=desk.group.by_email.get(row.host_email or ""),
+        account_rep=who_may_have(values[ACTIVE_REP], roles, role=role),
+        host_rep=who_may_have(desk.group.by_email.get(row.host_email or ""), roles, role=role),
         only_pool=only_pool,
         by_rules_too=only_pool is not None and parting.CONVERTED in reasons,
         declined=row.declined | leaves,

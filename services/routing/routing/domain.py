@@ -19,6 +19,7 @@ OPEN_DEALS: Final = "account.open_opportunities"
 
 Holds = Callable[[Mapping[str, Any]], bool]
 SALES: Final = "sales"
+SDR: Final = "sdr"
 ROLES: Final = {"srl": SALES, "sql": SALES}
 """Whose work a lead is at a stage; an SDR's at every other."""
 
@@ -234,4 +235,9 @@ class Decision:
 
 def role_at(stage: str) -> str:
     """Return whose work a lead is."""
-    return ROLES.get(stage, "sdr")
+    return ROLES.get(stage, SDR)
+
+
+def who_may_have(rep_id: str | None, roles: Mapping[str, str], *, role: str) -> str | None:
+    """Return the rep whom an account or a meeting names, None where it is sales' work and they are an SDR."""
+    return rep_id if rep_id and not (role == SALES and roles.get(rep_id) == SDR) else None

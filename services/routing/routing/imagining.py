@@ -12,7 +12,7 @@ from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from handoff.events.v1 import common_pb2
 from routing import store_accounts
-from routing.domain import GRADES, WORST_RANK, Lead, role_at
+from routing.domain import ACTIVE_REP, GRADES, WORST_RANK, Lead, role_at, who_may_have
 from routing.store_group import Group
 
 Text = Annotated[str, Field(max_length=2000), BeforeValidator(lambda said: "" if said is None else said)]
@@ -97,9 +97,9 @@ async def lead_of(conn: Connection, said: Imagined, group: Group, now: datetime)
         values=values,
         rank=GRADES.get(said.grade, WORST_RANK),
         created_at=said.occurred_at or now,
-        owner_rep=values["account.rep_id"] or None,
-        account_rep=companies.rep(values, group.roles, role=role),
-        host_rep=group.by_email.get(said.host_email.lower()),
+        owner_rep=who_may_have(values["account.rep_id"], group.roles, role=role),
+        account_rep=who_may_have(values[ACTIVE_REP], group.roles, role=role),
+        host_rep=who_may_have(group.by_email.get(said.host_email.lower()), group.roles, role=role),
         previous_rep=said.previous_rep if group.roles.get(said.previous_rep or "") == role else None,
         previous_at=said.previous_at,
         sdr_id=said.sdr_id,

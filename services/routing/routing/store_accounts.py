@@ -9,7 +9,7 @@ from uuid import UUID
 from backbone.database import Connection
 from routing import accounts
 from routing.accounts import Accounts
-from routing.domain import ACTIVE_REP, OPEN_DEALS, SALES
+from routing.domain import ACTIVE_REP, OPEN_DEALS
 
 COLLEAGUES: Final = 20
 """Of one company, those who are worked longest."""
@@ -63,13 +63,6 @@ class Companies:
             ACTIVE_REP: next(iter([*same, *others]), ""),
             OPEN_DEALS: sum(but not in whose for whose in self.deals_of(domain, name).values()),
         }
-
-    @staticmethod
-    def rep(values: Mapping[str, Any], roles: Mapping[str, str], *, role: str) -> str | None:
-        """Return who works the company already and may have a lead too: an SDR has nothing that is sales' work."""
-        rep_id: str = values[ACTIVE_REP]
-        is_below = role == SALES and roles.get(rep_id) != SALES
-        return None if is_below else rep_id or None
 
     def deals_of(self, domain: str, name: str) -> Mapping[UUID, Collection[UUID]]:
         """Return the open deals of a company, and of which leads each is."""
