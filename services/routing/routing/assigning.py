@@ -12,17 +12,16 @@ from routing.domain import (
     Considered,
     Decision,
     Lead,
-    Narrowing,
     Outcome,
     Policy,
     Pool,
     Rule,
     Strategy,
-    Target,
     Why,
     WhyNot,
 )
 from routing.index import Index
+from routing.narrowing import Narrowing, Target
 
 HANDED_OVER: Final = "handed over"
 """The rule of a decision in which a person named the pool."""
@@ -128,7 +127,7 @@ def _tries(lead: Lead, rule: Rule, index: Index, policy: Policy, now: datetime) 
         for name in (rule.fallback, *_fallbacks(policy, rule.fallback)):
             yield _Try(policy.pools[name], Target(rule.rule, name, is_wide=True), None, later)
     for name in _fallbacks(policy, own.pool):
-        yield _Try(policy.pools[name], Target(rule.rule, name), rule.narrows)
+        yield _Try(policy.pools[name], rule.target(name, lead.values), rule.narrowing(lead.values))
 
 
 def _own_tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterator[_Try]:
@@ -136,16 +135,17 @@ def _own_tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterato
     if rule.to in NAMED:
         rep_id = _rep_named(lead, rule.to)
         if rep_id and not (rule.to == "previous" and _is_long_ago(lead, rule, now)):
-            yield _Try(named(rule.to, rep_id), Target(rule.rule, rule.to, rep_id), rule.narrows)
+            target = rule.target(rule.to, lead.values, rep_id)
+            yield _Try(named(rule.to, rep_id), target, rule.narrowing(lead.values))
         return
     first: str | None = rule.to
     if rule.to == PAIRED:
         pair = pool_of(policy, f"{PAIR}{lead.sdr_id or ''}")
         if pair is not None:
-            yield _Try(pair, Target(rule.rule, pair.pool), rule.narrows)
+            yield _Try(pair, rule.target(pair.pool, lead.values), rule.narrowing(lead.values))
         first = rule.otherwise
     if first is not None:
-        yield _Try(policy.pools[first], Target(rule.rule, first), rule.narrows)
+        yield _Try(policy.pools[first], rule.target(first, lead.values), rule.narrowing(lead.values))
 
 
 def _fallbacks(policy: Policy, name: str) -> Iterator[str]:

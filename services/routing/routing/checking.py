@@ -41,7 +41,7 @@ def _wrong_conditions(document: Document) -> list[Pointer]:
         if "when" in rule:
             texts.append((("rules", number, "when"), rule["when"], policies.LEADS))
         if "reps" in rule:
-            texts.append((("rules", number, "reps"), rule["reps"], policies.REPS))
+            texts.append((("rules", number, "reps"), rule["reps"], policies.PAIRS))
     faults = []
     for path, text, language in texts:
         try:

@@ -1,11 +1,13 @@
 """Reps, leads and decisions as values, and the pure choice of a rep."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 from uuid import UUID
+
+from routing.narrowing import Holds, Narrowing, PerLead, Target
 
 MOST_CONSIDERED: Final = 20
 NAMED: Final = ("owner", "account_rep", "previous", "host")
@@ -17,7 +19,6 @@ ACTIVE_REP: Final = "account.active_rep"
 """Who already works a colleague."""
 OPEN_DEALS: Final = "account.open_opportunities"
 
-Holds = Callable[[Mapping[str, Any]], bool]
 SALES: Final = "sales"
 SDR: Final = "sdr"
 ROLES: Final = {"srl": SALES, "sql": SALES}
@@ -83,23 +84,6 @@ class Turn(NamedTuple):
     """What the round's clock showed when the rep went, or was full; None while they can take leads."""
 
 
-class Narrowing(NamedTuple):
-    """Which reps of a pool a rule takes. They have a round of their own: whom it leaves out has no share in it."""
-
-    rule: str
-    holds: Holds
-
-
-class Target(NamedTuple):
-    """What a lead that waits is waiting for: room in a pool under a rule, or with one named rep."""
-
-    rule: str
-    pool: str
-    rep_id: str = ""
-    is_wide: bool = False
-    """Whichever rep of the pool: what the rule narrows it to was waited for long enough."""
-
-
 @dataclass(slots=True)
 class Rep:
     """A rep while decisions are made: what does not change in a batch, and the counts that do."""
@@ -145,7 +129,7 @@ class Rule:
     rule: str
     to: str
     holds: Holds
-    narrows: Narrowing | None = None
+    narrows: Narrowing | PerLead | None = None
     """Which reps of the pool; all when not said."""
     otherwise: str | None = None
     fallback: str | None = None
@@ -156,6 +140,22 @@ class Rule:
     wait: bool = False
     is_one_of_two: bool = False
     """Whoever finds no room by it may find it by the rules after it."""
+
+    def narrowing(self, values: Mapping[str, Any]) -> Narrowing | None:
+        """Return which reps of the pool it takes for a lead with these values."""
+        return self.narrows.of(self.narrows.about(values)) if isinstance(self.narrows, PerLead) else self.narrows
+
+    def narrowing_of(self, target: Target) -> Narrowing | None:
+        """Return which reps it takes for a lead that waits for this."""
+        return self.narrows.of(target.about) if isinstance(self.narrows, PerLead) else self.narrows
+
+    def target(self, pool: str, values: Mapping[str, Any], rep_id: str = "") -> Target:
+        """Return what a lead with these values waits for in a pool, or with one rep."""
+        made = Target(self.rule, pool, rep_id)
+        if not isinstance(self.narrows, PerLead):
+            return made
+        about = self.narrows.about(values)
+        return made._replace(of=self.narrows.of(about).of, about=about)
 
     def is_passed_by(self, left: Collection[WhyNot]) -> bool:
         """Say whether the next rule is gone on to when nobody of this one has room.

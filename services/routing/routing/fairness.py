@@ -61,8 +61,9 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
     lead = lead_of(row)
     rule = assigning.rule_named(lead, group.policy, row["rule"])
     chosen = group.index.reps[row["rep_id"]]
-    is_wide = rule.narrows is not None and not rule.narrows.holds(chosen.values)
-    narrows = None if is_wide else rule.narrows
+    narrows = rule.narrowing(lead.values)
+    if narrows is not None and not narrows.holds(chosen.values):
+        narrows = None  # What it narrows the pool to was waited for long enough.
     standing = group.index.standing(pool, narrows, touched=lead.touched)
     for rep_id, why in standing.thoughts(lead.declined, None).items():
         tally = tallies.setdefault(rep_id, _Tally())

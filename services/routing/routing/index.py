@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from routing.domain import NAMED, Narrowing, Pool, Rep, Strategy, Turn, WhyNot
+from routing.domain import NAMED, Pool, Rep, Strategy, Turn, WhyNot
 from routing.levelling import LoadOrder, Pace, load, pace_of
+from routing.narrowing import Narrowing
 from routing.standings import Standing
 from routing.turns import Round, TurnOrder, round_of
 
@@ -57,7 +58,7 @@ class Index:
             order = LoadOrder(self._pace(pool, narrows)) if by_load else TurnOrder(self._round(pool, narrows))
             found = Standing(pool, narrows, order, self.reps, touched=touched)
             self._standings[key] = found
-            self._join(pool, found)
+            self._join(pool, found, narrows)
         return found
 
     def give(
@@ -133,7 +134,7 @@ class Index:
         found = self._rounds.get(name)
         if found is None:
             found = self._rounds[name] = Round(pool, narrows, self.reps)
-            self._join(pool, found)
+            self._join(pool, found, narrows)
             self.log += [counts(rep) for rep in found.concerned if self._move(rep, [found])]
         return found
 
@@ -159,7 +160,7 @@ class Index:
         found = self._paces.get(name)
         if found is None:
             found = self._paces[name] = Pace(pool, narrows, self.reps)
-            self._join(pool, found)
+            self._join(pool, found, narrows)
         return found
 
     def _is_level(self, rep: Rep, standing: Standing) -> bool:
@@ -167,9 +168,11 @@ class Index:
         other = standing.first({rep.rep_id})
         return other is not None and load(rep) >= load(self.reps[other])
 
-    def _join(self, pool: Pool, one: Pace | Round | Standing) -> None:
+    def _join(self, pool: Pool, one: Pace | Round | Standing, narrows: Narrowing | None) -> None:
+        """Have the reps told of who count in it. Whom a rule leaves out that goes by the lead are none of its many."""
         for rep_id in pool.members:
-            self._of[rep_id].append(one)
+            if narrows is None or not narrows.of or narrows.holds(self.reps[rep_id].values):
+                self._of[rep_id].append(one)
 
     def _changing(self, rep_id: str) -> Rep | None:
         rep = self.reps.get(rep_id)

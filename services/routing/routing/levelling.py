@@ -10,7 +10,8 @@ from collections.abc import Collection, Mapping
 from math import inf
 from typing import Final
 
-from routing.domain import Narrowing, Pool, Rep, Turn, WhyNot
+from routing.domain import Pool, Rep, Turn, WhyNot
+from routing.narrowing import Narrowing
 from routing.turns import Heap, Order, round_of, waited
 
 ROUNDS: Final = 2

@@ -7,7 +7,8 @@ from typing import Any, Final
 from backbone import documents
 from backbone.conditions import FLAG, LEAD, NUMBER, OBJECTS, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import DURATION
-from routing.domain import ACTIVE_REP, OPEN_DEALS, Holds, Narrowing, Policy, Pool, Rule, Strategy
+from routing.domain import ACTIVE_REP, OPEN_DEALS, Policy, Pool, Rule, Strategy
+from routing.narrowing import Holds, Narrowing, PerLead
 
 ACCOUNT: Final = {
     **{
@@ -32,6 +33,8 @@ NO_ACCOUNT: Final[Mapping[str, Any]] = {**dict.fromkeys(ACCOUNT, ""), OPEN_DEALS
 """What conditions read of a company of which nothing is known."""
 LEADS: Final = Language.of({**LEAD, **ACCOUNT})
 REPS: Final = Language.of(REP)
+PAIRS: Final = Language.of({**LEAD, **ACCOUNT, **REP})
+"""Of a lead and a rep together: which reps a rule takes."""
 _ALWAYS: Final[Holds] = lambda _: True  # noqa: E731
 _TEXT: Final = {"type": "string", "minLength": 1}
 _COUNT: Final = {"type": "integer", "minimum": 1}
@@ -104,9 +107,14 @@ def _about_reps(text: str) -> Condition:
     return REPS.compile(text)
 
 
+@lru_cache(maxsize=4096)
+def _about_pairs(text: str) -> Condition:
+    return PAIRS.compile(text)
+
+
 def build(version: int, data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Policy:
     """Compile a stored policy for the reps as they are: who belongs to which pool."""
-    rules = [_rule(one) for one in data["rules"]]
+    rules = [_rule(one, reps) for one in data["rules"]]
     ramp = data.get("ramp") or {}
     return Policy(
         version=version,
@@ -125,6 +133,7 @@ def looked_up(data: Mapping[str, Any]) -> frozenset[str]:
     """Return what a stored policy reads of a lead's company that is looked up only where it is read."""
     rules = data["rules"]
     read = {name for one in rules if "when" in one for name in _about_leads(one["when"]).reads}
+    read |= {name for one in rules if "reps" in one for name in _about_pairs(one["reps"]).reads}
     named = {ACTIVE_REP for one in rules if one["to"] == "account_rep"}
     return frozenset((read | named) & {ACTIVE_REP, OPEN_DEALS})
 
@@ -141,12 +150,22 @@ def _pool(data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Poo
     )
 
 
-def _rule(data: Mapping[str, Any]) -> Rule:
+def _narrows(data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Narrowing | PerLead | None:
+    if "reps" not in data:
+        return None
+    condition = _about_pairs(data["reps"])
+    of_leads = [name for name in condition.reads if name not in REP]
+    if not of_leads:
+        return Narrowing(data["rule"], _about_reps(data["reps"]).holds)
+    return PerLead(data["rule"], of_leads, condition.holds, reps)
+
+
+def _rule(data: Mapping[str, Any], reps: Mapping[str, Mapping[str, Any]]) -> Rule:
     return Rule(
         rule=data["rule"],
         to=data["to"],
         holds=_about_leads(data["when"]).holds if "when" in data else _ALWAYS,
-        narrows=Narrowing(data["rule"], _about_reps(data["reps"]).holds) if "reps" in data else None,
+        narrows=_narrows(data, reps),
         otherwise=data.get("else"),
         fallback=data.get("fallback"),
         in_pool_hours=data.get("hours") == "pool",

@@ -2,34 +2,38 @@
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from routing import assigning
-from routing.domain import Lead, Policy, Target
+from routing.domain import Lead, Policy
 from routing.index import Index
+from routing.narrowing import Target
+
+_OF: Final = Target._fields.index("of")
 
 
 def wants(lead: Lead, targets: Iterable[Target]) -> list[Any]:
     """Return what a lead waits for, and without whom, as JSON: leads with the same are let in by the same room."""
-    return [lead.touched, sorted(lead.declined), *([*one] for one in targets)]
+    said = [[*one] if one.of else [*one[:_OF]] for one in targets]
+    return [lead.touched, sorted(lead.declined), *said]
 
 
 def text(wanted: list[Any]) -> str:
-    """Return the same as text, which names the queue."""
-    return json.dumps(wanted)
+    """Return the same as text, which names the queue: whom a rule takes, and not what of the lead it goes by."""
+    touched, declined, *targets = wanted
+    return json.dumps([touched, declined, *(one[: _OF + 1] for one in targets)])
 
 
 def room(wanted: list[Any], index: Index, policy: Policy) -> int:
     """Return how many such leads could be let in now at most."""
     touched, declined, *targets = wanted
     free = 0
-    for said in targets:
-        rule_name, pool_name, named, is_wide = Target(*said)
-        pool = assigning.named(pool_name, named) if named else assigning.pool_of(policy, pool_name)
+    for one in (Target(*said) for said in targets):
+        pool = assigning.named(one.pool, one.rep_id) if one.rep_id else assigning.pool_of(policy, one.pool)
         if pool is None:
             continue
-        narrowings = {rule.narrows for rule in policy.rules if rule.rule == rule_name}
-        if is_wide or rule_name == assigning.HANDED_OVER:
+        narrowings = {rule.narrowing_of(one) for rule in policy.rules if rule.rule == one.rule}
+        if one.is_wide or one.rule == assigning.HANDED_OVER:
             narrowings = {None}
-        free += sum(index.standing(pool, one, touched=touched).room_but(declined) for one in narrowings)
+        free += sum(index.standing(pool, some, touched=touched).room_but(declined) for some in narrowings)
     return free

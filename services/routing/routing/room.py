@@ -1,6 +1,7 @@
 """What keeps a rep from taking leads."""
 
-from routing.domain import Narrowing, Pool, Rep, WhyNot
+from routing.domain import Pool, Rep, WhyNot
+from routing.narrowing import Narrowing
 
 
 def without_room(pool: Pool, narrows: Narrowing | None, rep: Rep, *, touched: bool) -> WhyNot | None:

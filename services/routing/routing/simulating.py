@@ -16,8 +16,9 @@ from typing import Any, Final
 from backbone import times
 from backbone.database import Connection
 from routing import assigning, policies, store_group
-from routing.domain import Lead, Narrowing, Outcome, Pool
+from routing.domain import Lead, Outcome, Pool
 from routing.history import Past, lead_of, policy_of
+from routing.narrowing import Narrowing
 from routing.simulated_queue import Case, SimulatedQueue
 from routing.store_group import Group
 
@@ -117,7 +118,8 @@ def _turn_of(group: Group, row: Any) -> tuple[Pool | None, Narrowing | None]:
     pool = assigning.pool_of(policy, row["pool"]) if policy is not None and row["strategy"] else None
     if policy is None or pool is None or rep_id not in pool.members:
         return None, None
-    narrows = next((rule.narrows for rule in policy.rules if rule.rule == row["rule"]), None)
+    values = lead_of(row).values if row["inputs"] is not None else {}
+    narrows = next((rule.narrowing(values) for rule in policy.rules if rule.rule == row["rule"]), None)
     is_taken = narrows is not None and narrows.holds(group.index.reps[rep_id].values)
     return pool, narrows if is_taken else None
 

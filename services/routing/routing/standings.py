@@ -7,7 +7,8 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
 
-from routing.domain import Narrowing, Pool, Rep, WhyNot
+from routing.domain import Pool, Rep, WhyNot
+from routing.narrowing import Narrowing
 from routing.room import without_room
 from routing.turns import Order
 

@@ -18,7 +18,8 @@ from collections.abc import Collection, Mapping
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
 
-from routing.domain import Narrowing, Pool, Rep, Strategy, Turn, WhyNot
+from routing.domain import Pool, Rep, Strategy, Turn, WhyNot
+from routing.narrowing import Narrowing
 from routing.room import without_room
 
 DIGITS: Final = 6
@@ -45,7 +46,9 @@ def waited(rep: Rep) -> tuple[float, str]:
 
 def round_of(pool: Pool, narrows: Narrowing | None) -> str:
     """Return under which name a round's turns are kept."""
-    return pool.pool if narrows is None else f"{pool.pool} by {narrows.rule}"
+    if narrows is None:
+        return pool.pool
+    return f"{pool.pool} by {narrows.rule}{narrows.of and f' {narrows.of}'}"
 
 
 class Round:

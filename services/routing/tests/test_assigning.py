@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from routing import assigning
-from routing.domain import Lead, Narrowing, Policy, Pool, Rep, Rule, Strategy, Turn, WhyNot
+from routing.domain import Lead, Policy, Pool, Rep, Rule, Strategy, Turn, WhyNot
 from routing.index import Index
+from routing.narrowing import Narrowing
 
 NOW: Final = datetime(2026, 11, 10, 12, tzinfo=UTC)
 UNIT: Final = 1_000_000

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routing import assigning
-from routing.domain import Narrowing, Rule, Strategy, WhyNot
+from routing.domain import Rule, Strategy, WhyNot
 from routing.index import Index
+from routing.narrowing import Narrowing
 from services.routing.tests.core import EVERYONE, NOW, ROUND, index, lead, policy, rep, turns
 
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from routing import assigning, queueing
-from routing.domain import Narrowing, Outcome, Policy, Pool, Rep, Rule, Target, WhyNot
+from routing.domain import Outcome, Policy, Pool, Rep, Rule, WhyNot
+from routing.narrowing import Narrowing, Target
 from services.routing.tests.core import EVERYONE, NOW, ROUND, index, lead, policy, rep
 
 
