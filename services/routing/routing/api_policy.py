@@ -142,7 +142,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
 
         `not_recorded`: what it reads that the policies of the time did not, and of how many leads; it was taken as
         "" and 0. Under a policy that reads it, in a rule that never holds too, it is recorded. `untouched_cap` is among
-        it where the policy has one: when leads were touched is not kept, and no such cap kept anything from anybody.
+        it of leads that were touched before it was noted when: they count as touched from the beginning.
         """
         async with db.reading() as conn:
             now = await times.now(conn)

@@ -219,7 +219,7 @@ def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:
         return
     if assignment.is_untouched:
         desk.group.index.touch(assignment.rep_id)
-    assignment.touched = True
+    assignment.touched, assignment.touched_at = True, desk.now
     desk.changed.add(row.lead_id)
 
 

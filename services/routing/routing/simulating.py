@@ -1,9 +1,10 @@
 """What a policy would have done with the leads of the past: reps, caps and hours as they were, loads as they would be.
 
 A lead is held by whom it would have been given for as long as it really was. What a person gave, or an import, no
-policy would have given otherwise: the rep has it, over the cap if need be, until it really ended. When leads were
-touched is not known to routing, so caps of untouched leads are not looked at. Who worked a company and which deals were
-open there is known where the policy of the time asked for it; where only the other one does, the answer says so.
+policy would have given otherwise: the rep has it, over the cap if need be, until it really ended. It is touched as long
+after it is given as it really was; of what was touched before that was noted, it counts as touched from the beginning,
+and the answer says of how many. Who worked a company and which deals were open there is known where the policy of the
+time asked for it; where only the other one does, the answer says so.
 """
 
 from collections import Counter, defaultdict
@@ -25,18 +26,32 @@ from routing.store_group import Group
 LISTED: Final = 500
 """Leads with another rep that are listed; all are counted."""
 
-End = tuple[datetime, str, str]
-"""When a rep's assignment from a pool ends."""
+Change = tuple[datetime, bool, str, str, Case]
+"""When a rep's assignment from a pool is first touched, or (True) ends."""
 
 UNTOUCHED: Final = "untouched_cap"
 
 
 @dataclass(slots=True)
+class _Really:
+    """What became of assignments."""
+
+    held_for: dict[Case, timedelta] = field(default_factory=dict)
+    touched_after: dict[Case, timedelta] = field(default_factory=dict)
+    untimed: set[Case] = field(default_factory=set)
+    """Touched, nobody knows when."""
+    untouched: set[Case] = field(default_factory=set)
+    """Of those of before the span, when it began."""
+    changes: list[Change] = field(default_factory=list)
+    """Of the same; a heap."""
+
+
+@dataclass(slots=True)
 class _Run:
     past: Past
-    held_for: Mapping[Case, timedelta]
-    ends: list[End]
-    """A heap."""
+    really: _Really
+    asks_untouched: bool
+    """Whether the policy has a cap of untouched leads."""
     unknown: Mapping[int, Collection[str]]
     """By the policy in force: what the other one reads, and decisions under this one did not look up."""
     not_recorded: Counter[str] = field(default_factory=Counter)
@@ -46,25 +61,31 @@ class _Run:
     simulated: dict[Case, tuple[str, str]] = field(default_factory=dict)
     """Rep and rule."""
     arrived: dict[Case, datetime] = field(default_factory=dict)
+    untouched: set[Case] = field(default_factory=set)
     waited: int = 0
     peaks: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """By day (UTC), then rep: the most open at once."""
 
     def begin(self, at: datetime) -> None:
-        """Forget what ended before the first decision: that one found it gone."""
-        while self.ends and self.ends[0][0] < at:
-            heappop(self.ends)
+        """Forget what happened before the first decision: that one found it done."""
+        self.untouched |= self.really.untouched
+        while self.really.changes and self.really.changes[0][0] < at:
+            self.untouched.discard(heappop(self.really.changes)[-1])
 
     def go_to(self, at: datetime) -> None:
-        """End what ended by then; whoever waits gets the room."""
-        group = self.past.group
+        """End what ended by then, and touch what was touched; whoever waits gets the room."""
+        group, changes = self.past.group, self.really.changes
         assert group is not None
-        while self.ends and self.ends[0][0] <= at:
-            ended_at, rep_id, pool = heappop(self.ends)
-            store_group.set_availability(group, ended_at)
-            group.index.take(rep_id, pool, untouched=False)
+        while changes and changes[0][0] <= at:
+            changed_at, is_end, rep_id, pool, case = heappop(changes)
+            store_group.set_availability(group, changed_at)
+            if is_end:
+                group.index.take(rep_id, pool, untouched=case in self.untouched)
+            elif case in self.untouched:
+                group.index.touch(rep_id)
+            self.untouched.discard(case)
             self.waiting.room_may_have_come()
-            self._drain(ended_at)
+            self._drain(changed_at)
         store_group.set_availability(group, at)
         self._drain(at)
 
@@ -79,6 +100,8 @@ class _Run:
             return False
         self.waiting.drop(case)
         self.simulated[case] = (decision.rep_id, decision.rule)
+        if not lead.touched:
+            self.untouched.add(case)
         self._hold(case, decision.rep_id, decision.pool, at)
         return True
 
@@ -96,11 +119,13 @@ class _Run:
         self._hold(case, rep_id, row["pool"], row["at"])
 
     def _hold(self, case: Case, rep_id: str, pool: str, at: datetime) -> None:
-        """Note until when a rep has a lead, and how many they have by now."""
-        group = self.past.group
+        """Note until when a rep has a lead, when they touch it, and how many they have by now."""
+        group, really = self.past.group, self.really
         assert group is not None
-        if case in self.held_for:
-            heappush(self.ends, (at + self.held_for[case], rep_id, pool))
+        if case in really.held_for:
+            heappush(really.changes, (at + really.held_for[case], True, rep_id, pool, case))
+        if case in really.touched_after and case in self.untouched:
+            heappush(really.changes, (at + really.touched_after[case], False, rep_id, pool, case))
         day = self.peaks[f"{at:%Y-%m-%d}"]
         day[rep_id] = max(day[rep_id], group.index.reps[rep_id].open)
 
@@ -133,14 +158,15 @@ async def run(
     simulation: _Run | None = None
     async for row in past.decisions(since, until):
         if simulation is None:
-            simulation = _Run(past, *await _endings(conn, since), unknown)
+            asks = any(UNTOUCHED in pool for pool in document["pools"])
+            simulation = _Run(past, await _really(conn, since, asks_untouched=asks), asks, unknown)
             simulation.begin(row["at"])
         if row["policy_version"] not in unknown:
             unknown[row["policy_version"]] = await _unknown(conn, row["policy_version"], document)
         _go_through(simulation, row)
     if simulation is not None:
         simulation.go_to(until)
-    return _told(simulation or _Run(past, {}, [], {}))
+    return _told(simulation or _Run(past, _Really(), asks_untouched=False, unknown={}))
 
 
 def _go_through(run: _Run, row: Any) -> None:
@@ -156,35 +182,51 @@ def _go_through(run: _Run, row: Any) -> None:
     elif case not in run.arrived:
         run.arrived[case] = row["at"]
         run.not_recorded.update(run.unknown[row["policy_version"]])
-        if not run.decide(case, replace(lead, waiting_since=None, touched=True), row["at"]):
+        is_touched = lead.touched or case in run.really.untimed
+        if run.asks_untouched and case in run.really.untimed:
+            run.not_recorded[UNTOUCHED] += 1
+        if not run.decide(case, replace(lead, waiting_since=None, touched=is_touched), row["at"]):
             run.waited += 1
 
 
 async def _unknown(conn: Connection, version: int, document: Mapping[str, Any]) -> Collection[str]:
-    """Return what a document asks that is not recorded: of companies, what the policy of this version did not look up.
-
-    And when leads were touched.
-    """
+    """Return what a document asks of companies that the policy of this version did not look up."""
     found = await policy_of(conn, version)
-    names = policies.looked_up(document) - (policies.looked_up(found[1]) if found is not None else set())
-    return names | ({UNTOUCHED} if any(UNTOUCHED in pool for pool in document["pools"]) else set())
+    return policies.looked_up(document) - (policies.looked_up(found[1]) if found is not None else set())
 
 
-async def _endings(conn: Connection, since: datetime) -> tuple[dict[Case, timedelta], list[End]]:
-    """Return how long what was given since then was held, and as a heap when what was given before ended.
+async def _really(conn: Connection, since: datetime, *, asks_untouched: bool) -> _Really:
+    """Return what became of the assignments of a span, and of those of before it that it found open.
 
-    An import says itself since when its rep has it, so that only the decision tells when it came.
+    Of what is open still nothing but its touch is of interest. An import says itself since when its rep has it, so that
+    only the decision tells when it came.
     """
     rows = await conn.fetch(
-        "SELECT e.lead_id, e.cycle, e.ended_at, e.rep_id, e.pool, d.at FROM ended_assignment e"
-        " JOIN decision d ON d.lead_id = e.lead_id AND d.cycle = e.cycle AND d.outcome <> 'waiting'"
-        " WHERE e.ended_at >= $1",
+        "WITH a AS (SELECT lead_id, cycle, rep_id, pool, touched, touched_at, ended_at FROM ended_assignment"
+        " WHERE ended_at >= $1"
+        " UNION ALL SELECT lead_id, cycle, rep_id, pool, touched, touched_at, NULL FROM assignment WHERE $2)"
+        " SELECT a.*, d.at FROM a JOIN decision d"
+        " ON d.lead_id = a.lead_id AND d.cycle = a.cycle AND d.outcome <> 'waiting'",
         since,
+        asks_untouched,
     )
-    held = {(row["lead_id"], row["cycle"]): row["ended_at"] - row["at"] for row in rows if row["at"] >= since}
-    before = [(row["ended_at"], row["rep_id"], row["pool"]) for row in rows if row["at"] < since]
-    heapify(before)
-    return held, before
+    found = _Really()
+    for row in rows:
+        case, came_at, told_at, ended_at = (row["lead_id"], row["cycle"]), row["at"], row["touched_at"], row["ended_at"]
+        if row["touched"] and told_at is None:
+            found.untimed.add(case)
+        if came_at >= since:
+            found.held_for |= {case: ended_at - came_at} if ended_at is not None else {}
+            found.touched_after |= {case: told_at - came_at} if told_at is not None else {}
+            continue
+        if not row["touched"] or (told_at is not None and told_at >= since):
+            found.untouched.add(case)
+        if told_at is not None and told_at >= since:
+            found.changes.append((told_at, False, row["rep_id"], row["pool"], case))
+        if ended_at is not None:
+            found.changes.append((ended_at, True, row["rep_id"], row["pool"], case))
+    heapify(found.changes)
+    return found
 
 
 def _told(run: _Run) -> dict[str, Any]:

@@ -86,6 +86,8 @@ class Assignment:
     """Until then the rep has to have accepted; None when that is not asked for, or was done."""
     starts_clocks: bool = True
     """False of what was taken over, brought along, or touched before it changed hands."""
+    touched_at: datetime | None = None
+    """When its first touch was known, and with that its room under a cap of untouched leads."""
 
     @property
     def is_untouched(self) -> bool:
@@ -171,11 +173,12 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
     await conn.execute(
         "INSERT INTO assignment SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::uuid[],"
         " $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::text[], $11::timestamptz[],"
-        " $12::timestamptz[], $13::boolean[])"
+        " $12::timestamptz[], $13::boolean[], $14::timestamptz[])"
         " ON CONFLICT (lead_id) DO UPDATE SET rep_id = excluded.rep_id, cycle = excluded.cycle, pool = excluded.pool,"
         " decision_id = excluded.decision_id, assigned_at = excluded.assigned_at, accepted_at = excluded.accepted_at,"
         " touched = excluded.touched, status = excluded.status, next_step = excluded.next_step,"
-        " next_at = excluded.next_at, accept_by = excluded.accept_by, starts_clocks = excluded.starts_clocks",
+        " next_at = excluded.next_at, accept_by = excluded.accept_by, starts_clocks = excluded.starts_clocks,"
+        " touched_at = excluded.touched_at",
         [one.lead_id for one in given],
         [one.rep_id for one in given],
         [one.cycle for one in given],
@@ -189,6 +192,7 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
         [one.next_at for one in given],
         [one.accept_by for one in given],
         [one.starts_clocks for one in given],
+        [one.touched_at for one in given],
     )
 
 
@@ -206,13 +210,14 @@ async def lapsed(conn: Connection, now: datetime, *, limit: int) -> list[UUID]:
 
 
 _ENDED: Final = (
-    *("lead_id", "cycle", "rep_id", "pool", "assigned_at", "ended_at", "touched", "outcome", "reason", "words"),
+    *("lead_id", "cycle", "rep_id", "pool", "assigned_at", "ended_at", "touched", "touched_at", "outcome", "reason"),
+    "words",
 )
 
 
 def as_ended(assignment: Assignment, outcome: str, why: Why, at: datetime) -> dict[str, Any]:
     """Return what is kept of an assignment that is over; the words that a person typed are kept here alone."""
-    names = ("lead_id", "cycle", "rep_id", "pool", "assigned_at", "touched")
+    names = ("lead_id", "cycle", "rep_id", "pool", "assigned_at", "touched", "touched_at")
     kept = {name: getattr(assignment, name) for name in names}
     return {**kept, "ended_at": at, "outcome": outcome, "reason": why.code, "words": why.words}
 

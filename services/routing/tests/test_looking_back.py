@@ -287,11 +287,3 @@ rules: [{{rule: other, {rule}}}, {{rule: rest, to: sdr}}]
     since = times.text(datetime.now(UTC))
     await come(routing, 1)
     assert (await what_if(routing, draft, since))["not_recorded"] == {}
-
-
-async def test_a_what_if_says_that_it_does_not_know_when_leads_were_touched(routing: Actor) -> None:
-    await put_rep(routing, "ana")
-    await come(routing, 2)
-    capped = POLICY.replace('"sdr"}', '"sdr", untouched_cap: 1}')
-    assert capped != POLICY
-    assert (await what_if(routing, capped))["not_recorded"] == {"untouched_cap": 2}
