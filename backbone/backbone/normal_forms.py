@@ -84,10 +84,21 @@ def is_disposable(domain: str) -> bool:
 
 def account_domain(email_domain: str, website: str) -> str:
     """Return the company's registrable domain, from the address or the website; empty when it is free mail."""
+    email_domain = readable_domain(email_domain)
     if email_domain and not is_free(email_domain) and not is_disposable(email_domain):
         return _registrable(email_domain)
     host = website.strip().lower().removeprefix("https://").removeprefix("http://").partition("/")[0].partition(":")[0]
-    return _registrable(host.removeprefix("www.")) if "." in host else ""
+    return _registrable(readable_domain(host.removeprefix("www."))) if "." in host else ""
+
+
+def readable_domain(domain: str) -> str:
+    """Return a domain in letters where it was given as `xn--…` (RFC 3492): both are one."""
+    if "xn--" not in domain:
+        return domain
+    try:
+        return domain.encode("ascii").decode("idna")
+    except UnicodeError:
+        return domain
 
 
 @lru_cache(maxsize=10_000)

@@ -26,6 +26,10 @@ def test_a_free_address_is_no_company() -> None:
     assert normal_forms.account_domain("gmail.com", "") == ""
     assert normal_forms.account_domain("mail.fintrove.co.uk", "") == "fintrove.co.uk"
     assert normal_forms.account_domain("gmail.com", "https://www.fintrove.example/en") == "fintrove.example"
+    for written in ("müller.example", "xn--mller-kva.example"):
+        assert normal_forms.account_domain(written, "") == "müller.example"
+        assert normal_forms.account_domain("", f"https://www.{written}") == "müller.example"
+    assert normal_forms.account_domain("xn--a\u20ac.example", "") == "xn--a\u20ac.example", "nobody can read it"
     assert normal_forms.is_disposable("mailinator.com")
 
 

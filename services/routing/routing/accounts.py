@@ -1,10 +1,13 @@
 """Which account a lead belongs to: by domain, by the hierarchy of companies, by the company's name. Pure."""
 
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
+
+_STOPS: Final = re.compile(r"[.,]+(?=\s|$)")
 
 
 def domains(domain: str) -> list[str]:
@@ -14,8 +17,11 @@ def domains(domain: str) -> list[str]:
 
 
 def company(name: str) -> str:
-    """Return a company's name as names are compared: here alone, as databases differ in what a letter is."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    """Return a company's name as names are compared: here alone, as databases differ in what a letter is.
+
+    Without the stops and commas after words: Acme, Inc. is Acme Inc; what stands within a word, as in a domain, stays.
+    """
+    return " ".join(_STOPS.sub("", unicodedata.normalize("NFKC", name).casefold()).split())
 
 
 class Accounts:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Depends, Path
 from pydantic import AfterValidator
 
-from backbone import database, fields, outbox, security
+from backbone import database, fields, normal_forms, outbox, security
 from backbone.database import Connection
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
@@ -23,8 +23,8 @@ _DOMAIN: Final = re.compile(r"(?=.{1,253}$)([^\W_]([\w-]{0,61}[^\W_])?\.)+[^\W_]
 
 
 def _domain(said: str) -> str:
-    """Return a company's domain as leads have it: in small letters, without www. and without the dot at its end."""
-    found = said.lower().removesuffix(".").removeprefix("www.")
+    """Return a company's domain as leads have it: in small letters, without www., xn-- and the dot at its end."""
+    found = normal_forms.readable_domain(said.lower().removesuffix(".").removeprefix("www."))
     if _DOMAIN.fullmatch(found) is None:
         raise ValueError("the domain of a company, such as acme.example")
     return found

@@ -33,6 +33,9 @@ async def test_a_parent_is_found_however_its_domain_is_written(routing: Actor) -
     answer = await put(routing, "/v1/accounts/zenith.example", json={"parent_domain": "ACME.Example"})
     assert answer.json()["parent_domain"] == "acme.example"
     assert await given(routing, "zenith.example") == "fred"
+    # As machines write it, and as leads have it.
+    await put(routing, "/v1/named-accounts/xn--mller-kva.example", json={"rep_id": "fred"})
+    assert await given(routing, "müller.example") == "fred"
 
 
 async def test_who_loses_the_owner_keeps_the_rest_of_the_account(routing: Actor) -> None:
@@ -58,6 +61,8 @@ async def test_who_loses_the_owner_keeps_the_rest_of_the_account(routing: Actor)
         ("Österreich Ärzte AG", "ÖSTERREICH ÄRZTE AG"),
         ("Zenith  Works ", " zenith works"),
         ("Straße GmbH", "STRASSE GMBH"),
+        ("Acme, Inc.", "ACME Inc"),
+        ("Acme Corp", "Acme Corp."),
         ("Café", "Cafe\u0301"),
     ],
 )
