@@ -43,31 +43,41 @@ MEMBERS: Final = f"""member (lead_id, member_id) AS (
 BEFORE: Final = "interval '10 seconds'"
 """How long before an assignment a touch may be that is its rep's: clocks of machines differ."""
 _KEYED: Final = f"""touched AS (
-    SELECT m.lead_id, t.touch_id, t.rep_id, t.outcome, t.at FROM member m JOIN touch t ON t.lead_id = m.member_id
+    SELECT m.lead_id, m.member_id, t.touch_id, t.rep_id, t.outcome, t.at
+    FROM member m JOIN touch t ON t.lead_id = m.member_id
     WHERE NOT t.automated AND t.recorded_at <= $3
 ), first_touch AS (
     SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at, touch_id
+), begun AS (
+    SELECT m.lead_id, m.member_id, a.rep_id, a.team, a.cycle, a.assigned_at,
+           CASE WHEN a.released_at <= $3 THEN a.released_at END AS over_at,
+           -- Who got it by a merge had it from then on, however long they had had the other one.
+           CASE WHEN a.moved THEN greatest(a.assigned_at, a.recorded_at) ELSE a.assigned_at END AS began
+    FROM member m JOIN assignment a ON a.lead_id = m.member_id WHERE {HELD}
 ), tenure AS (
-    SELECT c.lead_id, a.rep_id, a.team, a.assigned_at, CASE WHEN a.released_at <= $3 THEN a.released_at END AS over_at,
-           CASE WHEN row_number() OVER cycles > 1 THEN a.assigned_at - {BEFORE} ELSE '-infinity' END AS since,
-           coalesce(lead(a.assigned_at) OVER cycles - {BEFORE}, 'infinity') AS until
-    FROM cohort c JOIN assignment a ON a.lead_id = c.lead_id WHERE {HELD}
-    WINDOW cycles AS (PARTITION BY c.lead_id ORDER BY a.cycle)
+    SELECT *, CASE WHEN row_number() OVER cycles > 1 THEN began ELSE '-infinity' END AS since,
+           coalesce(lead(began) OVER cycles, 'infinity') AS until, lead(rep_id) OVER cycles AS next_rep
+    FROM begun WINDOW cycles AS (PARTITION BY lead_id, member_id ORDER BY cycle)
 ), first_assignment AS (
-    SELECT * FROM tenure WHERE since = '-infinity'
+    SELECT * FROM tenure WHERE since = '-infinity' AND member_id = lead_id
 ), keyed AS (
     SELECT KEY AS key, c.lead_id, c.created_at, f.at AS touched_at, a.assigned_at,
            -- By CASE: `greatest` passes over NULL, and would give who was never touched zero seconds.
            CASE WHEN f.at IS NOT NULL THEN greatest(extract(epoch FROM f.at - c.created_at), 0)::float8 END
                AS from_arrival
     FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN first_assignment a USING (lead_id)
-), had AS (HAD)"""  # noqa: S608
-_ALL_ALONG: Final = """SELECT k.key, k.lead_id, a.rep_id, a.assigned_at, a.over_at,
-       '-infinity'::timestamptz AS since, 'infinity'::timestamptz AS until
-FROM keyed k LEFT JOIN first_assignment a USING (lead_id)"""
-_ONE_AFTER_THE_OTHER: Final = f"""
-SELECT WHO AS key, lead_id, rep_id, assigned_at, over_at, since, until FROM tenure
-UNION ALL {_ALL_ALONG} WHERE k.assigned_at IS NULL"""  # noqa: S608
+), had AS (
+    SELECT WHO AS key, t.lead_id, t.member_id, t.rep_id, t.assigned_at, t.over_at, t.since, t.until, t.next_rep
+    FROM tenure t JOIN keyed k USING (lead_id)
+    UNION ALL SELECT k.key, k.lead_id, m.member_id, NULL, NULL, NULL, '-infinity', 'infinity', NULL
+    FROM keyed k JOIN member m USING (lead_id) WHERE NOT EXISTS (
+        SELECT FROM tenure t WHERE t.lead_id = k.lead_id AND t.member_id = m.member_id
+    )
+)"""  # noqa: S608
+THEIRS: Final = f"""t.lead_id = h.lead_id AND t.member_id = h.member_id
+    AND t.at >= h.since - CASE WHEN t.rep_id = h.rep_id THEN {BEFORE} ELSE '0' END
+    AND t.at < h.until - CASE WHEN t.rep_id = h.next_rep THEN {BEFORE} ELSE '0' END"""
+"""Of a touch `t` of `touched`: it is one of those of `had` as `h`. Each is one of exactly one of them."""
 _LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
 # PostgreSQL's weeks begin on Monday, so those of others are moved there.
 _MOVED: Final = "(SELECT CASE week_starts WHEN 'sun' THEN 1 ELSE 0 END FROM setting) * interval '1 day'"
@@ -88,15 +98,14 @@ def query(by: str, *parts: str) -> str:
     """Return a query over the leads that arrived in the span: more tables, and last what is selected.
 
     It knows `member` (lead_id, member_id), `touched` by humans, each lead once in `keyed` (key, lead_id, created_at,
-    touched_at, assigned_at, from_arrival in seconds), and in `had` (key, lead_id, rep_id, assigned_at, over_at, since,
-    until) by rep and by team each time that one of theirs had a lead, with the span of the touches that are theirs; by
-    everything else each lead once, with its first assignment.
+    touched_at, assigned_at, from_arrival in seconds), and in `had` (key, lead_id, member_id, rep_id, assigned_at,
+    over_at, since, until, next_rep) each time that a rep had one, or one that was merged into it; where nobody had,
+    without them. Whose touches are whose says THEIRS.
     """
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     rep, team = "coalesce(a.rep_id, f.rep_id, '')", f"coalesce(a.team, {team_of('f.rep_id', 'f.at')}, '')"
     keyed = _KEYED.replace("KEY", key(by, "c.created_at", rep=rep, team=team, source="c.source"))
-    who = {"rep": "rep_id", "team": "team"}.get(by)
-    keyed = keyed.replace("HAD", _ONE_AFTER_THE_OTHER.replace("WHO", who) if who is not None else _ALL_ALONG)
+    keyed = keyed.replace("WHO", {"rep": "t.rep_id", "team": "t.team"}.get(by, "k.key"))
     return statement(THEN, ARRIVED, MEMBERS, keyed, *parts)
 
 

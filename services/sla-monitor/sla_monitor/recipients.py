@@ -56,11 +56,13 @@ async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
         return found
     rows = await conn.fetch(_HOLDERS, list({clock.lead_id for clock in ownerless}))
     holders = {row["lead_id"]: row for row in rows}
-    managers = await _managers(conn) if len(holders) < len({clock.lead_id for clock in ownerless}) else {}
+    named = {clock.lead_id: _holder(row) for clock in ownerless if (row := holders.get(clock.lead_id)) is not None}
+    is_lacking = any(not (one := named.get(clock.lead_id)) or not one.manager_ids for clock in ownerless)
+    managers = await _managers(conn) if is_lacking else {}
     for clock in ownerless:
-        row = holders.get(clock.lead_id)
-        one = _holder(row) if row is not None else _nobody(clock, managers)
-        found[id(clock)] = replace(one, is_for_managers=clock.terms.kind == REVIEW)
+        one, is_review = named.get(clock.lead_id, _nobody(clock, managers)), clock.terms.kind == REVIEW
+        those = one.manager_ids or (_nobody(clock, managers).manager_ids if is_review else ())
+        found[id(clock)] = replace(one, manager_ids=those, is_for_managers=is_review)
     return {**found, **await _who_missed(conn, ownerless)}
 
 

@@ -7,21 +7,20 @@ from typing import Any, Final
 from backbone.database import Connection
 from sla_monitor import cohort
 
-_GIVEN: Final = f"""given AS (
-    SELECT DISTINCT ON (key, lead_id) * FROM had WHERE assigned_at IS NOT NULL ORDER BY key, lead_id, since
-), answered AS (
-    SELECT g.key, g.lead_id, min(t.at) AS at FROM given g JOIN touched t USING (lead_id)
-    WHERE t.rep_id = g.rep_id AND t.at >= g.assigned_at - {cohort.BEFORE} AND t.at <= coalesce(g.over_at, 'infinity')
-    GROUP BY g.key, g.lead_id
+_GIVEN: Final = f"""answered AS (
+    SELECT h.key, h.lead_id, h.assigned_at, min(t.at) AS at FROM had h JOIN touched t ON {cohort.THEIRS}
+    WHERE t.rep_id = h.rep_id AND t.at <= coalesce(h.over_at, 'infinity') GROUP BY h.key, h.lead_id, h.assigned_at
 ), measured AS (
-    SELECT g.key, CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - g.assigned_at), 0)::float8 END
+    SELECT DISTINCT ON (h.key, h.lead_id) h.key,
+           CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - h.assigned_at), 0)::float8 END
                AS from_assignment
-    FROM given g LEFT JOIN answered w USING (key, lead_id)
+    FROM had h LEFT JOIN answered w USING (key, lead_id, assigned_at) WHERE h.assigned_at IS NOT NULL
+    ORDER BY h.key, h.lead_id, w.at, h.since
 )"""  # noqa: S608
-_TRIED: Final = """tried AS (
+_TRIED: Final = f"""tried AS (
     SELECT h.key, count(t.touch_id)::float8 / count(DISTINCT h.lead_id) AS touches_per_lead
-    FROM had h LEFT JOIN touched t ON t.lead_id = h.lead_id AND t.at >= h.since AND t.at < h.until GROUP BY h.key
-)"""
+    FROM had h LEFT JOIN touched t ON {cohort.THEIRS} GROUP BY h.key
+)"""  # noqa: S608
 _ARRIVED: Final = """arrived AS (
     SELECT key, count(*) AS leads, count(from_arrival) AS touched,
            count(*) FILTER (WHERE from_arrival <= 300) AS within_300,
@@ -53,8 +52,9 @@ async def count_in(conn: Connection, zone: str, week_starts: str) -> None:
 async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime) -> list[dict[str, Any]]:
     """Return speed to lead of those that arrived in [start, end), as known at `as_of`.
 
-    Seconds; percentiles by linear interpolation over the touched. By rep and by team a lead counts from its arrival for
-    who had it first, and from its assignment for each who had it, with the touches from then on.
+    Seconds; percentiles by linear interpolation over the touched. From its assignment a lead counts for whoever first
+    touched it as theirs. By rep and by team it counts from its arrival for who had it first, and from its assignment
+    for each who had it, with what was done meanwhile.
     """
     query = cohort.query(by, _GIVEN, _TRIED, _ARRIVED, _ASSIGNED, _SPEED)
     rows = await conn.fetch(query, start, end, as_of)

@@ -16,14 +16,14 @@ MOST_IDS: Final = 1000
 MINIMUM_TOUCHES: Final = "minimum_touches"
 _NOT_GIVEN_UP: Final = (*NOT_CLOSED, "converted", "erased")
 """Outcomes of an assignment after which nobody gave the lead up: others work it, or it got where it was to get."""
-_WORKED: Final = """numbered AS (
+_WORKED: Final = f"""numbered AS (
     SELECT h.key, h.lead_id, t.outcome,
            row_number() OVER (PARTITION BY h.key, h.lead_id ORDER BY t.at, t.touch_id) AS number
-    FROM had h JOIN touched t ON t.lead_id = h.lead_id AND t.at >= h.since AND t.at < h.until
+    FROM had h JOIN touched t ON {cohort.THEIRS}
 ), worked AS (
     SELECT key, lead_id, count(*) AS touches, min(number) FILTER (WHERE outcome = $4) AS until_contact
     FROM numbered GROUP BY key, lead_id
-)"""
+)"""  # noqa: S608
 _TRIED: Final = """
 SELECT k.key, count(*) AS leads, coalesce(sum(w.touches), 0)::float8 / count(*) AS touches_per_lead,
        count(w.until_contact) AS contacted, avg(w.until_contact)::float8 AS mean,

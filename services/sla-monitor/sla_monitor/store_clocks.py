@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor.domain import Counts, State, Terms
+from sla_monitor.domain import OF_ASSIGNMENTS, Counts, State, Terms
 
 Key = tuple[UUID, str, int, int]
 """Lead, clock, cycle, round."""
@@ -51,7 +51,8 @@ class Clock:
     @property
     def promise(self) -> tuple[object, ...]:
         """Return what tells promises apart that begin at one instant: those of two policies may have one name."""
-        return (self.clock, self.terms.rep_id, self.terms.kind, self.terms.within_seconds, self.hours)
+        rep_id = self.terms.rep_id if self.terms.source in OF_ASSIGNMENTS else ""
+        return (self.clock, rep_id, self.terms.kind, self.terms.within_seconds, self.hours)
 
 
 async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Clock]]:

@@ -76,7 +76,9 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
         ends += [(mark.at, REPLANNED) for mark in _replanned(terms, facts, cycle)]
     if CONNECTED in terms.ends_when:
         spoken = replace(terms, counts=replace(terms.counts, outcome=(CONNECTED,), kinds=TOUCH_KINDS))
-        ends += [(one.at, CONNECTED) for one in counting(spoken, facts.touches, None)]
+        # What others did right before it began is not the end of what begins there.
+        its_own = [one for one in counting(spoken, facts.touches, None) if _is_since(terms, one)]
+        ends += [(one.at, CONNECTED) for one in its_own]
     if BOOKED in terms.ends_when:
         ends += [(one.at, BOOKED) for one in _since(terms, facts.of(Marked.MEETING_BOOKED))]
     if CLOSED in terms.ends_when:
@@ -108,6 +110,10 @@ def _since(terms: Terms, marks: Sequence[Mark]) -> list[Mark]:
 
 
 # Touches
+
+
+def _is_since(terms: Terms, touch: Touch) -> bool:
+    return touch.at >= terms.started_at or touch.rep_id == terms.rep_id or terms.source not in OF_ASSIGNMENTS
 
 
 def counting(terms: Terms, touches: Sequence[Touch], ended: End | None) -> list[Touch]:

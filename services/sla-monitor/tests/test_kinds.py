@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from backbone import ids, times
 from backbone.testing import eventually
 from backbone.testing.stage import Actor
@@ -65,18 +67,18 @@ async def test_the_review_queues_clock_is_met_by_a_judgement_and_its_alerts_go_t
     assert (breach.stamp.lead_id, breach.alert.to, list(breach.alert.manager_ids)) == (str(late), "manager", ["tom"])
 
 
-async def test_what_an_sdr_has_and_does_not_judge_is_told_to_their_manager(sla: Actor) -> None:
-    await put(sla, "clocks: [{kind: review, within: 1s, from: queued}]")
+@pytest.mark.parametrize("by", ["assignee", "anyone"])
+async def test_what_an_sdr_said_right_before_handing_over_ends_nothing_of_sales(sla: Actor, by: str) -> None:
+    minimum = "{kind: minimum_touches, within: 14d, from: assignment, touches: {call: 3}, ends_when: [connected]}"
+    await put(sla, f"clocks: [{minimum}]\ncounts: {{outcome: [attempted, connected], by: {by}}}")
     lead, at = ids.new(), now()
+    over = at + timedelta(minutes=1)
     await learn(sla, "intake", captured(lead, at))
-    await learn(
-        sla, "routing", rep_changed(rep("zoe", manager_id="tom"), at), routed(lead, at, who=rep(manager_id="mia"))
-    )
-    await learn(sla, "qualification", qualified(lead, at, queue="bant"))
-    told = await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
-    (breach,) = [event.message for event in told if event.type == "SlaBreached"]
-    assert (breach.alert.to, breach.clock.rep_id) == ("manager", "ana")
-    assert list(breach.alert.manager_ids) == ["mia"]
+    await learn(sla, "routing", routed(lead, at))
+    await learn(sla, "intake", touch(lead, over - timedelta(seconds=1), outcome="connected"))
+    handed = telling.released(lead, over, outcome="converted"), routed(lead, over, cycle=2, who=telling.rep("zoe"))
+    await learn(sla, "routing", *handed)
+    assert (await states(sla, lead)) == {("minimum_touches", 1): "cancelled", ("minimum_touches", 2): "running"}
 
 
 async def test_acceptance_starts_clocks_and_meets_its_own(sla: Actor) -> None:

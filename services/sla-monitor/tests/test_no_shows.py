@@ -52,6 +52,20 @@ async def test_a_missed_meeting_is_booked_again_or_its_rep_says_why_not(sla: Act
         assert await conn.fetchval("SELECT count(*) FROM mark WHERE kind = 'no_show'") == 1
 
 
+async def test_of_a_meeting_that_nobody_booked_again_is_told_once_whoever_has_the_lead_by_then(
+    db: Database, monitor: Monitor
+) -> None:
+    kept, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 1h, from: meeting_missed}]", kept, lost)
+    await monitor.tell("routing", routed(kept, at(1)), routed(lost, at(1), who=telling.rep("ben")))
+    await monitor.tell("intake", engaged(lost, at(10), "meeting_missed"))
+    await monitor.fire()
+    await monitor.tell("intake", *telling.merged(kept, lost, at(5000), came_at=at(0)))
+    await monitor.fire()
+    async with db.reading() as conn:
+        assert [tuple(row) for row in await conn.fetch("SELECT lead_id, rep_id FROM alert")] == [(lost, "ben")]
+
+
 async def test_a_booking_told_late_leaves_the_second_miss_a_clock(monitor: Monitor) -> None:
     lead = ids.new()
     await monitor.arrive("clocks: [{kind: no_show_rebook, within: 3d, from: meeting_missed}]", lead)

@@ -1,0 +1,79 @@
+"""By rep and by team: whose touches of a lead are whose, when it changes hands, comes back, and is merged."""
+
+from datetime import timedelta
+from typing import Any
+
+from sla_monitor import reports, reports_persistence
+
+Shown = dict[str, tuple[Any, ...]]
+
+
+async def persistence(told: Any, by: str = "rep") -> Shown:
+    span = {"start": told.start, "end": told.end, "as_of": told.end}
+    groups = await reports_persistence.persistence(told.conn, by=by, **span)
+    return {one["key"]: (one["leads"], one["touches_per_lead"], one["contacted"]) for one in groups}
+
+
+async def speed(told: Any, by: str = "rep") -> Shown:
+    groups = await reports.speed(told.conn, told.start, told.end, by=by, as_of=told.end)
+    sides = {one["key"]: one["from_assignment"] for one in groups}
+    return {key: (side["leads"], side["touched"], side["p50_seconds"]) for key, side in sides.items()}
+
+
+async def test_a_call_right_before_the_lead_changes_hands_is_of_who_called(told: Any) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0, converted=60)
+    await told.given(lead, 60, "zoe", cycle=2, team="south")
+    await told.touch(lead, 59, outcome="connected")
+    # By a clock that is behind.
+    await told.touch(lead, 58, rep_id="zoe")
+    assert await persistence(told) == {"ana": (1, 1.0, 1), "zoe": (1, 1.0, 0)}
+    assert await persistence(told, "team") == {"north": (1, 1.0, 1), "south": (1, 1.0, 0)}
+    assert await speed(told) == {"ana": (1, 1, 59.0), "zoe": (1, 1, 0.0)}
+
+
+async def test_whoever_answers_at_the_second_time_of_having_it_has_answered(told: Any) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0, reassigned=100)
+    await told.given(lead, 100, "ben", cycle=2, reassigned=200)
+    await told.given(lead, 200, cycle=3)
+    await told.touch(lead, 230)
+    assert await speed(told) == {"ana": (1, 1, 30.0), "ben": (1, 0, None)}
+    # A colleague of the team, and any rep of the company.
+    assert await speed(told, "team") == {"north": (1, 1, 30.0)}
+    assert await speed(told, "none") == {"all": (1, 1, 30.0)}
+
+
+async def test_who_had_a_lead_that_was_merged_has_what_was_done_with_it(told: Any) -> None:
+    kept, lost = await told.lead(), await told.lead(1)
+    await told.given(kept, 0)
+    await told.given(lost, 0, "ben", merged=300)
+    await told.touch(lost, 100, rep_id="ben")
+    await told.touch(lost, 200, rep_id="ben", outcome="connected")
+    apart = {"ana": (1, 0.0, 0), "ben": (1, 2.0, 1)}
+    assert await persistence(told) == apart
+    await told.merged(lost, kept, 300)
+    assert await persistence(told) == apart
+    assert await speed(told) == {"ana": (1, 0, None), "ben": (1, 1, 100.0)}
+    assert await persistence(told, "none") == {"all": (1, 2.0, 1)}
+
+
+async def test_what_a_merge_moved_to_a_rep_takes_no_touches_of_before(told: Any) -> None:
+    kept, lost = await told.lead(), await told.lead(1)
+    await told.given(lost, 0, "ben", merged=300)
+    await told.given(kept, 50, recycled=200)
+    await told.touch(kept, 100, outcome="connected")
+    await told.merged(lost, kept, 300)
+    await told.given(kept, 0, "ben", cycle=2)
+    moved = "UPDATE assignment SET moved = true, recorded_at = $2 WHERE lead_id = $1 AND cycle = 2"
+    await told.conn.execute(moved, kept, told.start + timedelta(seconds=300))
+    await told.touch(kept, 400, rep_id="ben")
+    assert await persistence(told) == {"ana": (1, 1.0, 1), "ben": (1, 1.0, 0)}
+
+
+async def test_of_a_part_that_nobody_had_the_touches_are_of_who_has_the_lead(told: Any) -> None:
+    kept, lost = await told.lead(), await told.lead(1)
+    await told.given(kept, 0)
+    await told.touch(lost, 100, rep_id="ben")
+    await told.merged(lost, kept, 300)
+    assert await persistence(told) == {"ana": (1, 1.0, 0)}
