@@ -85,7 +85,7 @@ class Handler:
         elif isinstance(message, qualification_pb2.LeadQualified):
             # It was sales' at its source, and is not any more.
             back = {"stage": domain.HANDED_BACK}
-            await self._move(conn, event, message.stamp, back, only_from=(domain.UNQUALIFIED,), only_ours=True)
+            await self._move(conn, event, message.stamp, back, only_from=(domain.UNQUALIFIED,))
         elif isinstance(message, routing_pb2.LeadRouted):
             await self._move(conn, event, message.stamp, {"owner_id": message.rep_id})
         elif isinstance(message, routing_pb2.OpportunityHandedOver):
@@ -94,7 +94,7 @@ class Handler:
             # Nobody works this lead any more. What sales have qualified, or people opened, ends by their own word.
             reason, unqualified = message.qualification.reason, (domain.UNQUALIFIED,)
             lost = {"stage": domain.LOST}
-            await self._move(conn, event, message.stamp, lost, only_from=unqualified, only_ours=True, reason=reason)
+            await self._move(conn, event, message.stamp, lost, only_from=unqualified, reason=reason)
 
     async def _hand_over(self, conn: Connection, event: Incoming, message: routing_pb2.OpportunityHandedOver) -> None:
         deal = await store.find(conn, UUID(message.opportunity_id))
@@ -111,7 +111,7 @@ class Handler:
 
     async def _open(self, conn: Connection, event: Incoming, message: qualification_pb2.LeadSalesReady) -> None:
         existing = await store.of_lead(conn, event.subject)
-        if any(deal.state.stage not in domain.ENDS for deal in existing):
+        if any(deal.by_srl and deal.state.stage not in domain.ENDS for deal in existing):
             return
         known = await store_leads.find(conn, event.original_subject)
         at = times.at(message.stamp.occurred_at)
@@ -153,13 +153,13 @@ class Handler:
         changes: dict[str, Any],
         *,
         only_from: tuple[str, ...] = domain.OPEN,
-        only_ours: bool = False,
         reason: str = "",
     ) -> None:
+        """Move the deal that the lead's SRL opened; what people opened, or another system, moves by their own word."""
         deals = [
             deal
             for deal in await store.of_lead(conn, event.original_subject)
-            if deal.state.stage in domain.OPEN and (deal.by_srl or not only_ours)
+            if deal.state.stage in domain.OPEN and deal.by_srl
         ]
         deal = dealing.that_counts(deals, event.original_subject)
         if deal is None or deal.state.stage not in only_from:

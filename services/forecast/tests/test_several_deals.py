@@ -25,6 +25,10 @@ def name(deal: dict[str, Any]) -> str:
     return "second" if deal["name"] == "second" else "own"
 
 
+async def all_deals(company: Any, lead: UUID) -> list[tuple[str, str, str]]:
+    return sorted((name(one), one["stage"], one["owner_id"]) for one in await company.deals(lead))
+
+
 async def deals(company: Any, lead: UUID) -> dict[str, tuple[str, str]]:
     return {name(one): (one["stage"], one["owner_id"]) for one in await company.deals(lead)}
 
@@ -48,6 +52,21 @@ async def test_a_leads_word_ends_no_deal_that_people_opened(company: Any) -> Non
     await company.open(lead_id=str(lead), name="second", owner_id="tom", stage="unqualified")
     await company.tell("qualification", company.said(lead, "LeadDisqualified", LATER))
     assert await deals(company, lead) == {"second": ("unqualified", "tom")}
+
+
+async def test_an_srl_opens_its_own_whatever_others_the_lead_has(company: Any) -> None:
+    """A renewal that sales have open is neither given to who gets the SRL nor handed back with it."""
+    lead = ids.new()
+    await company.open(lead_id=str(lead), name="second", owner_id="tom", stage="qualified", type="renewal")
+    renewal = ("second", "qualified", "tom")
+    own, back = (("own", stage, company.rep) for stage in ("unqualified", "handed_back"))
+    for day, before in ((11, []), (13, [back])):
+        at = f"2026-11-{day}T12:00:00Z"
+        await company.tell("qualification", company.sales_ready(lead, at))
+        await company.tell("routing", company.routed(lead, company.rep, at))
+        assert await all_deals(company, lead) == sorted([renewal, own, *before])
+        await company.tell("qualification", company.said(lead, "LeadHandedBack", f"2026-11-{day}T13:00:00Z"))
+        assert await all_deals(company, lead) == sorted([renewal, back, *before])
 
 
 async def test_whoever_gets_the_lead_gets_its_own_deal(company: Any, lead: UUID) -> None:

@@ -148,6 +148,8 @@ def lower(desk: Desk, survivor: Row, stage: Stage) -> None:
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
         if stage is Stage.MQL:
             return events.qualified(moved, qualification, desk.now)
+        if stage in WITH_SALES:
+            return events.sales_ready(moved, qualification, desk.now)
         shape = events.disqualified if stage is Stage.DISQUALIFIED else events.demoted
         return shape(moved, qualification, desk.now)
 

@@ -50,6 +50,23 @@ async def test_who_bought_comes_back_as_a_customer(company: Any, stamped: Any, l
     await company.told(kept, "LeadQualified", count=2)
 
 
+@pytest.mark.parametrize("stage", ["srl", "sql"])
+async def test_what_was_sales_work_is_that_again_and_they_are_told(
+    company: Any, stamped: Any, leads: Any, stage: str
+) -> None:
+    """Whoever had it has it no more, since it was a customer's: it goes to sales anew."""
+    kept, lost = leads
+    await company.publish(company.captured(kept, standing=common_pb2.Standing(stage=stage)))
+    await company.publish(won(lost, lost, stamped), topic="forecast")
+    await merge(company, stamped, kept, lost)
+    assert (await company.shown(kept))["stage"] == "customer"
+    told = len(await company.told(kept, "LeadSalesReady", count=0))
+    await merge(company, stamped, kept, lost, undo=True)
+    assert [(await company.shown(lead))["stage"] for lead in leads] == [stage, "customer"]
+    ready = await company.told(kept, "LeadSalesReady", count=told + 1)
+    assert ready[-1].qualification.stage == stage
+
+
 async def test_who_bought_as_well_stays_a_customer(company: Any, stamped: Any, leads: Any) -> None:
     kept, lost = leads
     await company.publish(won(lost, lost, stamped), topic="forecast")

@@ -67,9 +67,10 @@ _KEYED: Final = f"""touched AS (
                AS from_arrival
     FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN first_assignment a USING (lead_id)
 ), had AS (
-    SELECT WHO AS key, t.lead_id, t.member_id, t.rep_id, t.assigned_at, t.over_at, t.since, t.until, t.next_rep
+    SELECT WHO AS key, t.lead_id, t.member_id, t.rep_id, t.assigned_at, t.over_at, t.since, t.until, t.next_rep,
+           COUNTS AS counts
     FROM tenure t JOIN keyed k USING (lead_id)
-    UNION ALL SELECT k.key, k.lead_id, m.member_id, NULL, NULL, NULL, '-infinity', 'infinity', NULL
+    UNION ALL SELECT k.key, k.lead_id, m.member_id, NULL, NULL, NULL, '-infinity', 'infinity', NULL, false
     FROM keyed k JOIN member m USING (lead_id) WHERE NOT EXISTS (
         SELECT FROM tenure t WHERE t.lead_id = k.lead_id AND t.member_id = m.member_id
     )
@@ -99,13 +100,16 @@ def query(by: str, *parts: str) -> str:
 
     It knows `member` (lead_id, member_id), `touched` by humans, each lead once in `keyed` (key, lead_id, created_at,
     touched_at, assigned_at, from_arrival in seconds), and in `had` (key, lead_id, member_id, rep_id, assigned_at,
-    over_at, since, until, next_rep) each time that a rep had one, or one that was merged into it; where nobody had,
-    without them. Whose touches are whose says THEIRS.
+    over_at, since, until, next_rep, counts) each time that a rep had one, or one that was merged into it; where nobody
+    had, without them. Whose touches are whose says THEIRS; `counts` whether it is one that a lead is counted from: its
+    first, and by rep and by team each that one of theirs had.
     """
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     rep, team = "coalesce(a.rep_id, f.rep_id, '')", f"coalesce(a.team, {team_of('f.rep_id', 'f.at')}, '')"
     keyed = _KEYED.replace("KEY", key(by, "c.created_at", rep=rep, team=team, source="c.source"))
-    keyed = keyed.replace("WHO", {"rep": "t.rep_id", "team": "t.team"}.get(by, "k.key"))
+    who = {"rep": "t.rep_id", "team": "t.team"}.get(by)
+    keyed = keyed.replace("WHO", who or "k.key")
+    keyed = keyed.replace("COUNTS", "true" if who else "t.since = '-infinity' AND t.member_id = t.lead_id")
     return statement(THEN, ARRIVED, MEMBERS, keyed, *parts)
 
 

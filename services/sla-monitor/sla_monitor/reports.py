@@ -9,12 +9,13 @@ from sla_monitor import cohort
 
 _GIVEN: Final = f"""answered AS (
     SELECT h.key, h.lead_id, h.assigned_at, min(t.at) AS at FROM had h JOIN touched t ON {cohort.THEIRS}
-    WHERE t.rep_id = h.rep_id AND t.at <= coalesce(h.over_at, 'infinity') GROUP BY h.key, h.lead_id, h.assigned_at
+    WHERE h.counts AND t.rep_id = h.rep_id AND t.at <= coalesce(h.over_at, 'infinity')
+    GROUP BY h.key, h.lead_id, h.assigned_at
 ), measured AS (
     SELECT DISTINCT ON (h.key, h.lead_id) h.key,
            CASE WHEN w.at IS NOT NULL THEN greatest(extract(epoch FROM w.at - h.assigned_at), 0)::float8 END
                AS from_assignment
-    FROM had h LEFT JOIN answered w USING (key, lead_id, assigned_at) WHERE h.assigned_at IS NOT NULL
+    FROM had h LEFT JOIN answered w USING (key, lead_id, assigned_at) WHERE h.counts
     ORDER BY h.key, h.lead_id, w.at, h.since
 )"""  # noqa: S608
 _TRIED: Final = f"""tried AS (
@@ -52,9 +53,9 @@ async def count_in(conn: Connection, zone: str, week_starts: str) -> None:
 async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime) -> list[dict[str, Any]]:
     """Return speed to lead of those that arrived in [start, end), as known at `as_of`.
 
-    Seconds; percentiles by linear interpolation over the touched. From its assignment a lead counts for whoever first
-    touched it as theirs. By rep and by team it counts from its arrival for who had it first, and from its assignment
-    for each who had it, with what was done meanwhile.
+    Seconds; percentiles by linear interpolation over the touched. From its assignment a lead counts for whoever had it
+    first. By rep and by team it counts from its arrival for that one too, and from its assignment for each who had it,
+    by the first time that they answered, with what was done meanwhile.
     """
     query = cohort.query(by, _GIVEN, _TRIED, _ARRIVED, _ASSIGNED, _SPEED)
     rows = await conn.fetch(query, start, end, as_of)

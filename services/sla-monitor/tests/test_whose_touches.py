@@ -39,9 +39,9 @@ async def test_whoever_answers_at_the_second_time_of_having_it_has_answered(told
     await told.given(lead, 200, cycle=3)
     await told.touch(lead, 230)
     assert await speed(told) == {"ana": (1, 1, 30.0), "ben": (1, 0, None)}
-    # A colleague of the team, and any rep of the company.
+    # Or a colleague of the team; of all leads it is said how whoever had them first answered.
     assert await speed(told, "team") == {"north": (1, 1, 30.0)}
-    assert await speed(told, "none") == {"all": (1, 1, 30.0)}
+    assert await speed(told, "none") == {"all": (1, 0, None)}
 
 
 async def test_who_had_a_lead_that_was_merged_has_what_was_done_with_it(told: Any) -> None:
