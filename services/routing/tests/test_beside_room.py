@@ -56,7 +56,8 @@ def opened(lead: UUID | None, account: str) -> tuple[UUID, Any]:
 async def test_a_lead_that_waits_with_its_rep_is_decided_over_when_it_tells_more(routing: Actor, by: str) -> None:
     await put_rep(routing, "ana")
     await put_rep(routing, "sam", role="sales", cap=0)
-    await put_rep(routing, "gert", role="sdr", team="german", cap=0)
+    gert = {"role": "sales", "team": "north"} if by == "a meeting" else {"role": "sdr", "team": "german"}
+    await put_rep(routing, "gert", **gert, cap=0)
     rules = """
 rules:
   - {rule: german, when: lead.stage == "srl" && lead.country == "DE", to: german}
@@ -64,12 +65,13 @@ rules:
   - {rule: sales ready, when: lead.stage == "srl", to: sales}
   - {rule: rest, to: sdr}
 """
-    await put_policy(routing, f"{POOLS}{rules}")
+    pools = POOLS.replace('rep.role == "sales"', 'rep.rep_id == "sam"')
+    await put_policy(routing, f"{pools}{rules}")
     lead = ids.new()
     await learn(routing, "qualification", qualified(lead))
     await learn(routing, "qualification", qualified(lead, stage="srl", sdr_id="ana"))
     assert (await holder(routing, lead), await waiting(routing)) == ("ana", {str(lead): "no_capacity"})
-    await put_rep(routing, "gert", role="sdr", team="german")
+    await put_rep(routing, "gert", **gert)
     if by == "more":
         told = fields(company="Acme", country="DE")
         await learn(routing, "intake", (lead, intake_pb2.LeadUpdated(stamp=stamp(lead), lead=told)))
