@@ -47,6 +47,9 @@ class Recipient:
         return MANAGER if to == REP and (self.is_for_managers or not self.rep_id) else to
 
 
+_NOBODY: Final = Recipient("", (), 0)
+
+
 async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
     """Return whom the alerts of clocks concern, by the clock's identity."""
     ownerless = [clock for clock in due if clock.terms.source not in domain.OF_ASSIGNMENTS]
@@ -55,14 +58,13 @@ async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
     if not ownerless:
         return found
     rows = await conn.fetch(_HOLDERS, list({clock.lead_id for clock in ownerless}))
-    holders = {row["lead_id"]: row for row in rows}
-    named = {clock.lead_id: _holder(row) for clock in ownerless if (row := holders.get(clock.lead_id)) is not None}
-    is_lacking = any(not (one := named.get(clock.lead_id)) or not one.manager_ids for clock in ownerless)
-    managers = await _managers(conn) if is_lacking else {}
-    for clock in ownerless:
-        one, is_review = named.get(clock.lead_id, _nobody(clock, managers)), clock.terms.kind == REVIEW
-        those = one.manager_ids or (_nobody(clock, managers).manager_ids if is_review else ())
-        found[id(clock)] = replace(one, manager_ids=those, is_for_managers=is_review)
+    holders = {row["lead_id"]: _holder(row) for row in rows}
+    lacking = [clock for clock in ownerless if _asks_all(clock, holders.get(clock.lead_id))]
+    found |= {id(clock): _named(clock, holders[clock.lead_id]) for clock in ownerless if clock.lead_id in holders}
+    managers = await _managers(conn) if lacking else {}
+    for clock in lacking:
+        one = holders.get(clock.lead_id, _NOBODY)
+        found[id(clock)] = _named(clock, replace(one, manager_ids=_of_all(clock, managers)))
     return {**found, **await _who_missed(conn, ownerless)}
 
 
@@ -90,10 +92,18 @@ def _holder(row: Any) -> Recipient:
     return Recipient(row["rep_id"], [rep.manager_id] if rep.manager_id else [], row["cycle"])
 
 
-def _nobody(clock: Clock, managers: dict[str, set[str]]) -> Recipient:
+def _asks_all(clock: Clock, holder: Recipient | None) -> bool:
+    """Say whether it concerns the managers of all who could have the lead: nobody has it, or nobody leads who does."""
+    return holder is None or (clock.terms.kind == REVIEW and not holder.manager_ids)
+
+
+def _named(clock: Clock, one: Recipient) -> Recipient:
+    return replace(one, is_for_managers=clock.terms.kind == REVIEW)
+
+
+def _of_all(clock: Clock, managers: dict[str, set[str]]) -> Sequence[str]:
     """Who judges what is queued is an SDR; a lead that waits for a rep is everybody's."""
-    some = managers.get(SDR, set()) if clock.terms.source == domain.QUEUED else set().union(*managers.values())
-    return Recipient("", sorted(some), 0)
+    return sorted(managers.get(SDR, set()) if clock.terms.source == domain.QUEUED else set().union(*managers.values()))
 
 
 async def _managers(conn: Connection) -> dict[str, set[str]]:
