@@ -33,11 +33,12 @@ def take_in(desk: Desk, own: Row, event: Incoming, said: Reasons) -> None:
     is_won = isinstance(message, forecast_pb2.OpportunityWon)
     if part is not own and not is_won and part.state.stage not in moving.HANDED_OVER:
         return  # The part had ended before, and its deal by that.
-    if part.closed and part is not own:
-        # Kept, should it leave the survivor again.
+    is_kept = part is not own and part.closed
+    if is_kept:
+        # Should it leave the survivor again.
         _deal(desk, part, message, said)
         desk.changed.add(part.lead_id)
-    if part.closed and part is not own and is_won:
+    if is_kept and is_won:
         moving.unite(desk, own, part)
     elif is_won or not message.opportunity.beside:
         _deal(desk, own, message, said)

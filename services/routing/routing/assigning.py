@@ -127,7 +127,7 @@ def _tries(lead: Lead, rule: Rule, index: Index, policy: Policy, now: datetime) 
         for name in (rule.fallback, *_fallbacks(policy, rule.fallback)):
             yield _Try(policy.pools[name], Target(rule.rule, name, is_wide=True), None, later)
     for name in _fallbacks(policy, own.pool):
-        yield _Try(policy.pools[name], rule.target(name, lead.values), rule.narrowing(lead.values))
+        yield _try(policy.pools[name], rule, rule.target(name, lead.values))
 
 
 def _own_tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterator[_Try]:
@@ -135,17 +135,20 @@ def _own_tries(lead: Lead, rule: Rule, policy: Policy, now: datetime) -> Iterato
     if rule.to in NAMED:
         rep_id = _rep_named(lead, rule.to)
         if rep_id and not (rule.to == "previous" and _is_long_ago(lead, rule, now)):
-            target = rule.target(rule.to, lead.values, rep_id)
-            yield _Try(named(rule.to, rep_id), target, rule.narrowing(lead.values))
+            yield _try(named(rule.to, rep_id), rule, rule.target(rule.to, lead.values, rep_id))
         return
     first: str | None = rule.to
     if rule.to == PAIRED:
         pair = pool_of(policy, f"{PAIR}{lead.sdr_id or ''}")
         if pair is not None:
-            yield _Try(pair, rule.target(pair.pool, lead.values), rule.narrowing(lead.values))
+            yield _try(pair, rule, rule.target(pair.pool, lead.values))
         first = rule.otherwise
     if first is not None:
-        yield _Try(policy.pools[first], rule.target(first, lead.values), rule.narrowing(lead.values))
+        yield _try(policy.pools[first], rule, rule.target(first, lead.values))
+
+
+def _try(pool: Pool, rule: Rule, target: Target) -> _Try:
+    return _Try(pool, target, rule.narrowing_of(target))
 
 
 def _fallbacks(policy: Policy, name: str) -> Iterator[str]:
