@@ -22,24 +22,17 @@ _TRIED: Final = f"""tried AS (
     SELECT h.key, count(t.touch_id)::float8 / count(DISTINCT h.lead_id) AS touches_per_lead
     FROM had h LEFT JOIN touched t ON {cohort.THEIRS} GROUP BY h.key
 )"""  # noqa: S608
-_ARRIVED: Final = """arrived AS (
-    SELECT key, count(*) AS leads, count(from_arrival) AS touched,
-           count(*) FILTER (WHERE from_arrival <= 300) AS within_300,
-           count(*) FILTER (WHERE from_arrival <= 1800) AS within_1800,
-           count(*) FILTER (WHERE from_arrival <= 86400) AS within_86400,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY from_arrival) AS p50,
-           percentile_cont(0.9) WITHIN GROUP (ORDER BY from_arrival) AS p90
-    FROM keyed GROUP BY key
+_PACE: Final = """TABLE AS (
+    SELECT key, count(*) AS TABLE_leads, count(SECONDS) AS TABLE_touched,
+           count(*) FILTER (WHERE SECONDS <= 300) AS TABLE_300,
+           count(*) FILTER (WHERE SECONDS <= 1800) AS TABLE_1800,
+           count(*) FILTER (WHERE SECONDS <= 86400) AS TABLE_86400,
+           percentile_cont(0.5) WITHIN GROUP (ORDER BY SECONDS) AS TABLE_p50,
+           percentile_cont(0.9) WITHIN GROUP (ORDER BY SECONDS) AS TABLE_p90
+    FROM OF GROUP BY key
 )"""
-_ASSIGNED: Final = """assigned AS (
-    SELECT key, count(*) AS assigned, count(from_assignment) AS answered,
-           count(*) FILTER (WHERE from_assignment <= 300) AS answered_300,
-           count(*) FILTER (WHERE from_assignment <= 1800) AS answered_1800,
-           count(*) FILTER (WHERE from_assignment <= 86400) AS answered_86400,
-           percentile_cont(0.5) WITHIN GROUP (ORDER BY from_assignment) AS answered_p50,
-           percentile_cont(0.9) WITHIN GROUP (ORDER BY from_assignment) AS answered_p90
-    FROM measured GROUP BY key
-)"""
+_ARRIVED: Final = _PACE.replace("TABLE", "arrived").replace("SECONDS", "from_arrival").replace("OF", "keyed")
+_ASSIGNED: Final = _PACE.replace("TABLE", "assigned").replace("SECONDS", "from_assignment").replace("OF", "measured")
 _SPEED: Final = """
 SELECT * FROM arrived FULL JOIN assigned USING (key) LEFT JOIN tried USING (key)
 """
@@ -65,17 +58,17 @@ async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as
 
 
 def _group(row: Any) -> dict[str, Any]:
-    def side(total: str, touched: str, prefix: str, p50: str, p90: str) -> dict[str, Any]:
+    def side(name: str) -> dict[str, Any]:
         if row is None:
             return {**dict.fromkeys(_COUNTS, 0), "p50_seconds": None, "p90_seconds": None}
-        counts = [row[total] or 0, row[touched] or 0, (row[total] or 0) - (row[touched] or 0)]
-        counts += [row[f"{prefix}_{seconds}"] or 0 for seconds in (300, 1800, 86400)]
-        return {**dict(zip(_COUNTS, counts, strict=True)), "p50_seconds": row[p50], "p90_seconds": row[p90]}
+        leads, touched, *within = (row[f"{name}_{what}"] or 0 for what in ("leads", "touched", 300, 1800, 86400))
+        counts = dict(zip(_COUNTS, (leads, touched, leads - touched, *within), strict=True))
+        return {**counts, "p50_seconds": row[f"{name}_p50"], "p90_seconds": row[f"{name}_p90"]}
 
     return {
         "key": row["key"] if row is not None else "all",
-        "from_arrival": side("leads", "touched", "within", "p50", "p90"),
-        "from_assignment": side("assigned", "answered", "answered", "answered_p50", "answered_p90"),
+        "from_arrival": side("arrived"),
+        "from_assignment": side("assigned"),
         "touches_per_lead": row["touches_per_lead"] if row is not None else None,
     }
 
