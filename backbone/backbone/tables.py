@@ -21,7 +21,7 @@ def answer(
     rows: Sequence[Mapping[str, Any]],
     said: Said,
     *,
-    columns: Sequence[str] = ("key",),
+    columns: Sequence[str],
 ) -> Response:
     """Answer with a report, or with its rows for who accepts CSV; what it says of itself is in both.
 

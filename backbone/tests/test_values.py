@@ -106,5 +106,5 @@ def test_a_logged_exception_names_its_class_and_place_and_nobody() -> None:
 )
 def test_a_report_is_a_table_for_who_accepts_one_and_does_not_rather_have_json(accept: str, is_table: bool) -> None:
     request = Request({"type": "http", "headers": [(b"accept", accept.encode())]})
-    answer = tables.answer(request, {"leads": 1}, [{"leads": 1}], {})
+    answer = tables.answer(request, {"leads": 1}, [{"leads": 1}], {}, columns=["leads"])
     assert answer.headers["content-type"].startswith("text/csv") == is_table

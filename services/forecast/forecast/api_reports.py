@@ -50,7 +50,7 @@ def router(db: database.Database) -> APIRouter:
                 raise Problem(422, "No such period", "Write it like 2026-Q4.", errors=[place]) from None
             except LookupError:
                 raise Problem(404, "No such node", "The nodes are those of PUT /v1/hierarchy.") from None
-            return await _report(conn, request, found, reports.as_rows(found["nodes"]), as_of or now)
+            return await _report(conn, request, found, reports.as_rows(found["nodes"]), as_of or now, reports.COLUMNS)
 
     @api.get("/v1/funnel")
     async def show_funnel(
@@ -64,7 +64,8 @@ def router(db: database.Database) -> APIRouter:
         async with db.reading() as conn:
             now = await times.now(conn)
             groups = await funnel.funnel(conn, span.start, span.end, by=by, as_of=as_of, now=now)
-            return await _report(conn, request, {"groups": groups}, funnel.as_rows(groups), as_of or now)
+            rows = funnel.as_rows(groups)
+            return await _report(conn, request, {"groups": groups}, rows, as_of or now, funnel.COLUMNS)
 
     @api.get("/v1/velocity")
     async def show_velocity(request: Request, _: Reports, span: Span) -> Response:
@@ -72,7 +73,7 @@ def router(db: database.Database) -> APIRouter:
         async with db.reading() as conn:
             now = await times.now(conn)
             found = await velocity.velocity(conn, span.start, span.end, now)
-            return await _report(conn, request, found, found["won_by_month"], now)
+            return await _report(conn, request, found, found["won_by_month"], now, velocity.WON)
 
     return api
 
@@ -83,6 +84,7 @@ async def _report(
     body: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
     as_of: datetime,
+    columns: Sequence[str],
 ) -> Response:
     """Answer with the report, or its rows as CSV; an `as_of` after `complete_until` is provisional."""
     complete = await store_leads.complete_until(conn)
@@ -91,4 +93,4 @@ async def _report(
         "complete_until": times.text(complete) if complete is not None else None,
         "provisional": complete is None or as_of > complete,
     }
-    return tables.answer(request, body, rows, said)
+    return tables.answer(request, body, rows, said, columns=columns)

@@ -67,6 +67,12 @@ _KEY: Final = {
     "definition": "l.definition",
 }
 
+COLUMNS: Final = (
+    *("key", "amount", "stage", "count", "conversion_from_previous", "conversion_from_all"),
+    *("conversion_from_qualified", "band", "verdict", "censored"),
+)
+"""Of the funnel as a table: a row a group and stage."""
+
 
 async def funnel(
     conn: Connection, start: datetime, end: datetime, *, by: str | None, as_of: datetime | None, now: datetime

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from backbone.database import Connection
 from forecast import domain, money, store, store_leads
@@ -145,8 +145,7 @@ def _shown(
     categories = {}
     for category in Category:
         all_of_it = money.shown(everything[category])
-        names = ("all", "without_owner_adjustments", "without_manager_adjustments", "final")
-        categories[str(category)] = {"own": money.shown(mine[category]), **dict.fromkeys(names, all_of_it)}
+        categories[str(category)] = {"own": money.shown(mine[category]), **dict.fromkeys(_AMOUNTS, all_of_it)}
     return {
         "node_id": node.node_id,
         "parent_id": node.parent_id,
@@ -156,6 +155,12 @@ def _shown(
         "coverage": float(Decimal(still_open) / gap) if gap is not None and gap > 0 else None,
         "categories": categories,
     }
+
+
+_AMOUNTS: Final = ("all", "without_owner_adjustments", "without_manager_adjustments", "final")
+"""Of a node and all beneath it."""
+COLUMNS: Final = ("node_id", "name", "target", "category", "own", *_AMOUNTS)
+"""Of the forecast as a table: a row a node and category."""
 
 
 def as_rows(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -72,6 +72,10 @@ def _share(some: Any, of: Any) -> float | None:
     return float((some or 0) / of) if of else None
 
 
+WON: Final = ("month", "count", "amount", "currency")
+"""Of what was won by month as a table."""
+
+
 async def won_by_month(
     conn: Connection, start: datetime, end: datetime, now: datetime
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

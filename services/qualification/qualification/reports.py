@@ -28,6 +28,12 @@ class Passed:
     disqualified: bool
 
 
+FEEDBACK: Final = ("key", "passed", "rated", "poor", "share_poor", "declined", "disqualified", "reasons")
+"""Of feedback as a table: a row a group."""
+SUPPLY: Final = ("week", "mqls", "promised", "complete_fields", "minutes_to_handoff_p50")
+"""Of what marketing delivered as a table: a row a week."""
+
+
 def week_of(at: datetime) -> str:
     """Return the Monday of an instant's week, in UTC."""
     return (at.date() - timedelta(days=at.weekday())).isoformat()

@@ -206,6 +206,9 @@ async def test_reps_rate_leads_and_marketing_reads_it(company: Any, engagement: 
     assert group["reasons"] == {"student": 1}
     csv = await marketing.get("/v1/reports/feedback", params=span, headers={"Accept": "text/csv"})
     assert csv.text.startswith("key,passed")
+    nothing = {"from": "1999-01-01T00:00:00Z", "to": "1999-02-01T00:00:00Z", "by": "rep"}
+    empty = await marketing.get("/v1/reports/feedback", params=nothing, headers={"Accept": "text/csv"})
+    assert empty.text.splitlines() == csv.text.splitlines()[:1]
     assert csv.headers["handoff-as-of"] == csv.headers["handoff-complete-until"]
     supply = (await marketing.get("/v1/reports/supply", params=span)).json()["weeks"]
     assert sum(week["mqls"] for week in supply) >= 1
