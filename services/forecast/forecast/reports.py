@@ -103,6 +103,12 @@ def _nothing() -> Sums:
     return {str(category): Decimal(0) for category in Category}
 
 
+_AMOUNTS: Final = ("all", "without_owner_adjustments", "without_manager_adjustments", "final")
+"""Of a node and all beneath it."""
+COLUMNS: Final = ("node_id", "name", "target", "category", "own", *_AMOUNTS)
+"""Of the forecast as a table: a row a node and category."""
+
+
 async def _nodes(conn: Connection, own: Mapping[str, Any]) -> list[Node]:
     """Return the hierarchy; reps who are nowhere in it stand beside it, so that no deal is left out."""
     rows = await conn.fetch("SELECT node_id, parent_id, rep_id, name FROM node ORDER BY node_id")
@@ -155,12 +161,6 @@ def _shown(
         "coverage": float(Decimal(still_open) / gap) if gap is not None and gap > 0 else None,
         "categories": categories,
     }
-
-
-_AMOUNTS: Final = ("all", "without_owner_adjustments", "without_manager_adjustments", "final")
-"""Of a node and all beneath it."""
-COLUMNS: Final = ("node_id", "name", "target", "category", "own", *_AMOUNTS)
-"""Of the forecast as a table: a row a node and category."""
 
 
 def as_rows(nodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ from uuid import UUID
 import pytest
 
 from backbone import ids, times
-from forecast import reports, velocity
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="the real data is not beside the project")
@@ -138,7 +137,6 @@ async def test_the_forecast_is_of_each_node_and_all_beneath_it(company: Any) -> 
     assert missing.status_code == 404
     table = await company.http.get("/v1/forecast", params=params, headers={"Accept": "text/csv"})
     assert f"n-{cem},Cem,,closed,40.00" in table.text
-    assert table.text.splitlines()[0] == ",".join(reports.COLUMNS)
     assert table.headers["handoff-provisional"] in ("true", "false")
     for wrong, pointer in (
         ([*tree, tree[0]], "/3/node_id"),
@@ -198,10 +196,7 @@ async def test_the_four_vs_are_of_the_qualified_pipeline(company: Any) -> None:
     assert found["win_rate_by_amount"]["new"] == pytest.approx(2 / 3)
     assert [one["p50_seconds"] for one in found["velocity"]] == [10 * 86400, 10 * 86400, 20 * 86400]
     assert [one["share"] for one in found["conversion"]] == [0.8, 0.5]
-    then = {"from": day(20), "to": day(31)}
-    table = await company.http.get("/v1/velocity", params=then, headers={"Accept": "text/csv"})
-    assert table.text.splitlines() == [",".join(velocity.WON), "2025-03,3,30.00,USD"]
-    assert (await company.http.get("/v1/velocity", params=then)).json()["won_by_month"] == [
+    assert (await company.http.get("/v1/velocity", params={"from": day(20), "to": day(31)})).json()["won_by_month"] == [
         {"month": "2025-03", "count": 3, "amount": "30.00", "currency": "USD"}
     ]
 

@@ -1,6 +1,5 @@
 """What reps think of the leads that they get, and whether marketing delivers what it promised."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -80,8 +79,7 @@ def router(db: database.Database, compiled: Compiled) -> APIRouter:
         """Report what reps said of the MQLs of [from, to)."""
         async with db.reading() as conn:
             leads = [_passed(row) for row in await store_reports.passed(conn, span.start, span.end)]
-            groups = reports.feedback(leads, by=by)
-            return _report(request, {"groups": groups}, reports.FEEDBACK, times.text(await times.now(conn)))
+            return _report(request, "groups", reports.feedback(leads, by=by), times.text(await times.now(conn)))
 
     @api.get("/v1/reports/supply")
     async def supply(request: Request, _: Reports, span: Annotated[Span, Depends()]) -> Response:
@@ -90,14 +88,14 @@ def router(db: database.Database, compiled: Compiled) -> APIRouter:
             promise = next((one.supply for one in await compiled.active(conn) if one.supply), {})
             leads = [_passed(row) for row in await store_reports.passed(conn, span.start, span.end)]
             weeks = reports.supply(leads, promise=promise, start=span.start, end=span.end)
-            return _report(request, {"weeks": weeks}, reports.SUPPLY, times.text(await times.now(conn)))
+            return _report(request, "weeks", weeks, times.text(await times.now(conn)))
 
     return api
 
 
-def _report(request: Request, body: dict[str, list[dict[str, Any]]], columns: Sequence[str], as_of: str) -> Response:
-    (rows,) = body.values()
-    return tables.answer(request, body, rows, {"as_of": as_of, "complete_until": as_of}, columns=columns)
+def _report(request: Request, name: str, rows: list[dict[str, Any]], as_of: str) -> Response:
+    said = {"as_of": as_of, "complete_until": as_of}
+    return tables.answer(request, {name: rows}, rows, said, columns=reports.COLUMNS[name])
 
 
 def _passed(row: Any) -> Passed:

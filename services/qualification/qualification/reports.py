@@ -28,10 +28,11 @@ class Passed:
     disqualified: bool
 
 
-FEEDBACK: Final = ("key", "passed", "rated", "poor", "share_poor", "declined", "disqualified", "reasons")
-"""Of feedback as a table: a row a group."""
-SUPPLY: Final = ("week", "mqls", "promised", "complete_fields", "minutes_to_handoff_p50")
-"""Of what marketing delivered as a table: a row a week."""
+COLUMNS: Final = {
+    "groups": ("key", "passed", "rated", "poor", "share_poor", "declined", "disqualified", "reasons"),
+    "weeks": ("week", "mqls", "promised", "complete_fields", "minutes_to_handoff_p50"),
+}
+"""Of feedback and supply as tables, by what their rows are."""
 
 
 def week_of(at: datetime) -> str:

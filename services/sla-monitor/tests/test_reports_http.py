@@ -82,9 +82,9 @@ async def test_one_partition_that_lags_is_as_far_as_facts_are_known_whatever_cam
         answer = await served.http.get("/v1/reports/speed", params=SPAN, headers={"Accept": "text/csv"})
         return times.parse(answer.headers["handoff-complete-until"])
 
-    async def is_known() -> bool:
+    async def is_known() -> None:
         """Where the topics end is asked now and then, so that it may be of before the event came."""
-        return await known_until() > sent
+        assert await known_until() > sent
 
     await eventually(is_known)
     async with db.transaction() as conn:
