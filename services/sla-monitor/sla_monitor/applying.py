@@ -1,8 +1,8 @@
 """The one way in which facts change clocks, whether topics brought them or people said them by HTTP."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Final
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from backbone import times
@@ -18,6 +18,7 @@ from sla_monitor import (
     reports,
     sharing,
     starting,
+    staying,
     store,
     store_clocks,
     store_links,
@@ -26,7 +27,7 @@ from sla_monitor import (
 )
 from sla_monitor import known as when_known
 from sla_monitor.changes import Changes
-from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, State, Verdict
+from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Promise, State, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.known import Decided
 from sla_monitor.promising import Promised
@@ -35,8 +36,6 @@ from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
-
-_FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Applying:
@@ -61,10 +60,17 @@ class Applying:
         facts = await store_marks.facts(conn, (known.keys() | batch.news).intersection(live))
         if facts:
             by = await starting.prepare(conn, self.policies, named, facts, known, reps)
+
+            async def over(lead_id: UUID, said: Facts) -> set[Promise]:
+                return promising.over(by, lead_id, said)
+
+            facts = await staying.note(conn, facts, over)
+            at_merge = await staying.at_merge(conn, [one for one in facts if rows[one].closed], over)
             _revive(batch, rows, known, changes)
-            _start(rows, facts, known, by, changes)
+            _start(facts, at_merge, known, by, rows, changes)
             others = await _go_on(conn, batch, facts, known, changes)
-            _end(rows, known, await _at_merge(conn, rows, known), by, changes)
+            changes.outgoing += [events.started(rows[clock.lead_id], clock, now) for clock in changes.fresh]
+            _end(rows, known, at_merge, by, changes)
             _judge(rows, known, facts, by, others, changes)
             await _end_untold(conn, rows, known, facts, changes)
             changes.doubted |= {*batch.unmerged, *(clock.lead_id for clock, _, _ in changes.moved)}
@@ -112,21 +118,19 @@ def _revive(batch: Batch, rows: Mapping[UUID, Row], known: Mapping[UUID, Sequenc
 
 
 def _start(
-    rows: Mapping[UUID, Row],
     facts: Mapping[UUID, Facts],
+    at_merge: Mapping[UUID, tuple[datetime, Facts]],
     known: dict[UUID, list[Clock]],
     by: Starting,
+    rows: Mapping[UUID, Row],
     changes: Changes,
 ) -> None:
     for lead_id, said in facts.items():
         fresh = by.of_assignments(lead_id, said)
-        promised, of_marks = Promised(), Promised()
+        promised = Promised()
         promising.of_rounds(by, lead_id, said, known.get(lead_id, ()), promised)
-        promising.of_marks(by, lead_id, said, known.get(lead_id, ()), of_marks)
-        if rows[lead_id].closed:
-            # Nothing starts of a merged lead; but what others brought that are with it no more gives way to its own.
-            of_marks.fresh.clear()
-        promised.add(of_marks)
+        its_own = _until_merged(said, at_merge[lead_id][1]) if lead_id in at_merge else said
+        promising.of_marks(by, lead_id, its_own, known.get(lead_id, ()), promised)
         for clock in promised.covered:
             if (covered := judging.cover(clock)) is not None:
                 changes.tell(rows[lead_id], clock, covered)
@@ -135,6 +139,12 @@ def _start(
                 changes.tell(rows[lead_id], clock, Said(Verdict(), restored=clocks.told_rightly(clock)))
         for clock in (*fresh, *promised.fresh):
             changes.start(clock, known)
+
+
+def _until_merged(said: Facts, then: Facts) -> Facts:
+    """Return what was known of a lead when it was merged, without what others brought that are with it no more."""
+    left = {mark.mark_id for mark in said.marks}
+    return replace(then, marks=[mark for mark in then.marks if mark.mark_id in left])
 
 
 async def _go_on(
@@ -173,23 +183,6 @@ def _is_over(row: Row, clock: Clock) -> bool:
     return row.closed and clock.terms.source not in OF_ASSIGNMENTS
 
 
-def _is_ending(row: Row, clock: Clock) -> bool:
-    is_open = clock.state in (State.RUNNING, State.BREACHED) and not clock.is_final
-    return is_open and _is_over(row, clock)
-
-
-async def _at_merge(
-    conn: Connection, rows: Mapping[UUID, Row], known: Mapping[UUID, Sequence[Clock]]
-) -> Mapping[UUID, tuple[datetime, Facts]]:
-    """Return of leads whose own clocks end with a merge when that was, and the facts that were known then."""
-    ending = {clock.lead_id for some in known.values() for clock in some if _is_ending(rows[clock.lead_id], clock)}
-    merged_at = await store_links.merged_at(conn, ending, _FOR_EVER)
-    return {
-        lead_id: (at, (await store_marks.facts(conn, [lead_id], as_of=at))[lead_id])
-        for lead_id, at in merged_at.items()
-    }
-
-
 def _end(
     rows: Mapping[UUID, Row],
     known: Mapping[UUID, Sequence[Clock]],
@@ -201,16 +194,26 @@ def _end(
 
     Nobody is told of what was missed by then and not told: the survivor's clocks are, and this one if it is undone.
     """
-    for lead_id, some in known.items():
+    for lead_id, (at, facts) in at_merge.items():
         row = rows[lead_id]
-        for clock in (one for one in some if _is_ending(row, one)):
-            at, facts = at_merge.get(lead_id, (changes.now, None))
-            decided = when_known.decide(clock.terms, facts, clock.cycle, at) if facts is not None else None
-            if facts is not None and decided is Decided.MET and (said := by.judge(clock, facts)) is not None:
-                changes.tell(row, clock, said)
-            elif decided is Decided.MISSED and clock.state is State.RUNNING:
-                clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
-            changes.cancel(row, clock, judging.MERGED)
+        for clock in (one for one in known.get(lead_id, ()) if _is_over(row, one)):
+            if when_known.goes_on(clock.terms, facts, clock.cycle):
+                changes.hand_on(row, clock)
+            else:
+                _end_with(when_known.decide(clock.terms, facts, clock.cycle, at), row, clock, facts, by, changes)
+
+
+def _end_with(decided: Decided | None, row: Row, clock: Clock, facts: Facts, by: Starting, changes: Changes) -> None:
+    is_read_late = decided in (Decided.MET, Decided.MISSED) and clock.state is State.CANCELLED
+    if is_read_late and judging.revive(clock, judging.MERGED):
+        changes.tell(row, clock, Said(Verdict()))
+    if clock.state not in (State.RUNNING, State.BREACHED) or clock.is_final:
+        return
+    if decided is Decided.MET and (said := by.judge(clock, facts)) is not None:
+        changes.tell(row, clock, said)
+    elif decided is Decided.MISSED and clock.state is State.RUNNING:
+        clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
+    changes.cancel(row, clock, judging.MERGED)
 
 
 def _judge(
@@ -221,8 +224,6 @@ def _judge(
     others: Mapping[UUID, Sequence[Clock]],
     changes: Changes,
 ) -> None:
-    begun = [events.started(rows[clock.lead_id], clock, changes.now) for clock in changes.fresh]
-    changes.outgoing += begun
     for lead_id, of_lead in known.items():
         row, said_of = rows[lead_id], facts.get(lead_id, Facts())
         for clock in of_lead:
@@ -249,7 +250,7 @@ async def _end_untold(
         for clock in some
         if rows[clock.lead_id].closed and clock.next_at is not None and clock.next_at <= changes.now
     ]
-    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in due}, _FOR_EVER)
+    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in due}, staying.FOR_EVER)
     for clock, next_at in due:
         assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
         is_released = assignment is not None and assignment.released_at is not None

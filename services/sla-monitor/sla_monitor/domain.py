@@ -1,6 +1,6 @@
 """Clocks and the facts that decide them. What facts say of a clock: `verdicts`, and `keeping` for those that move."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -112,6 +112,8 @@ class Mark:
     until: datetime | None = None
     policy: str | None = None
     """By which the clocks run that start here."""
+    is_brought: bool = False
+    """It happened to another, which was merged into the lead."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,6 +171,10 @@ class Assignment:
         return self.begins_at or self.assigned_at
 
 
+Promise = tuple[UUID, str]
+"""(Mark that began it, clock)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Facts:
     """All that is known of a lead, and of those merged into it; in whatever order it came."""
@@ -180,6 +186,8 @@ class Facts:
     """Others are merged into it, as far as that is known; or were when a merge moved an assignment to it."""
     arrived_at: datetime | None = None
     """When the first of them arrived, by what is known now."""
+    stayed: Collection[Promise] = ()
+    """What was promised to those who were merged into it and was over by then: it stays on record with them."""
 
     @property
     def plans_ahead(self) -> bool:

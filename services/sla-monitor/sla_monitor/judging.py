@@ -188,6 +188,16 @@ def cover(clock: Clock) -> Said | None:
     return Said(Verdict(), clocks.told_wrongly(clock))
 
 
+def hand_on(clock: Clock) -> bool:
+    """End a clock that goes on as another lead's, whatever became of it since; False where it has ended so before."""
+    if clock.is_final:
+        return False
+    clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, MERGED
+    clock.is_final = True
+    clock.version += 1
+    return True
+
+
 def cancel(clock: Clock, reason: str) -> bool:
     """End a clock without a verdict, and what was to be told of it; False where there is nothing to end."""
     if clock.state is not State.RUNNING and clock.next_at is None:

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import keeping, rounds, starting, store_clocks, store_links, store_marks, verdicts
+from sla_monitor import keeping, rounds, starting, staying, store_clocks, store_links, store_marks, verdicts
 from sla_monitor.agreement import Spec
-from sla_monitor.domain import OF_ASSIGNMENTS, Facts, State, Terms
+from sla_monitor.domain import OF_ASSIGNMENTS, QUEUED, Facts, Marked, Promise, State, Terms
 from sla_monitor.judging import ERASED
 from sla_monitor.keeping import After
 from sla_monitor.starting import MARKED
@@ -54,10 +55,17 @@ def decide_moving(terms: Terms, about: Facts, cycle: int, as_of: datetime, after
     return Decided.MET if kept.is_over else Decided.RUNNING
 
 
-async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, Facts]) -> set[Key]:
+def goes_on(terms: Terms, at_merge: Facts, cycle: int) -> bool:
+    """Say whether a merged lead's promise goes on with the survivor: what was open; others have one of their own."""
+    is_brought = terms.source in MARKED.values() and terms.source != QUEUED
+    return is_brought and not verdicts.is_over(terms, at_merge, cycle)
+
+
+async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, Facts], as_of: datetime) -> set[Key]:
     """Return the clocks that had begun by what was known then; the lead's own one after the other, as they did then."""
     found = {clock.key for clock in clocks if clock.terms.source not in MARKED.values() and _had_begun(clock, about)}
     marked = {clock.lead_id for clock in clocks if clock.terms.source in MARKED.values()}
+    about = await staying.note(conn, {lead_id: about[lead_id] for lead_id in marked}, partial(_over, conn), as_of)
     for of_lead in (await store_clocks.clocks(conn, marked)).values() if marked else ():
         made: dict[str, Clock] = {}
         for clock in sorted(of_lead, key=lambda one: one.terms.started_at):
@@ -71,11 +79,25 @@ async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, 
     return found
 
 
+async def _over(conn: Connection, lead_id: UUID, facts: Facts) -> set[Promise]:
+    """Return which of a lead's promises were kept or had ended by these facts, as its clocks were agreed."""
+    there = (await store_clocks.clocks(conn, [lead_id])).get(lead_id, ())
+    exact = {(clock.clock, clock.terms.started_at): clock.terms for clock in there}
+    found: set[Promise] = set()
+    for clock in there:
+        for mark in facts.marks:
+            terms = exact.get((clock.clock, mark.at)) or replace(clock.terms, started_at=mark.at)
+            if MARKED.get(Marked(mark.kind)) == terms.source and verdicts.is_over(terms, facts, clock.cycle):
+                found.add((mark.mark_id, clock.clock))
+    return found
+
+
 def _had_begun(clock: Clock, about: Mapping[UUID, Facts]) -> bool:
     """Say whether what began a clock was the lead's own by what was known then: a merge brings others' along."""
     terms, facts = clock.terms, about[clock.lead_id]
     if terms.source in MARKED.values():
-        return any(mark.at == terms.started_at for mark in facts.marks)
+        marks = [mark for mark in facts.marks if mark.at == terms.started_at]
+        return any((mark.mark_id, clock.clock) not in facts.stayed for mark in marks)
     if terms.source not in OF_ASSIGNMENTS:
         return True
     assignment = facts.assignments.get(clock.cycle)
@@ -106,7 +128,9 @@ async def ended_by_merge(conn: Connection, clocks: Sequence[Clock], as_of: datet
         some = [clock for clock in own if merged_at.get(clock.lead_id) == at]
         about = await store_marks.facts(conn, {clock.lead_id for clock in some}, as_of=at)
         for clock in some:
-            if decide(clock.terms, about[clock.lead_id], clock.cycle, at) is Decided.RUNNING:
+            facts = about[clock.lead_id]
+            is_open = decide(clock.terms, facts, clock.cycle, at) is Decided.RUNNING
+            if is_open or goes_on(clock.terms, facts, clock.cycle):
                 found.add(clock.key)
     return found
 

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, rounds, verdicts
 from sla_monitor.agreement import Policy, Spec
-from sla_monitor.domain import Assignment, Facts, Mark, Marked
+from sla_monitor.domain import Assignment, Facts, Mark, Marked, Promise
 from sla_monitor.rounds import Round
 from sla_monitor.starting import MARKED, NOBODY, Starting, begins, holder_at
 from sla_monitor.store_clocks import Clock
@@ -30,12 +31,6 @@ class Promised:
     """There, though an earlier promise of the name still ran, or what started it does not count."""
     again: list[Clock] = field(default_factory=list)
     """There, and rightly so."""
-
-    def add(self, other: "Promised") -> None:
-        """Take in what becomes of more of its clocks."""
-        self.fresh += other.fresh
-        self.covered += other.covered
-        self.again += other.again
 
     def sort(self, there: Mapping[Start, Clock], wanted: Collection[Start]) -> list[Start]:
         """Note what becomes of the clocks that are there; returns when others are to start, in order."""
@@ -104,12 +99,34 @@ def _promised(by: Starting, lead_id: UUID, name: str, marks: Sequence[Mark], fac
     made: list[Clock] = []
     for mark in marks:
         for spec in _specs(by, mark):
-            if spec.clock != name or any(verdicts.ran_at(one.terms, facts, one.cycle, mark.at) for one in made[-1:]):
+            if spec.clock != name or (mark.mark_id, name) in facts.stayed:
                 continue
-            missed = mark.kind == Marked.MEETING_MISSED
-            rep = by.reps.get(holder_at(facts, mark.at), NOBODY) if missed else NOBODY
-            plan = clocks.plan(by.policies[mark.policy or ""], spec, rep, by.named)
-            clock = clocks.start(lead_id, plan, cycle=0, started_at=mark.at, rep=rep) if plan is not None else None
+            if any(verdicts.ran_at(one.terms, facts, one.cycle, mark.at) for one in made[-1:]):
+                continue
+            clock = _of_mark(by, lead_id, mark, spec, facts)
             if clock is not None:
                 made.append(clock)
     return made
+
+
+def _of_mark(by: Starting, lead_id: UUID, mark: Mark, spec: Spec, facts: Facts) -> Clock | None:
+    missed = mark.kind == Marked.MEETING_MISSED
+    holder = holder_at(facts, mark.at) if missed else ""
+    rep = by.reps.get(holder) or common_pb2.Rep(rep_id=holder)
+    plan = clocks.plan(by.policies[mark.policy or ""], spec, rep, by.named)
+    return clocks.start(lead_id, plan, cycle=0, started_at=mark.at, rep=rep) if plan is not None else None
+
+
+def over(by: Starting, lead_id: UUID, facts: Facts) -> set[Promise]:
+    """Return which promises of the lead's marks, each for itself, were kept or had ended by these facts."""
+    made = [
+        (mark.mark_id, _of_mark(by, lead_id, mark, spec, facts))
+        for mark in facts.marks
+        if mark.policy in by.policies
+        for spec in _specs(by, mark)
+    ]
+    return {
+        (mark_id, clock.clock)
+        for mark_id, clock in made
+        if clock is not None and verdicts.is_over(clock.terms, facts, clock.cycle)
+    }

@@ -148,7 +148,7 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
     async for some in _started(conn, asked, as_of, past):
         clocks, now = [clock for _, clock, _ in some], [clock for _, _, clock in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
-        begun = await known.begun(conn, clocks, about)
+        begun = await known.begun(conn, clocks, about, as_of)
         without = await known.ended_by_merge(conn, clocks, as_of) | known.erased(now)
         reps = await _reps(conn, clocks, as_of)
         decided = []

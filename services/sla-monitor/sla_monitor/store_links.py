@@ -88,6 +88,17 @@ async def survivors(conn: Connection, lead_ids: Collection[UUID], *, as_of: date
     return {row["survivor_id"] for row in rows}
 
 
+async def into(conn: Connection, survivors: Collection[UUID], as_of: datetime) -> dict[UUID, UUID]:
+    """Return into whom leads were merged at an instant, of those that were merged into one of `survivors` itself."""
+    rows = await conn.fetch(
+        f"SELECT k.member_id, k.survivor_id FROM link k WHERE k.survivor_id = ANY($1::uuid[])"  # noqa: S608
+        f" AND {HOLDS.replace('UPTO', '$2::timestamptz')}",
+        list(survivors),
+        as_of,
+    )
+    return {row["member_id"]: row["survivor_id"] for row in rows}
+
+
 async def merged_at(conn: Connection, lead_ids: Collection[UUID], as_of: datetime) -> dict[UUID, datetime]:
     """Return since when those of these leads were another's that were so at an instant."""
     if not lead_ids:

@@ -13,7 +13,8 @@ from sla_monitor.domain import OF_ONE_LEAD, Facts, Mark
 
 # Lead by lead, by OFFSET 0: the planner takes more leads than there are, and would read every mark.
 _OF_LEADS: Final = """
-SELECT one.survivor, m.mark_id, m.kind, m.at, m.rep_id, m.word, m.ref, m.until, m.policy
+SELECT one.survivor, m.mark_id, m.kind, m.at, m.rep_id, m.word, m.ref, m.until, m.policy,
+       m.lead_id <> one.survivor AS is_brought
 FROM unnest($1::uuid[], $2::uuid[]) AS one (survivor, lead_id)
 CROSS JOIN LATERAL (SELECT * FROM mark WHERE lead_id = one.lead_id OFFSET 0) m
 WHERE ($3::timestamptz IS NULL OR m.recorded_at <= $3)

@@ -63,6 +63,12 @@ def ran_at(terms: Terms, facts: Facts, cycle: int, at: datetime) -> bool:
     return not any(instant is not None and instant < at for instant in (said.met_at, said.ended_at))
 
 
+def is_over(terms: Terms, facts: Facts, cycle: int) -> bool:
+    """Say whether a promise was kept, late or not, or ended."""
+    said = verdict(terms, facts, cycle)
+    return said.met_at is not None or said.ended_at is not None
+
+
 def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
     """Return when the clock was over without a verdict, by the first thing that ends it."""
     ends: list[End] = []
