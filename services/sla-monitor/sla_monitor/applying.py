@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from backbone import times
@@ -27,7 +28,7 @@ from sla_monitor import (
 )
 from sla_monitor import known as when_known
 from sla_monitor.changes import Changes
-from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, Promise, State, Verdict
+from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, State, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.known import Decided
 from sla_monitor.promising import Promised
@@ -59,13 +60,10 @@ class Applying:
         await store.save(conn, list(rows.values()))
         facts = await store_marks.facts(conn, (known.keys() | batch.news).intersection(live))
         if facts:
-            by = await starting.prepare(conn, self.policies, named, facts, known, reps)
-
-            async def over(lead_id: UUID, said: Facts) -> set[Promise]:
-                return promising.over(by, lead_id, said)
-
+            over = partial(promising.over, conn, self.policies)
             facts = await staying.note(conn, facts, over)
             at_merge = await staying.at_merge(conn, [one for one in facts if rows[one].closed], over)
+            by = await starting.prepare(conn, self.policies, named, facts, known, reps)
             _revive(batch, rows, known, changes)
             _start(facts, at_merge, known, by, rows, changes)
             others = await _go_on(conn, batch, facts, known, changes)

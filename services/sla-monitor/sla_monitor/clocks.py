@@ -74,14 +74,9 @@ def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> P
     return Plan(policy, spec, hours, waking)
 
 
-def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock | None:
-    """Return a clock with its steps; None when its hours never come, which is told."""
-    due_at = by.due(started_at)
-    if due_at is None:
-        _tell_unstarted(lead_id, by.spec.clock, cycle, by.policy.reference, by.calendar)
-        return None
-    policy, spec = by.policy, by.spec
-    terms = Terms(
+def terms(policy: Policy, spec: Spec, rep: common_pb2.Rep, started_at: datetime, due_at: datetime) -> Terms:
+    """Return what is agreed of a clock that starts and is due at these instants."""
+    return Terms(
         kind=spec.kind,
         source=spec.source,
         rep_id=rep.rep_id,
@@ -95,12 +90,21 @@ def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: com
         booking_counts=policy.booking_counts,
         ends_when=spec.ends_when,
     )
+
+
+def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock | None:
+    """Return a clock with its steps; None when its hours never come, which is told."""
+    due_at = by.due(started_at)
+    if due_at is None:
+        _tell_unstarted(lead_id, by.spec.clock, cycle, by.policy.reference, by.calendar)
+        return None
+    policy, spec = by.policy, by.spec
     steps = by.steps(started_at, due_at)
     return Clock(
         lead_id=lead_id,
         clock=spec.clock,
         cycle=cycle,
-        terms=terms,
+        terms=terms(policy, spec, rep, started_at, due_at),
         team=rep.team,
         manager_id=rep.manager_id,
         policy=policy.reference,

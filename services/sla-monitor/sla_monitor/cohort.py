@@ -56,6 +56,8 @@ _KEYED: Final = f"""touched AS (
     FROM member m JOIN assignment a ON a.lead_id = m.member_id WHERE {HELD}
 ), tenure AS (
     SELECT *, CASE WHEN row_number() OVER cycles > 1 THEN began ELSE '-infinity' END AS since,
+           -- A rep who gets it back within seconds did not do twice what they had done the first time.
+           coalesce(lag(began) OVER cycles, '-infinity') AS after,
            coalesce(lead(began) OVER cycles, 'infinity') AS until, lead(rep_id) OVER cycles AS next_rep
     FROM begun WINDOW cycles AS (PARTITION BY lead_id, member_id ORDER BY cycle)
 ), first_assignment AS (
@@ -67,16 +69,17 @@ _KEYED: Final = f"""touched AS (
                AS from_arrival
     FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN first_assignment a USING (lead_id)
 ), had AS (
-    SELECT WHO AS key, t.lead_id, t.member_id, t.rep_id, t.assigned_at, t.over_at, t.since, t.until, t.next_rep,
+    SELECT WHO AS key, t.lead_id, t.member_id, t.rep_id, t.assigned_at, t.over_at, t.after, t.since, t.until,
+           t.next_rep,
            COUNTS AS counts
     FROM tenure t JOIN keyed k USING (lead_id)
-    UNION ALL SELECT k.key, k.lead_id, m.member_id, NULL, NULL, NULL, '-infinity', 'infinity', NULL, false
+    UNION ALL SELECT k.key, k.lead_id, m.member_id, NULL, NULL, NULL, '-infinity', '-infinity', 'infinity', NULL, false
     FROM keyed k JOIN member m USING (lead_id) WHERE NOT EXISTS (
         SELECT FROM tenure t WHERE t.lead_id = k.lead_id AND t.member_id = m.member_id
     )
 )"""  # noqa: S608
 THEIRS: Final = f"""t.lead_id = h.lead_id AND t.member_id = h.member_id
-    AND t.at >= h.since - CASE WHEN t.rep_id = h.rep_id THEN {BEFORE} ELSE '0' END
+    AND t.at >= greatest(h.since - CASE WHEN t.rep_id = h.rep_id THEN {BEFORE} ELSE '0' END, h.after)
     AND t.at < h.until - CASE WHEN t.rep_id = h.next_rep THEN {BEFORE} ELSE '0' END"""
 """Of a touch `t` of `touched`: it is one of those of `had` as `h`. Each is one of exactly one of them."""
 _LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
@@ -100,9 +103,9 @@ def query(by: str, *parts: str) -> str:
 
     It knows `member` (lead_id, member_id), `touched` by humans, each lead once in `keyed` (key, lead_id, created_at,
     touched_at, assigned_at, from_arrival in seconds), and in `had` (key, lead_id, member_id, rep_id, assigned_at,
-    over_at, since, until, next_rep, counts) each time that a rep had one, or one that was merged into it; where nobody
-    had, without them. Whose touches are whose says THEIRS; `counts` whether it is one that a lead is counted from: its
-    first, and by rep and by team each that one of theirs had.
+    over_at, after, since, until, next_rep, counts) each time that a rep had one, or one that was merged into it; where
+    nobody had, without them. Whose touches are whose says THEIRS; `counts` whether it is one that a lead is counted
+    from: its first, and by rep and by team each that one of theirs had.
     """
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     rep, team = "coalesce(a.rep_id, f.rep_id, '')", f"coalesce(a.team, {team_of('f.rep_id', 'f.at')}, '')"

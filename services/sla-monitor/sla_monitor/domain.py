@@ -186,6 +186,8 @@ class Facts:
     """Others are merged into it, as far as that is known; or were when a merge moved an assignment to it."""
     arrived_at: datetime | None = None
     """When the first of them arrived, by what is known now."""
+    holders: Mapping[UUID, str] = field(default_factory=dict)
+    """Who had those who were merged into it when they missed a meeting, by the mark."""
     stayed: Collection[Promise] = ()
     """What was promised to those who were merged into it and was over by then: it stays on record with them."""
 

@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 from typing import Final
 from uuid import UUID
 
 from backbone.database import Connection
 from sla_monitor import keeping, rounds, starting, staying, store_clocks, store_links, store_marks, verdicts
 from sla_monitor.agreement import Spec
-from sla_monitor.domain import OF_ASSIGNMENTS, QUEUED, Facts, Marked, Promise, State, Terms
+from sla_monitor.domain import OF_ASSIGNMENTS, QUEUED, Facts, State, Terms
 from sla_monitor.judging import ERASED
 from sla_monitor.keeping import After
 from sla_monitor.starting import MARKED
+from sla_monitor.staying import Over
 from sla_monitor.store_clocks import Clock, Key
 
 AT_ONCE: Final = 100
@@ -61,11 +61,13 @@ def goes_on(terms: Terms, at_merge: Facts, cycle: int) -> bool:
     return is_brought and not verdicts.is_over(terms, at_merge, cycle)
 
 
-async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, Facts], as_of: datetime) -> set[Key]:
+async def begun(
+    conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, Facts], over: Over, as_of: datetime
+) -> set[Key]:
     """Return the clocks that had begun by what was known then; the lead's own one after the other, as they did then."""
     found = {clock.key for clock in clocks if clock.terms.source not in MARKED.values() and _had_begun(clock, about)}
     marked = {clock.lead_id for clock in clocks if clock.terms.source in MARKED.values()}
-    about = await staying.note(conn, {lead_id: about[lead_id] for lead_id in marked}, partial(_over, conn), as_of)
+    about = await staying.note(conn, {lead_id: about[lead_id] for lead_id in marked}, over, as_of)
     for of_lead in (await store_clocks.clocks(conn, marked)).values() if marked else ():
         made: dict[str, Clock] = {}
         for clock in sorted(of_lead, key=lambda one: one.terms.started_at):
@@ -76,19 +78,6 @@ async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, 
             if before is None or not verdicts.ran_at(before.terms, facts, before.cycle, at):
                 made[clock.clock] = clock
                 found.add(clock.key)
-    return found
-
-
-async def _over(conn: Connection, lead_id: UUID, facts: Facts) -> set[Promise]:
-    """Return which of a lead's promises were kept or had ended by these facts, as its clocks were agreed."""
-    there = (await store_clocks.clocks(conn, [lead_id])).get(lead_id, ())
-    exact = {(clock.clock, clock.terms.started_at): clock.terms for clock in there}
-    found: set[Promise] = set()
-    for clock in there:
-        for mark in facts.marks:
-            terms = exact.get((clock.clock, mark.at)) or replace(clock.terms, started_at=mark.at)
-            if MARKED.get(Marked(mark.kind)) == terms.source and verdicts.is_over(terms, facts, clock.cycle):
-                found.add((mark.mark_id, clock.clock))
     return found
 
 

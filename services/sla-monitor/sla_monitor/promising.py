@@ -10,13 +10,15 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
+from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, rounds, verdicts
-from sla_monitor.agreement import Policy, Spec
+from sla_monitor.agreement import NO_POLICY, Policy, Spec
 from sla_monitor.domain import Assignment, Facts, Mark, Marked, Promise
 from sla_monitor.rounds import Round
-from sla_monitor.starting import MARKED, NOBODY, Starting, begins, holder_at
+from sla_monitor.starting import MARKED, NOBODY, Starting, begins, holder_of
 from sla_monitor.store_clocks import Clock
+from sla_monitor.store_policies import Policies
 
 Start = TypeVar("Start", datetime, Round)
 """What tells one from the next."""
@@ -78,7 +80,7 @@ def _of_line(
 def of_marks(by: Starting, lead_id: UUID, facts: Facts, known: Sequence[Clock], found: Promised) -> None:
     """Say which clocks start of what happened to the lead; a promise that still runs is not made twice."""
     marks = [mark for mark in facts.marks if mark.policy is not None]
-    names = {spec.clock for mark in marks for spec in _specs(by, mark)}
+    names = {spec.clock for mark in marks for spec in _specs(by.policies[mark.policy or ""], mark)}
     names |= {one.clock for one in known if one.terms.source in MARKED.values()}
     for name in sorted(names):
         there = {one.terms.started_at: one for one in known if one.clock == name}
@@ -89,44 +91,35 @@ def of_marks(by: Starting, lead_id: UUID, facts: Facts, known: Sequence[Clock], 
             found.fresh.append(wanted[at])
 
 
-def _specs(by: Starting, mark: Mark) -> list[Spec]:
-    policy = by.policies[mark.policy or ""]
-    return [spec for spec in policy.clocks if spec.source == MARKED[Marked(mark.kind)]]
-
-
 def _promised(by: Starting, lead_id: UUID, name: str, marks: Sequence[Mark], facts: Facts) -> list[Clock]:
     """Return the clocks of a name that the facts so far make, one after the other."""
     made: list[Clock] = []
     for mark in marks:
-        for spec in _specs(by, mark):
+        policy = by.policies[mark.policy or ""]
+        for spec in _specs(policy, mark):
             if spec.clock != name or (mark.mark_id, name) in facts.stayed:
                 continue
             if any(verdicts.ran_at(one.terms, facts, one.cycle, mark.at) for one in made[-1:]):
                 continue
-            clock = _of_mark(by, lead_id, mark, spec, facts)
+            rep = by.reps.get(holder_of(mark, facts), NOBODY)
+            plan = clocks.plan(policy, spec, rep, by.named)
+            clock = clocks.start(lead_id, plan, cycle=0, started_at=mark.at, rep=rep) if plan is not None else None
             if clock is not None:
                 made.append(clock)
     return made
 
 
-def _of_mark(by: Starting, lead_id: UUID, mark: Mark, spec: Spec, facts: Facts) -> Clock | None:
-    missed = mark.kind == Marked.MEETING_MISSED
-    holder = holder_at(facts, mark.at) if missed else ""
-    rep = by.reps.get(holder) or common_pb2.Rep(rep_id=holder)
-    plan = clocks.plan(by.policies[mark.policy or ""], spec, rep, by.named)
-    return clocks.start(lead_id, plan, cycle=0, started_at=mark.at, rep=rep) if plan is not None else None
+def _specs(policy: Policy, mark: Mark) -> list[Spec]:
+    return [spec for spec in policy.clocks if spec.source == MARKED[Marked(mark.kind)]]
 
 
-def over(by: Starting, lead_id: UUID, facts: Facts) -> set[Promise]:
-    """Return which promises of the lead's marks, each for itself, were kept or had ended by these facts."""
-    made = [
-        (mark.mark_id, _of_mark(by, lead_id, mark, spec, facts))
-        for mark in facts.marks
-        if mark.policy in by.policies
-        for spec in _specs(by, mark)
-    ]
-    return {
-        (mark_id, clock.clock)
-        for mark_id, clock in made
-        if clock is not None and verdicts.is_over(clock.terms, facts, clock.cycle)
-    }
+async def over(conn: Connection, policies: Policies, facts: Facts) -> set[Promise]:
+    """Return which promises of a lead's marks, each for itself, were kept or had ended by these facts."""
+    found: set[Promise] = set()
+    for mark in facts.marks:
+        policy = await policies.of(conn, mark.policy) if mark.policy is not None else NO_POLICY
+        rep = common_pb2.Rep(rep_id=holder_of(mark, facts))
+        for spec in _specs(policy, mark) if policy is not NO_POLICY else ():
+            if verdicts.is_over(clocks.terms(policy, spec, rep, mark.at, mark.at), facts, 0):
+                found.add((mark.mark_id, spec.clock))
+    return found

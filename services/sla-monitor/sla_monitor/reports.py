@@ -10,6 +10,8 @@ from sla_monitor import cohort
 _GIVEN: Final = f"""answered AS (
     SELECT h.key, h.lead_id, h.assigned_at, min(t.at) AS at FROM had h JOIN touched t ON {cohort.THEIRS}
     WHERE h.counts AND t.rep_id = h.rep_id AND t.at <= coalesce(h.over_at, 'infinity')
+      -- What was done long before they had it answers nothing, as it meets no clock.
+      AND t.at >= h.assigned_at - {cohort.BEFORE}
     GROUP BY h.key, h.lead_id, h.assigned_at
 ), measured AS (
     SELECT DISTINCT ON (h.key, h.lead_id) h.key,

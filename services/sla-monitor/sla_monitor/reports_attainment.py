@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import cohort, known, store_clocks, store_marks, store_policies, store_reps
+from sla_monitor import cohort, known, promising, store_clocks, store_marks, store_policies, store_reps
 from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS, Facts
 from sla_monitor.hours import REP, WALL, Past, fell_due
 from sla_monitor.keeping import After
@@ -17,6 +18,7 @@ from sla_monitor.known import Decided
 from sla_monitor.reports import share
 from sla_monitor.store_clocks import Clock, Key
 from sla_monitor.store_links import HOLDS
+from sla_monitor.store_policies import Policies
 
 # A clock that moves with each touch is counted where it began first: else every touch would take it to another span.
 _BEGAN: Final = f"CASE c.source WHEN '{LAST_TOUCH}' THEN coalesce(a.assigned_at, STARTED) ELSE STARTED END"
@@ -145,10 +147,11 @@ async def counted(conn: Connection, asked: Asked, *, as_of: datetime | None = No
 async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
     past = Past(await store_policies.calendar_versions(conn, as_of), as_of.year)
     found: dict[tuple[tuple[str, ...], str], Counter[Decided]] = {}
+    over = partial(promising.over, conn, Policies())
     async for some in _started(conn, asked, as_of, past):
         clocks, now = [clock for _, clock, _ in some], [clock for _, _, clock in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
-        begun = await known.begun(conn, clocks, about, as_of)
+        begun = await known.begun(conn, clocks, about, over, as_of)
         without = await known.ended_by_merge(conn, clocks, as_of) | known.erased(now)
         reps = await _reps(conn, clocks, as_of)
         decided = []

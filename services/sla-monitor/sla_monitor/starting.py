@@ -188,6 +188,13 @@ def holder_at(facts: Facts, at: datetime) -> str:
     return max(had, key=lambda one: one.cycle).rep_id if had else ""
 
 
+def holder_of(mark: Mark, facts: Facts) -> str:
+    """Return who had the lead when it missed a meeting, or the merged one that did; "" for other marks, and nobody."""
+    if mark.kind != Marked.MEETING_MISSED:
+        return ""
+    return holder_at(facts, mark.at) or facts.holders.get(mark.mark_id, "")
+
+
 def begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:
     """Return when a clock of an assignment begins, None while nothing has started it."""
     if assignment.touched and spec.kind in domain.FIRST_RESPONSE:
@@ -230,12 +237,7 @@ async def prepare(
     references |= {mark.policy for said in facts.values() for mark in said.marks if mark.policy is not None}
     compiled = {reference: await policies.of(conn, reference) for reference in references}
     wanted = {one.rep_id for lead_id, one in assigned if _lacks(lead_id, one, compiled, present, facts[lead_id])}
-    wanted |= {
-        holder_at(said, mark.at)
-        for said in facts.values()
-        for mark in said.marks
-        if mark.kind == Marked.MEETING_MISSED and mark.policy is not None
-    }
+    wanted |= {holder_of(mark, said) for said in facts.values() for mark in said.marks if mark.policy is not None}
     wanted |= {one.terms.rep_id for one in moving if one.hours != WALL or compiled[one.policy].quiet is not None}
     missing = wanted - reps.keys() - {""}
     if missing:

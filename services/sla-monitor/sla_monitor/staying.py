@@ -4,7 +4,7 @@ What was open at the merge goes on with the survivor, and counts there alone. A 
 come on different topics: what was known of it when it was merged decides, whichever is read first.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -12,9 +12,10 @@ from uuid import UUID
 
 from backbone.database import Connection
 from sla_monitor import store_links, store_marks
-from sla_monitor.domain import Facts, Promise
+from sla_monitor.domain import Facts, Marked, Promise
+from sla_monitor.starting import holder_of
 
-Over = Callable[[UUID, Facts], Awaitable[set[Promise]]]
+Over = Callable[[Facts], Awaitable[set[Promise]]]
 """Which promises of a lead were kept or had ended, by some facts."""
 FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
@@ -22,19 +23,19 @@ FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 async def note(
     conn: Connection, facts: Mapping[UUID, Facts], over: Over, as_of: datetime = FOR_EVER
 ) -> dict[UUID, Facts]:
-    """Return the facts of leads, with what stayed with those who were merged into them by an instant."""
+    """Return the facts of leads, with what those had who were merged into them by an instant, and what stayed there."""
     survivors = {one for one, said in facts.items() if said.is_survivor and any(mark.policy for mark in said.marks)}
     into = await store_links.into(conn, survivors, as_of) if survivors else {}
-    stayed: dict[UUID, set[Promise]] = {}
-    for member, (_, said) in (await at_merge(conn, into, over, as_of)).items():
-        stayed.setdefault(into[member], set()).update(said.stayed, await over(member, said))
-    return {one: replace(said, stayed=_brought(said, stayed.get(one, ()))) for one, said in facts.items()}
-
-
-def _brought(facts: Facts, stayed: Collection[Promise]) -> Collection[Promise]:
-    """Leave out the lead's own: while it was part of another, that one had them."""
-    theirs = {mark.mark_id for mark in facts.marks if mark.is_brought} if stayed else set()
-    return {(mark_id, clock) for mark_id, clock in stayed if mark_id in theirs}
+    found = dict(facts)
+    for member, (_, theirs) in (await at_merge(conn, into, over, as_of)).items():
+        said = found[into[member]]
+        # While it was part of another, that one had the lead's own as well.
+        brought = {mark.mark_id for mark in said.marks if mark.is_brought}
+        stayed = {one for one in (*theirs.stayed, *await over(theirs)) if one[0] in brought}
+        missed = [mark for mark in theirs.of(Marked.MEETING_MISSED) if mark.mark_id in brought]
+        holders = {mark.mark_id: holder_of(mark, theirs) for mark in missed}
+        found[into[member]] = replace(said, stayed={*said.stayed, *stayed}, holders={**said.holders, **holders})
+    return found
 
 
 async def at_merge(

@@ -66,6 +66,16 @@ async def test_of_a_meeting_that_nobody_booked_again_is_told_once_whoever_has_th
         assert [tuple(row) for row in await conn.fetch("SELECT lead_id, rep_id FROM alert")] == [(lost, "ben")]
 
 
+async def test_a_missed_meeting_stays_its_reps_when_the_lead_is_merged(db: Database, monitor: Monitor) -> None:
+    kept, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 9d, from: meeting_missed}]", kept, lost)
+    await monitor.tell("routing", routed(lost, at(1), who=telling.rep("ben")))
+    await monitor.tell("intake", engaged(lost, at(10), "meeting_missed"))
+    await monitor.tell("intake", *telling.merged(kept, lost, at(100), came_at=at(0)))
+    async with db.reading() as conn:
+        assert await conn.fetchval("SELECT rep_id FROM clock WHERE lead_id = $1", kept) == "ben"
+
+
 async def test_a_booking_told_late_leaves_the_second_miss_a_clock(monitor: Monitor) -> None:
     lead = ids.new()
     await monitor.arrive("clocks: [{kind: no_show_rebook, within: 3d, from: meeting_missed}]", lead)

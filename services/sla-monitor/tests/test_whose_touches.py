@@ -44,6 +44,27 @@ async def test_whoever_answers_at_the_second_time_of_having_it_has_answered(told
     assert await speed(told, "none") == {"all": (1, 0, None)}
 
 
+async def test_a_rep_who_gets_a_lead_back_within_seconds_has_not_touched_it_twice(told: Any) -> None:
+    lead = await told.lead()
+    await told.given(lead, 0, reassigned=22)
+    await told.given(lead, 22, "ben", cycle=2, reassigned=25)
+    await told.given(lead, 25, cycle=3)
+    await told.touch(lead, 20)
+    await told.touch(lead, 24)
+    assert await persistence(told) == {"ana": (1, 2.0, 0), "ben": (1, 0.0, 0)}
+    assert await persistence(told, "none") == {"all": (1, 2.0, 0)}
+
+
+async def test_what_was_done_long_before_a_lead_was_given_to_anybody_is_no_answer(told: Any) -> None:
+    early, late = await told.lead(), await told.lead()
+    for lead in (early, late):
+        await told.given(lead, 100)
+        await told.touch(lead, 40)
+    await told.touch(late, 130)
+    assert await speed(told) == {"ana": (2, 1, 30.0)}
+    assert await persistence(told) == {"ana": (2, 1.5, 0)}
+
+
 async def test_who_had_a_lead_that_was_merged_has_what_was_done_with_it(told: Any) -> None:
     kept, lost = await told.lead(), await told.lead(1)
     await told.given(kept, 0)
