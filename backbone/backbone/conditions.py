@@ -5,17 +5,14 @@ attribute that is not there reads as "". A condition that cannot be computed for
 does not hold.
 """
 
+import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import compress
-from operator import attrgetter, not_
 from typing import Any, Final
 
 from cel_expr_python import cel
-
-from backbone import times
 
 LONGEST: Final = 4_000
 MOST_REMEMBERED: Final = 256
@@ -39,6 +36,9 @@ _LITERALS: Final = "|".join(
 _PATTERN: Final = re.compile(rf"\bmatches\s*\(\s*((?>{_LITERALS}))\s*\)|//[^\n]*|{_LITERALS}", re.DOTALL)
 """A pattern that is written out; or, without a group, a comment or a text, in which there is none."""
 _SEALED_NAME: Final = re.compile(r"'lead\.(\w+)'")
+_UNKNOWN: Final = re.compile(r"undeclared reference to '([^']+)'")
+_UNLIKE: Final = re.compile(r"no matching overload for '_([^']+)_' applied to '\(([^()]*,[^()]*)\)'")
+_KINDS: Final = {"string": "a text", "int": "a whole number", "double": "a fraction", "bool": "a yes or no"}
 
 TEXT: Final = cel.Type.STRING
 WHOLE: Final = cel.Type.INT
@@ -54,6 +54,15 @@ OPEN: Final = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
 """An object whose keys nobody declared, such as lead.attributes."""
 
 Names = Mapping[str, Any]
+_NOTHING: Final[Sequence[tuple[Any, Any]]] = (
+    (TEXT, ""),
+    (WHOLE, 0),
+    (NUMBER, 0.0),
+    (FLAG, False),
+    (INSTANT, _EPOCH),
+    (TEXTS, []),
+)
+_NO_FLAG: Final = "has to be a yes or no, such as lead.employees > 100"
 
 
 class Wrong(ValueError):
@@ -124,7 +133,7 @@ class Language:
     """The names that conditions of one kind may use."""
 
     _env: Any
-    _names: tuple[str, ...]
+    _names: Names
     _open: frozenset[str]
     _instants: frozenset[str]
 
@@ -134,7 +143,7 @@ class Language:
         left_open, instants = (
             frozenset(name for name, kind in names.items() if kind == wanted) for wanted in (OPEN, INSTANT)
         )
-        return cls(cel.NewEnv(variables=dict(names)), tuple(names), left_open, instants)
+        return cls(cel.NewEnv(variables=dict(names)), dict(names), left_open, instants)
 
     def compile(self, text: str) -> Condition:
         """Compile a condition. Wrong for one that does not parse, names what is not there, or is no yes or no."""
@@ -143,9 +152,9 @@ class Language:
         try:
             program = self._env.compile(text)
         except RuntimeError as error:
-            raise _wrong(str(error)) from None
+            raise _wrong(str(error), self._names) from None
         if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
-            raise Wrong("has to be a yes or no, such as lead.employees > 100")
+            raise Wrong(_NO_FLAG)
         plain = _DOT.sub(".", text)
         names = tuple(name for name in self._names if re.search(rf"\b{re.escape(name)}\b", plain))
         instants = tuple(name for name in names if name in self._instants)
@@ -157,6 +166,8 @@ class Language:
         One that was kept before this was asked compiles still, and does not hold.
         """
         condition = self.compile(text)
+        if self._is_number(condition):
+            raise Wrong(_NO_FLAG)
         for match in _PATTERN.finditer(text):
             if match[1] is None:
                 continue
@@ -164,6 +175,16 @@ class Language:
             if result.type() == cel.Type.ERROR:
                 raise Wrong(result.value().removeprefix("INVALID_ARGUMENT: "), *_place(text, match.start(1)))
         return condition
+
+    def _is_number(self, condition: Condition) -> bool:
+        """Say whether it is a yes or no only as far as fractions are left open: then it would never hold."""
+        kinds = {name: self._names[name] for name in condition.reads}
+        if condition._program.return_type() == cel.Type.BOOL or any(kind in (OPEN, OBJECTS) for kind in kinds.values()):
+            return False
+        result = condition._program.eval(
+            data={name: next(one for of, one in _NOTHING if of == kind) for name, kind in kinds.items()}
+        )
+        return result.type() not in (cel.Type.BOOL, cel.Type.ERROR)
 
     def _keys(self, text: str) -> tuple[tuple[str, str], ...]:
         """Return the keys of open objects that it reads, but not those whose presence it asks for itself."""
@@ -184,115 +205,26 @@ def _place(text: str, start: int) -> tuple[int, int]:
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
-def _wrong(words: str) -> Wrong:
+def _wrong(words: str, names: Iterable[str]) -> Wrong:
     match = _PLACE.search(words)
     if match is None:
         if "recursion limit" in words:
             return Wrong("is nested too deeply")
         return Wrong("does not compile")
     line, column, detail = match.groups()
-    sealed = _SEALED_NAME.search(detail)
-    if sealed is not None and sealed[1] in SEALED:
-        detail = f"lead.{sealed[1]} is sealed: ask {SEALED[sealed[1]]} instead"
-    return Wrong(
-        detail.replace("(in container '')", "").replace(" [INVALID_ARGUMENT]", "").strip(), int(line), int(column)
-    )
+    detail = detail.replace("(in container '')", "").replace(" [INVALID_ARGUMENT]", "").strip()
+    return Wrong(_mended(detail, names), int(line), int(column))
 
 
-_POSTED: Final = ("company", "website", "job_title", "industry", "country", "source", "medium", "campaign")
-_ELSEWHERE: Final = ("owner_id", "status", "disqualified_reason")
-_FOUND: Final = ("email_domain", "account_domain")
-_FLAGS: Final = ("has_email", "has_phone", "email_is_free", "spam", "test")
-_AS_TOLD: Final = (*_POSTED, *_ELSEWHERE, *_FOUND, *_FLAGS, "employees", "revenue")
-_NAMES: Final = tuple(f"lead.{name}" for name in _AS_TOLD)
-_told: Final = attrgetter(*_AS_TOLD)
-
-
-def _declared(kind: Any, *names: str) -> Names:
-    return {f"lead.{name}": kind for name in names}
-
-
-LEAD: Final[Names] = {
-    **_declared(TEXT, *_POSTED, *_ELSEWHERE, *_FOUND, "external_id", "currency", "stage", "grade", "persona"),
-    **_declared(FLAG, *_FLAGS, "live"),
-    **_declared(WHOLE, "employees", "cycle"),
-    **_declared(NUMBER, "revenue", "cost", "fit", "interest"),
-    **_declared(INSTANT, "occurred_at", "assigned_at"),
-    **_declared(OBJECTS, "consent"),
-    **_declared(TEXTS, "missing"),
-    **_declared(OPEN, "attributes"),
-}
-"""What conditions about a lead may read. Sealed fields are not among them."""
-
-
-def lead_values(fields: Any, qualification: Any = None, *, live: bool = False) -> dict[str, Any]:
-    """Return the values of LEAD from the messages LeadFields and Qualification (or None), and whether it is news."""
-    external_ids, first_touch, given = fields.external_ids, fields.first_touch, qualification
-    return {
-        **dict(zip(_NAMES, _told(fields), strict=True)),
-        "lead.external_id": external_ids[-1].external_id if external_ids else "",
-        "lead.occurred_at": _microseconds(fields.created_at),
-        "lead.assigned_at": _microseconds(fields.assigned_at),
-        "lead.live": live,
-        "lead.cost": _number(first_touch.cost),
-        "lead.currency": first_touch.currency,
-        "lead.consent": [_consent(one) for one in consents] if (consents := fields.consents) else [],
-        "lead.missing": missing(fields),
-        "lead.attributes": _plain(fields.attributes) if fields.HasField("attributes") else {},
-        "lead.stage": given.stage if given is not None else "new",
-        "lead.grade": given.grade if given is not None else "",
-        "lead.persona": given.persona if given is not None else "",
-        "lead.cycle": (given.cycle or 1) if given is not None else 1,
-        "lead.fit": given.fit if given is not None else 0.0,
-        "lead.interest": given.interest if given is not None else 0.0,
-    }
-
-
-def _microseconds(timestamp: Any) -> int:
-    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000  # type: ignore[no-any-return]
-
-
-def _consent(said: Any) -> dict[str, Any]:
-    return {"purpose": said.purpose, "basis": said.basis, "granted": said.granted, "at": times.text(times.at(said.at))}
-
-
-_MAY_LACK: Final = {
-    **{name: f"has_{name}" for name in ("email", "phone", "first_name", "last_name")},
-    **{name: name for name in (*_POSTED, *_ELSEWHERE)},
-    **{name: f"first_touch.{name}" for name in ("cost", "currency")},
-    "external_id": "external_ids",
-    "consent": "consents",
-}
-_asked: Final = attrgetter(*_MAY_LACK.values())
-
-
-def missing(fields: Any) -> list[str]:
-    """Return the names of the fields of POST /v1/leads that a lead does not have."""
-    absent = [*compress(_MAY_LACK, map(not_, _asked(fields)))]
-    return absent + [name for name in ("employees", "revenue", "assigned_at") if not fields.HasField(name)]
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text) if text else 0.0
-    except ValueError:
-        return 0.0
-
-
-def _plain(struct: Any) -> dict[str, Any]:
-    return {name: plain_value(value) for name, value in struct.fields.items()}
-
-
-def plain_value(value: Any) -> Any:
-    """Return a protobuf Value as a Python object."""
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        return _plain(value.struct_value)
-    if kind == "list_value":
-        return [plain_value(one) for one in value.list_value.values]
-    return None if kind in (None, "null_value") else getattr(value, kind)
-
-
-def plain_struct(struct: Any) -> dict[str, Any]:
-    """Return a protobuf Struct as a dictionary."""
-    return _plain(struct)
+def _mended(detail: str, names: Iterable[str]) -> str:
+    """Say of the usual mistakes what to write instead."""
+    if (sealed := _SEALED_NAME.search(detail)) is not None and sealed[1] in SEALED:
+        return f"lead.{sealed[1]} is sealed: ask {SEALED[sealed[1]]} instead"
+    if (unknown := _UNKNOWN.fullmatch(detail)) is not None:
+        close = difflib.get_close_matches(unknown[1], names, n=1)
+        is_one_of = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
+        return f"there is no {unknown[1]}: {is_one_of}"
+    if (unlike := _UNLIKE.search(detail)) is not None:
+        kinds = " and ".join(_KINDS.get(kind.strip(), kind.strip()) for kind in unlike[2].split(","))
+        return f"{unlike[1]} does not take {kinds}: texts stand in quotes, numbers and true or false without"
+    return detail

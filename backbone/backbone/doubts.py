@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from backbone import conditions, times
+from backbone import conditions, lead_values, times
 from backbone.conditions import Condition
 from handoff.events.v1 import common_pb2
 
@@ -16,7 +16,7 @@ MOST_TRIALS: Final = 300
 """Leads that a condition is tried with; of more possible ones a sample."""
 MOST_VALUES: Final = 8
 _EMPTY: Final[Mapping[str, Any]] = {
-    **conditions.lead_values(common_pb2.LeadFields()),
+    **lead_values.of(common_pb2.LeadFields()),
     "engagement.kind": "",
     "engagement.properties": dict[str, Any](),
 }
@@ -25,7 +25,7 @@ _ABSENT: Final = frozenset(_EMPTY[_TELLS])
 _NEVER_MISSING: Final = frozenset(
     {"lead.stage", "lead.cycle", "lead.fit", "lead.interest", "lead.grade", "lead.occurred_at"}
 )
-_INSTANTS: Final = frozenset(name for name, kind in conditions.LEAD.items() if kind == conditions.INSTANT)
+_INSTANTS: Final = frozenset(name for name, kind in lead_values.LEAD.items() if kind == conditions.INSTANT)
 _TEXT: Final = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
 _INSTANT: Final = re.compile(r"""\btimestamp\(\s*["']([^"']+)["']\s*\)""")
 _NUMBER: Final = re.compile(r"(?<![\w.])\d+(?:\.\d+)?")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backbone import conditions, documents, times
+from backbone import conditions, documents, lead_values, times
 from backbone.problem import Problem
 from backbone.testing import promised
 from handoff.events.v1 import common_pb2
@@ -94,11 +94,11 @@ def test_durations_are_seconds() -> None:
             documents.duration(wrong)
 
 
-LANGUAGE = conditions.Language.of(conditions.LEAD)
+LANGUAGE = conditions.Language.of(lead_values.LEAD)
 
 
 def values(**fields: Any) -> dict[str, Any]:
-    return conditions.lead_values(common_pb2.LeadFields(**fields))
+    return lead_values.of(common_pb2.LeadFields(**fields))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_missing_attribute_reads_as_an_empty_text_and_never_raises() -> None:
 def test_every_field_that_is_promised_is_read_also_where_it_is_missing() -> None:
     nobody = LANGUAGE.check(promised.OF_NOBODY)
     assert nobody.holds(values())
-    assert not nobody.holds(conditions.lead_values(common_pb2.LeadFields(), live=True))
+    assert not nobody.holds(lead_values.of(common_pb2.LeadFields(), live=True))
     assert not nobody.holds(values(owner_id="ana"))
 
 
@@ -207,13 +207,41 @@ def test_what_is_sealed_is_refused_with_what_to_ask_instead() -> None:
         LANGUAGE.compile('lead.email == ""')
 
 
+@pytest.mark.parametrize(
+    "text", ["lead.revenue", "lead.revenue - lead.cost", "lead.fit + 1", "lead.live ? lead.fit : lead.interest"]
+)
+def test_a_condition_that_is_a_fraction_is_refused_as_any_other_number(text: str) -> None:
+    with pytest.raises(conditions.Wrong, match="yes or no"):
+        LANGUAGE.check(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["lead.revenue > 5", "lead.cost / 0 > 1", "lead.attributes.vip", "lead.fit > 1 ? lead.live : false"]
+)
+def test_what_is_a_yes_or_no_of_some_lead_is_taken(text: str) -> None:
+    LANGUAGE.check(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("lead.sourc == 'x'", "did you mean lead.source"),
+        ("rep.team == 'x'", "there are lead.company"),
+        ("lead.source == 5", "in quotes"),
+    ],
+)
+def test_the_usual_mistakes_are_told_with_what_to_write(text: str, advice: str) -> None:
+    with pytest.raises(conditions.Wrong, match=advice):
+        LANGUAGE.check(text)
+
+
 def test_a_condition_that_takes_too_many_steps_does_not_hold() -> None:
     every = "lead.attributes.l.all(a, lead.attributes.l.all(b, lead.attributes.l.all(c, a + b + c > 0.0)))"
     assert not LANGUAGE.compile(every).holds(values(attributes={"l": [1.0] * 300}))
 
 
 def test_what_a_condition_remembers_is_of_equal_values_alone() -> None:
-    language = conditions.Language.of(conditions.LEAD)
+    language = conditions.Language.of(lead_values.LEAD)
     revenue, missing = language.compile("lead.revenue == 1"), language.compile('"phone" in lead.missing')
     for _ in range(2):
         assert [revenue.holds({"lead.revenue": value}) for value in (1, True, 1.0, 2)] == [True, False, True, False]

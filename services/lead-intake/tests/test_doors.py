@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from backbone import conditions, times
+from backbone import lead_values, times
 from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, routing_pb2
 
@@ -143,7 +143,7 @@ async def test_what_conditions_read_stays_with_the_lead_and_is_its_survivors(int
         await post(intake, "leads", email="a@b.example", campaign=f"after the {act}")
 
     def said(lead: common_pb2.LeadFields) -> tuple[Any, ...]:
-        values = conditions.lead_values(lead)
+        values = lead_values.of(lead)
         names = ("owner_id", "status", "disqualified_reason", "external_id")
         words = [(one["purpose"], one["granted"], one["at"][:10]) for one in values["lead.consent"]]
         at = datetime.fromtimestamp(values["lead.assigned_at"] / 1e6, UTC).isoformat()

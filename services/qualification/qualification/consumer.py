@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
-from backbone import conditions, subjects, times
+from backbone import lead_values, subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
@@ -122,7 +122,7 @@ def _engagement(event: Incoming) -> store.Did:
         lead_id=UUID(message.original_lead_id),
         kind=message.kind,
         at=times.at(message.stamp.occurred_at),
-        properties=conditions.plain_struct(message.properties),
+        properties=lead_values.plain_struct(message.properties),
     )
 
 

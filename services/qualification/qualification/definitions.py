@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from backbone import conditions, documents, doubts
+from backbone import conditions, documents, doubts, lead_values
 from backbone.conditions import Language
 from backbone.documents import ORDER, Document
 from backbone.problem import Pointer
 from qualification.rules import Action, Definition, Exclusion, Group, Holds, Rule
 
-_LEAD: Final = Language.of(conditions.LEAD)
+_LEAD: Final = Language.of(lead_values.LEAD)
 _ENGAGEMENT: Final = Language.of(
-    {**conditions.LEAD, "engagement.kind": conditions.TEXT, "engagement.properties": conditions.OPEN}
+    {**lead_values.LEAD, "engagement.kind": conditions.TEXT, "engagement.properties": conditions.OPEN}
 )
 MOST_ENTRIES: Final = 500
 DURATION: Final = {

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from backbone import conditions
+from backbone import lead_values
 from backbone.database import Connection
 from backbone.outbox import Event, Outbox
 from handoff.events.v1 import common_pb2
@@ -52,7 +52,7 @@ class Desk:
         """Return the definition that applies to a lead."""
         if row.fields is None:
             return None
-        return scoring.applicable(self.definitions, conditions.lead_values(row.fields, row.score, live=row.live))
+        return scoring.applicable(self.definitions, lead_values.of(row.fields, row.score, live=row.live))
 
     def check_accept(self, row: Row) -> None:
         """Refuse to make a lead an SRL that is none by its definition; `domain.Refused` says why."""

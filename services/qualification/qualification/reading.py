@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from backbone import conditions, times
+from backbone import lead_values, times
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from qualification import domain, events, scoring, store
@@ -29,7 +29,7 @@ async def _decay(conn: Connection, compiled: Compiled, row: Row, *, most: int) -
     definition = await compiled.cited(conn, row.score.definition)
     if definition is None or definition.half_life_seconds is None:
         return
-    values = conditions.lead_values(row.fields, row.score, live=row.live)
+    values = lead_values.of(row.fields, row.score, live=row.live)
     did = await store.engagements(conn, [row.lead_id], most=most)
     held = scoring.facts(definition, values, values["lead.missing"], did[row.lead_id])
     held = scoring.with_fit(held, _fit(row.score))

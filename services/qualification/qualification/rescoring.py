@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from backbone import conditions, normal_forms
+from backbone import lead_values, normal_forms
 from backbone.database import Connection
 from backbone.outbox import Event
 from handoff.events.v1 import common_pb2, qualification_pb2
@@ -36,7 +36,7 @@ def evaluate(
     definitions: Sequence[Definition], row: Row, did: Sequence[Engagement]
 ) -> tuple[Definition | None, Facts | None]:
     """Return the definition that applies to a lead, and what it finds."""
-    values = conditions.lead_values(row.fields, row.score, live=row.live)
+    values = lead_values.of(row.fields, row.score, live=row.live)
     definition = scoring.applicable(definitions, values)
     if definition is None:
         return None, None

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from backbone import conditions, ids, times
+from backbone import ids, lead_values, times
 from backbone.testing import promised
 from handoff.events.v1 import common_pb2
 from qualification import definitions
@@ -14,7 +14,7 @@ FREE_MAIL = "{rule: free mail, when: lead.email_is_free, points: -30}"
 def test_a_definition_reads_every_field_that_is_promised(definition_text: str) -> None:
     text = definition_text.replace("lead.email_is_free", json.dumps(promised.OF_NOBODY))
     rules = definitions.build("whole", 1, definitions.parse(text.encode()).data).fit
-    nobody = conditions.lead_values(common_pb2.LeadFields())
+    nobody = lead_values.of(common_pb2.LeadFields())
     assert [rule.holds(nobody) for rule in rules if rule.rule == "free mail"] == [True]
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backbone import conditions
+from backbone import conditions, lead_values
 from backbone.problem import Problem
 from handoff.events.v1 import common_pb2
 from qualification import definitions, domain, scoring
@@ -59,7 +59,7 @@ KINDS = ("webinar_attended", "pricing_viewed", "trial_started", "unsubscribed", 
 
 def lead(**fields: Any) -> dict[str, Any]:
     given = {"has_email": True, "company": "Acme", "employees": 500, **fields}
-    return conditions.lead_values(common_pb2.LeadFields(**given))
+    return lead_values.of(common_pb2.LeadFields(**given))
 
 
 def did(kind: str, *, days_ago: float = 0, seconds: int = 60) -> Engagement:
@@ -142,7 +142,7 @@ def test_who_asks_to_be_contacted_is_of_the_best_column_for_a_time() -> None:
 def test_a_situation_is_part_of_fit_and_shown_apart() -> None:
     fields = common_pb2.LeadFields(has_email=True, company="Acme", employees=500)
     fields.attributes.update({"current_tool": "sheet"})
-    values = conditions.lead_values(fields)
+    values = lead_values.of(fields)
     score = scoring.score(SAAS, scoring.facts(SAAS, values, [], []), NOW)
     assert (score.fit, [point.part for point in score.explanation]) == (50, ["fit", "situation"])
 
@@ -295,4 +295,4 @@ def test_what_is_wrong_is_refused_with_its_place(change: tuple[str, str], pointe
 def test_a_condition_that_costs_too_much_does_not_hold() -> None:
     numbers = "[" + ",".join("1" for _ in range(300)) + "]"
     costly = f"{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, a + b + c > 0)))"
-    assert not conditions.Language.of(conditions.LEAD).compile(costly).holds(lead())
+    assert not conditions.Language.of(lead_values.LEAD).compile(costly).holds(lead())

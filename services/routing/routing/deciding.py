@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from backbone import conditions, subjects
+from backbone import lead_values, subjects
 from backbone.database import Connection
 from backbone.reasons import Why
 from routing import assigning, parting, queueing, store, store_queue
@@ -155,7 +155,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
     assert row.fields is not None
     role = role_at(row.stage)
     roles = desk.group.roles
-    values = conditions.lead_values(row.fields, row.qualification, live=row.live)
+    values = lead_values.of(row.fields, row.qualification, live=row.live)
     # What sales confirmed and gave back is sales' work still, under the rules of what is ready for sales.
     values["lead.stage"] = "srl" if row.stage == "sql" else row.stage
     values |= desk.companies.values(row.fields.account_domain, row.fields.company, roles, but=row.lead_id, role=role)

@@ -6,8 +6,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from backbone import conditions, subjects
-from backbone.conditions import FLAG, LEAD, Condition, Language
+from backbone.conditions import FLAG, Condition, Language
 from backbone.database import Connection
+from backbone.lead_values import LEAD
 from backbone.outbox import Outbox
 from backbone.problem import Pointer, Problem
 from backbone.subjects import Subject

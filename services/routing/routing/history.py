@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from backbone import conditions
+from backbone import lead_values
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from routing import index, policies, reps, store_group
@@ -21,7 +21,7 @@ PAGE: Final = 1000
 """Rows that are read at once."""
 AT_A_STRETCH_S: Final = 0.02
 """After so long other work of the process gets its turn."""
-_NOT_TOLD: Final = conditions.lead_values(common_pb2.LeadFields(), live=True)
+_NOT_TOLD: Final = lead_values.of(common_pb2.LeadFields(), live=True)
 """What older decisions did not read yet: only who is news was decided over, and the rest is missing."""
 
 AS_IT_WAS: Final = """

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field
 
-from backbone import conditions, fields, ids, normal_forms, times
+from backbone import fields, ids, lead_values, normal_forms, times
 from backbone.database import Connection
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
@@ -89,7 +89,7 @@ async def lead_of(conn: Connection, said: Imagined, group: Group, now: datetime)
     )
     lead_id, company = ids.derived("lead", "explained"), (made.account_domain, made.company)
     companies = await store_accounts.companies(conn, [company], group.reads, has_accounts=group.has_accounts)
-    values = conditions.lead_values(made, seen, live=True)
+    values = lead_values.of(made, seen, live=True)
     values |= companies.values(*company, group.roles, but=lead_id, role=role)
     values["lead.attributes"] = said.attributes
     return Lead(

@@ -5,8 +5,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from backbone import documents
-from backbone.conditions import FLAG, LEAD, NUMBER, OBJECTS, TEXT, TEXTS, WHOLE, Condition, Language
+from backbone.conditions import FLAG, NUMBER, OBJECTS, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import DURATION
+from backbone.lead_values import LEAD
 from routing.domain import ACTIVE_REP, OPEN_DEALS, Policy, Pool, Rule, Strategy
 from routing.narrowing import Holds, Narrowing, PerLead
 

@@ -33,10 +33,14 @@ def router(db: database.Database, applying: Applying) -> APIRouter:
     api = APIRouter(tags=["clocks"])
 
     @api.get("/v1/leads/{lead_id}/clocks")
-    async def clocks(caller: Reading, lead_id: UUID) -> list[ClockShown]:
-        """Show every clock of a lead; whoever had the lead before sees those of that time."""
+    async def clocks(caller: Reading, lead_id: UUID, own: bool = False) -> list[ClockShown]:
+        """Show every clock of a lead; whoever had the lead before sees those of that time.
+
+        Of a merged lead those of the survivor; with `own` those that it had itself, as the merge left them.
+        """
         async with db.reading() as conn:
-            return await _shown(conn, caller, await subjects.survivor(conn, lead_id))
+            survivor = await subjects.survivor(conn, lead_id)
+            return await _shown(conn, caller, survivor, of=lead_id if own else survivor)
 
     @api.post("/v1/leads/{lead_id}/no-show", responses={200: {"model": list[shapes.Clock]}})
     async def no_show(request: Request, caller: Working, lead_id: UUID, body: NoShow) -> Response:
@@ -54,21 +58,23 @@ def router(db: database.Database, applying: Applying) -> APIRouter:
             await applying.apply(conn, Batch(marks=[(lead_id, said, now)], news={survivor}), rows)
             if body.note:
                 await store_marks.annotate(conn, said.mark_id, body.note)
-            return idempotency.Answer(200, await _shown(conn, caller, survivor))
+            return idempotency.Answer(200, await _shown(conn, caller, survivor, of=survivor))
 
         return await idempotency.answer(db, request, caller, once)
 
     return api
 
 
-async def _shown(conn: database.Connection, caller: security.Caller, survivor: UUID) -> list[dict[str, Any]]:
-    found = (await store_clocks.clocks(conn, [survivor])).get(survivor, [])
+async def _shown(
+    conn: database.Connection, caller: security.Caller, survivor: UUID, *, of: UUID
+) -> list[dict[str, Any]]:
+    found = (await store_clocks.clocks(conn, [of])).get(of, [])
     if not caller.owns(await store.holder(conn, survivor)):
         found = [one for one in found if caller.owns(one.terms.rep_id)]
         if not found:
             raise Problem(403, "Not your lead", "A rep sees own leads only.")
     moved: dict[tuple[str, int, int], list[Any]] = {}
-    for row in await store_changes.changes(conn, survivor):
+    for row in await store_changes.changes(conn, of):
         moved.setdefault((row["clock"], row["cycle"], row["round"]), []).append(row)
     return [_clock(one, moved.get((one.clock, one.cycle, one.round), ())) for one in found]
 

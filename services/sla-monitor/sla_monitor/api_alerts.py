@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from backbone import database, security, times
 from backbone.problem import Pointer, Problem
-from sla_monitor import store_alerts
+from sla_monitor import store_alerts, store_links
 from sla_monitor.shapes import AlertShown
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
@@ -42,14 +42,18 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         kind: str | None = None,
         limit: Annotated[int, Query(ge=1, le=AT_ONCE)] = AT_ONCE,
     ) -> list[AlertShown]:
-        """List alerts in the order in which they fired; `after` is an alert_id or a position."""
+        """List alerts in the order in which they fired; `after` is an alert_id or a position.
+
+        Those of a lead are also of the leads that were merged into it.
+        """
         mine = _whose(caller)
         if mine is not None and rep_id not in (None, mine):
             return []
         async with db.reading() as conn:
             position = await _position(conn, after)
+            leads = (await store_links.members(conn, [lead_id]))[lead_id] if lead_id is not None else None
             rows = await store_alerts.after(
-                conn, position, lead_id=lead_id, rep_id=mine or rep_id, kind=kind, limit=limit
+                conn, position, lead_ids=leads, rep_id=mine or rep_id, kind=kind, limit=limit
             )
         return [_alert(row) for row in rows]
 

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from backbone import conditions, documents
 from backbone.calendars import minutes
-from backbone.conditions import LEAD, Language
+from backbone.conditions import Language
 from backbone.documents import DURATION, ORDER, Document
+from backbone.lead_values import LEAD
 from backbone.problem import Pointer
 from sla_monitor import senseless
 from sla_monitor.agreement import AS_PROMISED, ESCALATED_TO, Escalation, Holds, Policy, Quiet, Spec
@@ -27,7 +28,16 @@ _LEADS: Final = Language.of(LEAD)
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 128}
 _COUNT: Final = {"type": "integer", "minimum": 1, "maximum": 1000}
 """Far beyond what anybody does to one lead, and within what an event carries."""
-_TIME: Final = {"type": "string", "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$"}
+_TIME: Final = {
+    "type": "string",
+    "pattern": r"^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$",
+    "examples": ['"07:00"', '"22:30"', '"24:00"'],
+}
+_WARNING: Final = {
+    "type": "string",
+    "pattern": r"^[0-9]{1,2}%$|" + DURATION["pattern"],
+    "examples": ["50%", "99%", "2m"],
+}
 
 
 def _object(needed: Sequence[str] = (), /, **properties: Any) -> dict[str, Any]:
@@ -50,7 +60,7 @@ SCHEMA: Final = {
                 kind={"enum": list(KINDS)},
                 within=DURATION,
                 hours=_TEXT,
-                warn={"type": "array", "items": {"type": "string", "pattern": r"^[0-9]{1,2}%$|" + DURATION["pattern"]}},
+                warn={"type": "array", "items": _WARNING},
                 touches={"type": "object", "additionalProperties": _COUNT, "minProperties": 1},
                 spread=DURATION,
                 ends_when={"type": "array", "items": {"enum": list(ENDINGS)}, "minItems": 1},

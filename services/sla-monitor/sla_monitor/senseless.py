@@ -11,6 +11,7 @@ from backbone import documents
 from backbone.calendars import minutes
 from backbone.documents import Document
 from backbone.problem import Pointer
+from sla_monitor.chain import REASSIGN
 from sla_monitor.domain import (
     ARRIVAL,
     ASSIGNMENT,
@@ -100,7 +101,7 @@ def _of_touches(document: Document, path: Place, clock: Clock) -> Iterator[Point
     counting = document.data.get("counts", {}).get("kinds", TOUCH_KINDS)
     for kind in clock.get("touches", {}):
         if kind not in TOUCH_KINDS:
-            yield document.fault((*path, "touches", kind), "no such kind of touch")
+            yield document.fault((*path, "touches", kind), f"no such kind of touch; there are {', '.join(TOUCH_KINDS)}")
         elif kind not in counting:
             yield document.fault((*path, "touches", kind), "`counts` does not let touches of this kind count")
     if not _fits(clock, document.data.get("counts", {})):
@@ -120,8 +121,13 @@ def _of_escalations(document: Document, names: Mapping[str, str]) -> Iterator[Po
     """Say what is wrong with escalations, where the clocks have these names and kinds."""
     for number, one in enumerate(document.data.get("escalations", [])):
         path = ("escalations", number)
+        if "times" in one and one["to"] != REASSIGN:
+            why = f"says how often to {REASSIGN} at most; to tell {one['to']} again, write another line"
+            yield document.fault((*path, "times"), why)
         if "clock" in one and names.get(one["clock"]) != one["kind"]:
-            yield document.fault((*path, "clock"), "no clock of this kind has this name")
+            of_kind = [name for name, kind in names.items() if kind == one["kind"]]
+            there_are = f"; of this kind are {', '.join(of_kind)}" if of_kind else ", and none is of this kind"
+            yield document.fault((*path, "clock"), f"no clock of this kind has this name{there_are}")
         elif one["kind"] not in (*names.values(), *UNASKED):
             yield document.fault((*path, "kind"), "no clock of the policy is of this kind")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from backbone import conditions, times
+from backbone import lead_values, times
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import agreement, clocks, domain, judging, rounds, store_reps
@@ -39,7 +39,7 @@ def applicable(
     """Return the policy for a lead that is news: no clock of another starts."""
     if len(policies) == 1 and policies[0].for_all:
         return policies[0]
-    return agreement.applicable(policies, conditions.lead_values(lead, qualification, live=True))
+    return agreement.applicable(policies, lead_values.of(lead, qualification, live=True))
 
 
 Assigned = tuple[UUID, Assignment, str, datetime]

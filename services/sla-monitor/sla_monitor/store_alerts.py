@@ -94,17 +94,17 @@ async def after(
     conn: Connection,
     position: int,
     *,
-    lead_id: UUID | None = None,
+    lead_ids: Sequence[UUID] | None = None,
     rep_id: str | None = None,
     kind: str | None = None,
     limit: int,
 ) -> list[Any]:
     """Return alerts after a position."""
     rows: list[Any] = await conn.fetch(
-        "SELECT * FROM alert WHERE seq > $1 AND ($2::uuid IS NULL OR lead_id = $2)"
+        "SELECT * FROM alert WHERE seq > $1 AND ($2::uuid[] IS NULL OR lead_id = ANY($2))"
         " AND ($3::text IS NULL OR rep_id = $3) AND ($4::text IS NULL OR kind = $4) ORDER BY seq LIMIT $5",
         position,
-        lead_id,
+        lead_ids,
         rep_id,
         kind,
         limit,

@@ -270,6 +270,11 @@ async def test_a_breach_that_was_told_of_before_a_merge_moved_the_assignment_is_
     told = await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
     alerts = [(event.type, event.subject) for event in told if event.type in ("SlaBreached", "SlaEscalated")]
     assert alerts == [("SlaBreached", lost), ("SlaEscalated", kept)]
+    # Both stand with the lead that they are one as; what the merged one had itself can be read still.
+    listed = (await sla.http.get("/v1/alerts", params={"lead_id": str(kept)})).json()
+    assert [(one["level"], one["lead_id"]) for one in listed] == [("breach", str(lost)), ("escalation", str(kept))]
+    (own,) = (await sla.http.get(f"/v1/leads/{lost}/clocks", params={"own": True})).json()
+    assert (own["state"], own["rep_id"]) == ("breached", "ana")
 
 
 async def test_the_end_of_a_merged_leads_assignment_leaves_the_survivors_clocks_alone(sla: Actor) -> None:

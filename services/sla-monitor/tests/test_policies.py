@@ -78,6 +78,33 @@ def places(text: str) -> list[str]:
     return []
 
 
+@pytest.mark.parametrize(
+    ("more", "place", "advice"),
+    [
+        ('quiet_hours: {start: "22:00", end: "7:00"}', "/quiet_hours/end", '"07:00"'),
+        ('quiet_hours: {start: 22:00, end: "07:00"}', "/quiet_hours/start", '"22:30"'),
+        ("escalations: [{kind: status_update, after: 1s, to: rep, times: 3}]", "/escalations/0/times", "another line"),
+        ("escalations: [{kind: status_update, clock: no, after: 1s, to: rep}]", "/escalations/0/clock", "weekly"),
+        ("applies: lead.sourc == 'web'", "/applies", "lead.source"),
+        ("applies: lead.revenue", "/applies", "lead.employees > 100"),
+    ],
+)
+def test_what_is_wrong_is_told_with_what_to_write_instead(more: str, place: str, advice: str) -> None:
+    clock = "{clock: weekly, kind: status_update, within: 7d, from: assignment}"
+    with pytest.raises(Problem) as refused:
+        policies.parse(f"clocks: [{clock}]\n{more}".encode(), [])
+    (error,) = refused.value.errors
+    assert error.pointer == place
+    assert advice in error.detail
+
+
+@pytest.mark.parametrize(("more", "advice"), [("warn: [100%]", "99%"), ("touches: {fax: 2}", "call, email")])
+def test_a_clock_that_is_wrong_is_told_with_what_to_write_instead(more: str, advice: str) -> None:
+    with pytest.raises(Problem) as refused:
+        policies.parse(f"clocks: [{{kind: minimum_touches, within: 7d, from: assignment, {more}}}]".encode(), [])
+    assert any(advice in error.detail for error in refused.value.errors)
+
+
 ANYWHERE = frozenset(domain.SOURCES) - {domain.LAST_TOUCH}
 KEPT_AND_BROKEN = {
     **dict.fromkeys((*domain.FIRST_RESPONSE, "minimum_touches", "review", "status_update"), ANYWHERE),
