@@ -22,6 +22,7 @@ SNAPSHOTS = intake_pb2.LeadCaptured | intake_pb2.LeadUpdated | intake_pb2.LeadMe
 ENDED = qualification_pb2.LeadDisqualified | qualification_pb2.LeadRecycled
 DEALS = (
     ENDED
+    | intake_pb2.LeadUnmerged
     | qualification_pb2.LeadQualified
     | qualification_pb2.LeadSalesReady
     | qualification_pb2.LeadSalesQualified
@@ -91,10 +92,14 @@ class Handler:
         elif isinstance(message, routing_pb2.OpportunityHandedOver):
             await self._hand_over(conn, event, message)
         elif isinstance(message, ENDED):
-            # Nobody works this lead any more. What sales have qualified, or people opened, ends by their own word.
-            reason, unqualified = message.qualification.reason, (domain.UNQUALIFIED,)
+            # Nobody works this lead any more. What sales have qualified ends by their own word, what people opened too.
+            reason, only_from = message.qualification.reason, domain.OPEN if message.closed else (domain.UNQUALIFIED,)
             lost = {"stage": domain.LOST}
-            await self._move(conn, event, message.stamp, lost, only_from=unqualified, reason=reason)
+            await self._move(conn, event, message.stamp, lost, only_from=only_from, reason=reason)
+        elif isinstance(message, intake_pb2.LeadUnmerged):
+            # It is qualified anew, and an SRL of its own has a deal of its own.
+            back = {"stage": domain.HANDED_BACK}
+            await self._move(conn, event, message.stamp, back)
 
     async def _hand_over(self, conn: Connection, event: Incoming, message: routing_pb2.OpportunityHandedOver) -> None:
         deal = await store.find(conn, UUID(message.opportunity_id))
@@ -182,6 +187,8 @@ def _decides(event: Incoming) -> bool:
         return False
     if isinstance(event.message, qualification_pb2.LeadQualified):
         return event.message.qualification.previous_stage in ("srl", "sql")
+    if isinstance(event.message, intake_pb2.LeadUnmerged):
+        return event.message.unmerged_id == str(event.original_subject)
     return not isinstance(event.message, routing_pb2.LeadRouted) or _is_sales_work(event.message)
 
 

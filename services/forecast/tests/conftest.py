@@ -116,6 +116,25 @@ class Company:
         fields = common_pb2.LeadFields(company="Acme", account_domain="acme.example")
         return self.said(lead, "LeadSalesReady", at, lead=fields, sdr_id="ana")
 
+    def merged(self, survivor: UUID, merged: UUID, at: str = AT) -> list[tuple[UUID, Any]]:
+        """Return LeadMerged, under either key."""
+        message = intake_pb2.LeadMerged(
+            stamp=self.stamp(survivor, at), survivor_id=str(survivor), merged_id=str(merged)
+        )
+        message.lead.created_at.CopyFrom(times.stamp(times.parse(AT)))
+        return [(merged, message), (survivor, message)]
+
+    def unmerged(self, survivor: UUID, parted: UUID, at: str = AT) -> list[tuple[UUID, Any]]:
+        """Return LeadUnmerged, each half under its own key."""
+        told = []
+        for one in (survivor, parted):
+            message = intake_pb2.LeadUnmerged(
+                stamp=self.stamp(one, at), survivor_id=str(survivor), unmerged_id=str(parted)
+            )
+            message.lead.created_at.CopyFrom(times.stamp(times.parse(AT)))
+            told.append((one, message))
+        return told
+
     def routed(self, lead: UUID, rep: str, at: str = AT, role: str = "sales") -> tuple[UUID, Any]:
         """Return LeadRouted."""
         message = routing_pb2.LeadRouted(

@@ -79,9 +79,36 @@ async def test_what_becomes_of_the_lead_becomes_of_its_deal(company: Any) -> Non
     assert stages == list(map(list, ended))
     await company.tell("qualification", company.sales_ready(back, "2026-11-12T12:00:00Z"))
     assert sorted(deal["stage"] for deal in await company.deals(back)) == ["handed_back", "unqualified"]
-    # A deal that is qualified ends by sales' own word.
-    await company.tell("qualification", company.said(confirmed, "LeadDisqualified", "2026-11-12T12:00:00Z"))
-    assert [deal["stage"] for deal in await company.deals(confirmed)] == ["qualified"]
+
+
+@pytest.mark.parametrize("ended", ["LeadDisqualified", "LeadRecycled"])
+async def test_a_deal_that_is_qualified_ends_by_sales_own_word(company: Any, ended: str) -> None:
+    lead = ids.new()
+    at = "2026-11-1{}T12:00:00Z".format
+    await company.tell(
+        "qualification", company.sales_ready(lead, at(0)), company.said(lead, "LeadSalesQualified", at(1), rep_id="ben")
+    )
+    await company.tell("qualification", company.said(lead, ended, at(2), reason="timing"))
+    assert [deal["stage"] for deal in await company.deals(lead)] == ["qualified"]
+    await company.tell("qualification", company.said(lead, ended, at(3), reason="no_budget", closed=True))
+    assert [(deal["stage"], deal["reason"]) for deal in await company.deals(lead)] == [("lost", "no_budget")]
+
+
+async def test_who_is_parted_from_a_merge_is_qualified_anew_and_its_deal_is_handed_back(company: Any) -> None:
+    kept, parted = ids.new(), ids.new()
+    at = "2026-11-1{}T12:00:00Z".format
+    await company.tell("intake", company.captured(kept, at(0)), company.captured(parted, at(0)))
+    await company.tell(
+        "qualification",
+        *(company.sales_ready(one, at(1)) for one in (kept, parted)),
+        company.said(parted, "LeadSalesQualified", at(2), rep_id="ben"),
+    )
+    await company.tell("intake", *company.merged(kept, parted, at(3)))
+    await company.tell("intake", *company.unmerged(kept, parted, at(4)))
+    stages = [[deal["stage"] for deal in await company.deals(one)] for one in (kept, parted)]
+    assert stages == [["unqualified"], ["handed_back"]]
+    await company.tell("qualification", company.sales_ready(parted, at(5)))
+    assert sorted(deal["stage"] for deal in await company.deals(parted)) == ["handed_back", "unqualified"]
 
 
 async def test_a_deal_finds_its_lead_whichever_comes_first(company: Any) -> None:

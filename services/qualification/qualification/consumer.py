@@ -215,12 +215,13 @@ def _released(desk: Desk, row: Row, message: routing_pb2.AssignmentReleased, sai
     if message.released_by == "qualification" or row.state.stage in OVER:
         return
     why = said.why(message.reason or message.outcome, by=message.released_by or None)
+    by_people = message.released_by in PEOPLE
     if message.outcome in RECYCLING:
         until = times.at(message.until) if message.HasField("until") else said.rest_until(why.code, desk.now)
-        moving.recycle(desk, row, why=why, until=until)
+        moving.recycle(desk, row, why=why, until=until, closed=by_people)
     elif message.outcome == "disqualified":
-        moving.disqualify(desk, row, why=why)
-    elif message.outcome == "converted" and message.released_by in PEOPLE:
+        moving.disqualify(desk, row, why=why, closed=by_people)
+    elif message.outcome == "converted" and by_people:
         _converted(desk, row, message)
 
 

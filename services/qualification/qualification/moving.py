@@ -18,12 +18,23 @@ HANDED_OVER: Final = frozenset({Stage.MQL, Stage.SRL, Stage.SQL})
 WITH_SALES: Final = frozenset({Stage.SRL, Stage.SQL})
 
 
-def recycle(desk: Desk, row: Row, *, why: Why, until: datetime | None = None, definition: str | None = None) -> None:
-    """Send a lead back to nurture; one that somebody worked begins its next cycle."""
+def recycle(
+    desk: Desk,
+    row: Row,
+    *,
+    why: Why,
+    until: datetime | None = None,
+    definition: str | None = None,
+    closed: bool = False,
+) -> None:
+    """Send a lead back to nurture; one that somebody worked begins its next cycle.
+
+    `closed`: by whoever had it.
+    """
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
         message = qualification_pb2.LeadRecycled(
-            stamp=events.stamp(moved, desk.now), qualification=qualification, rep_id=moved.rep_id or ""
+            stamp=events.stamp(moved, desk.now), qualification=qualification, rep_id=moved.rep_id or "", closed=closed
         )
         if until is not None:
             times.put(message.until, until)
@@ -34,11 +45,11 @@ def recycle(desk: Desk, row: Row, *, why: Why, until: datetime | None = None, de
     desk.move(row, Stage.NURTURE, why=why, by_person=True, definition=definition, tell=tell, **after)
 
 
-def disqualify(desk: Desk, row: Row, *, why: Why) -> None:
-    """Take a lead out, by a person's word."""
+def disqualify(desk: Desk, row: Row, *, why: Why, closed: bool = False) -> None:
+    """Take a lead out, by a person's word; `closed`: of whoever had it."""
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
-        return events.disqualified(moved, qualification, desk.now)
+        return events.disqualified(moved, qualification, desk.now, closed=closed)
 
     desk.move(row, Stage.DISQUALIFIED, why=why, by_person=True, tell=tell, recycled_until=None)
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from backbone import ids
-from handoff.events.v1 import common_pb2, forecast_pb2
+from handoff.events.v1 import common_pb2, forecast_pb2, routing_pb2
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,21 @@ async def test_a_deal_moves_its_lead(
     told = [(lead, moved)] + [(lead, make(**deal)) for end, make in ends.items() if said["stage"] == end]
     await company.publish(*told, topic="forecast")
     assert (await company.shown(lead))["stage"] == stage
+
+
+@pytest.mark.parametrize(("outcome", "told"), [("disqualified", "LeadDisqualified"), ("unreachable", "LeadRecycled")])
+async def test_it_is_told_whether_whoever_had_a_lead_closed_it_or_something_else_took_it(
+    company: Any, stamped: Any, outcome: str, told: str
+) -> None:
+    await company.activate()
+    by = {"rep": ids.new(), "forecast": ids.new()}
+    for who, lead in by.items():
+        await company.publish(company.captured(lead, standing=common_pb2.Standing(stage="srl")))
+        message = routing_pb2.AssignmentReleased(
+            stamp=stamped(lead), rep_id="sam", cycle=1, outcome=outcome, released_by=who
+        )
+        await company.publish((lead, message), topic="routing")
+    assert {who: [one.closed for one in await company.told(lead, told)] for who, lead in by.items()} == {
+        "rep": [True],
+        "forecast": [False],
+    }

@@ -240,7 +240,10 @@ class LeadRecycled(_message.Message):
     QUALIFICATION_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
     REP_ID_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
     rep_id: _builtins.str
+    closed: _builtins.bool
+    """Whoever had it said so by closing it: what sales had qualified of it ends too."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
@@ -254,10 +257,11 @@ class LeadRecycled(_message.Message):
         qualification: _common_pb2.Qualification | None = ...,
         until: _timestamp_pb2.Timestamp | None = ...,
         rep_id: _builtins.str = ...,
+        closed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "stamp", b"stamp", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "rep_id", b"rep_id", "stamp", b"stamp", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "qualification", b"qualification", "rep_id", b"rep_id", "stamp", b"stamp", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -272,7 +276,10 @@ class LeadDisqualified(_message.Message):
     STAMP_FIELD_NUMBER: _builtins.int
     QUALIFICATION_FIELD_NUMBER: _builtins.int
     REP_ID_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
     rep_id: _builtins.str
+    closed: _builtins.bool
+    """As of LeadRecycled."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
@@ -283,10 +290,11 @@ class LeadDisqualified(_message.Message):
         stamp: _common_pb2.Stamp | None = ...,
         qualification: _common_pb2.Qualification | None = ...,
         rep_id: _builtins.str = ...,
+        closed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "stamp", b"stamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "rep_id", b"rep_id", "stamp", b"stamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "qualification", b"qualification", "rep_id", b"rep_id", "stamp", b"stamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
