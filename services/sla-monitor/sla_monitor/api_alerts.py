@@ -66,7 +66,9 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         """
         mine = _whose(caller)
         async with db.reading() as conn:
-            position = await _position(conn, given) if given else await store_alerts.newest(conn)
+            position = (
+                await _position(conn, given, "header/Last-Event-ID") if given else await store_alerts.newest(conn)
+            )
         return _Events(_stream(db, position, mine, stopping))
 
     return api
@@ -81,7 +83,7 @@ def _whose(caller: security.Caller) -> str | None:
     return caller.rep
 
 
-async def _position(conn: database.Connection, after: str | None) -> int:
+async def _position(conn: database.Connection, after: str | None, where: str = "query/after") -> int:
     if not after:
         return 0
     if _POSITION.fullmatch(after):
@@ -91,8 +93,9 @@ async def _position(conn: database.Connection, after: str | None) -> int:
     except ValueError:
         seq = None
     if seq is None:
-        fault = Pointer("query/after", "no alert, and no position")
-        raise Problem(422, "Not a position", "`after` is an alert_id or a position of this list.", errors=[fault])
+        name = where.rpartition("/")[2]
+        fault = Pointer(where, "no alert, and no position")
+        raise Problem(422, "Not a position", f"`{name}` is an alert_id or a position of this list.", errors=[fault])
     return seq
 
 

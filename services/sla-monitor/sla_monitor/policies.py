@@ -162,7 +162,8 @@ def _spec(data: Mapping[str, Any]) -> Spec:
         within_seconds=within,
         source=data["from"],
         hours=data.get("hours", "wall"),
-        warn_seconds=[senseless.warned_after(text, within) for text in data.get("warn", [])],
+        # A share and a time may name one instant: nobody is warned twice of it.
+        warn_seconds=list(dict.fromkeys(senseless.warned_after(text, within) for text in data.get("warn", []))),
         # Some that were stored long ago say 3.0.
         needs={touch_kind: int(needed) for touch_kind, needed in data.get("touches", {}).items()},
         spread_seconds=documents.duration(data["spread"]) if "spread" in data else 0.0,

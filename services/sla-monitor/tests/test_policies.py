@@ -50,6 +50,12 @@ escalations:
     }
 
 
+def test_who_is_warned_of_an_instant_is_warned_of_it_once() -> None:
+    text = b"clocks: [{kind: first_response_5m, within: 4s, from: assignment, warn: [50%, 2s, 75%]}]"
+    policy = policies.build("standard", 1, policies.parse(text, []).data)
+    assert policy.clocks[0].warn_seconds == [2.0, 3.0]
+
+
 def unstarted() -> float:
     return REGISTRY.get_sample_value("handoff_clocks_without_hours_total") or 0
 
