@@ -95,7 +95,9 @@ def _take_in(desk: Desk, event: Incoming) -> None:
                 # It knows more, and what was a colleague's deal is its own.
                 _to_route(desk, survivor)
         if not event.undone:
-            merging.merge(desk, survivor, desk.rows.get(UUID(message.merged_id)))
+            # Who survived may be another's by now; then what the merged one had is that one's.
+            heir = survivor if survivor is not None and not survivor.closed else desk.rows[event.subject]
+            merging.merge(desk, heir, desk.rows.get(UUID(message.merged_id)))
     elif isinstance(message, intake_pb2.LeadUnmerged):
         row.closed = row.closed and str(row.lead_id) != message.unmerged_id
         _learn(row, message.stamp, message.lead)

@@ -17,7 +17,7 @@ def merge(desk: Desk, survivor: Row | None, merged: Row | None) -> None:
     desk.stop_waiting(merged)
     held = desk.assignments.get(merged.lead_id)
     desk.release(merged, outcome="merged", by="intake")
-    if survivor is None:
+    if survivor is None or survivor is merged:
         return
     survivor.in_work = survivor.in_work or merged.in_work
     survivor.declined |= merged.declined

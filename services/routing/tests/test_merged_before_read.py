@@ -134,3 +134,25 @@ async def test_who_refused_the_other_does_not_get_the_survivor(routing: Actor) -
     await learn(routing, "qualification", qualified(kept))
     assert await holder(routing, kept) is None
     assert set(await waiting(routing)) == {str(kept)}
+
+
+def merging(kept: UUID, lost: UUID) -> list[tuple[UUID, Any]]:
+    message = intake_pb2.LeadMerged(stamp=stamp(kept), survivor_id=str(kept), merged_id=str(lost), lead=FIELDS)
+    return [(lost, message), (kept, message)]
+
+
+@pytest.mark.parametrize("has_own", [False, True])
+@pytest.mark.parametrize("read", ["in turn", "later first", "apart, later first"])
+async def test_of_leads_that_were_merged_in_a_row_whoever_is_left_has_the_only_assignment(
+    routing: Actor, has_own: bool, read: str
+) -> None:
+    first, second, last = leads = [ids.new() for _ in range(3)]
+    await learn(routing, "qualification", *(qualified(lead) for lead in leads if has_own or lead != last))
+    told = [merging(second, first), merging(last, second)]
+    if read != "in turn":
+        told.reverse()
+    for some in told if "apart" in read else [[*told[0], *told[1]]]:
+        await learn(routing, "intake", *some)
+    assert await holder(routing, last) == "ana"
+    async with routing.database.reading() as conn:
+        assert [row["lead_id"] for row in await conn.fetch("SELECT lead_id FROM assignment")] == [last]
