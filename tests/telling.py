@@ -110,9 +110,9 @@ def _parted(message: intake_pb2.LeadMerged | intake_pb2.LeadUnmerged) -> UUID:
 # qualification
 
 
-def qualified(lead: UUID, at: datetime, *, queue: str = "", stage: str = "mql") -> Told:
+def qualified(lead: UUID, at: datetime, *, queue: str = "", stage: str = "mql", reason: str = "") -> Told:
     """It is an MQL."""
-    said = common_pb2.Qualification(stage=stage, definition="saas@1", queue=queue)
+    said = common_pb2.Qualification(stage=stage, definition="saas@1", queue=queue, reason=reason)
     return lead, qualification_pb2.LeadQualified(
         stamp=stamp(lead, at), qualification=said, lead=common_pb2.LeadFields(created_at=times.stamp(at))
     )

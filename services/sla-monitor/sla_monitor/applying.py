@@ -162,7 +162,7 @@ async def _go_on(
     others = await store_clocks.of_others(conn, concerned | moved) if concerned or moved else {}
     for lead_id, some in others.items():
         for clock in known.get(lead_id, ()):
-            takes = id(clock) in fresh or lead_id in batch.unmerged
+            takes = not clock.is_final and (id(clock) in fresh or lead_id in batch.unmerged)
             if takes and any(_goes_on(clock, other, facts) for other in some):
                 changes.changed[id(clock)] = clock
     return others

@@ -24,9 +24,9 @@ class Handler:
         """Keep the facts, start the clocks they start, judge every clock they concern."""
         about = [event for event in incoming if event.message.stamp.lead_id]  # type: ignore[attr-defined]
         concerned = {lead for e in about for lead in (e.subject, e.original_subject)}
-        concerned |= await _others(conn, incoming)
-        rows = await store.load(conn, concerned)
-        batch, unborn = Batch(), [row for row in rows.values() if not row.live]
+        others = await _others(conn, incoming)
+        rows = await store.load(conn, concerned | others)
+        batch, unborn = Batch(news=others), [row for row in rows.values() if not row.live]
         for event in incoming:
             taking_in.note(batch, rows, event)
             _note_live(rows, event)
@@ -38,10 +38,10 @@ class Handler:
 async def _others(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
     """Return whom events concern beside those that they are about, and lock them.
 
-    By a merge or its undoing a lead may leave one for another; and what reps did to a lead that is another's by now, or
-    what became of its deal, counts for the clocks, too, of those who had it before.
+    By a merge or its undoing a lead may leave one for another; and what happened to a lead that is another's by now
+    counts for the clocks, too, of those who had it before, and of those in between.
     """
-    named: set[UUID] = set()
+    named = {event.original_subject for event in incoming if event.original_subject != event.subject}
     for event in incoming:
         message = event.message
         if isinstance(message, intake_pb2.LeadMerged):

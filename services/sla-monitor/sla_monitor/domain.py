@@ -171,8 +171,16 @@ class Assignment:
         return self.begins_at or self.assigned_at
 
 
-Promise = tuple[UUID, str]
-"""(Mark that began it, clock)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Brought:
+    """A mark of a lead that was merged into this one."""
+
+    since: datetime
+    """When it was merged."""
+    holder: str = ""
+    """Who had that one when it missed a meeting."""
+    over: Collection[str] = ()
+    """The clocks that it began and that were over by then: they stay on record with that one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,10 +194,8 @@ class Facts:
     """Others are merged into it, as far as that is known; or were when a merge moved an assignment to it."""
     arrived_at: datetime | None = None
     """When the first of them arrived, by what is known now."""
-    holders: Mapping[UUID, str] = field(default_factory=dict)
-    """Who had those who were merged into it when they missed a meeting, by the mark."""
-    stayed: Collection[Promise] = ()
-    """What was promised to those who were merged into it and was over by then: it stays on record with them."""
+    brought: Mapping[UUID, Brought] = field(default_factory=dict)
+    """Of marks that others brought what is known of them, where what they begin is asked for (`staying.note`)."""
 
     @property
     def plans_ahead(self) -> bool:
@@ -218,6 +224,10 @@ class Facts:
                 found.append(mark)
             said = mark.until
         return found
+
+    def stayed(self, mark: Mark, clock: str) -> bool:
+        """Say whether what a mark began was over when its lead was merged into this one."""
+        return mark.mark_id in self.brought and clock in self.brought[mark.mark_id].over
 
     def of(self, *kinds: str) -> list[Mark]:
         """Return the marks of these kinds."""

@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import keeping, rounds, starting, staying, store_clocks, store_links, store_marks, verdicts
+from sla_monitor import keeping, rounds, starting, staying, store_clocks, verdicts
 from sla_monitor.agreement import Spec
 from sla_monitor.domain import OF_ASSIGNMENTS, QUEUED, Facts, State, Terms
 from sla_monitor.judging import ERASED
@@ -61,13 +61,10 @@ def goes_on(terms: Terms, at_merge: Facts, cycle: int) -> bool:
     return is_brought and not verdicts.is_over(terms, at_merge, cycle)
 
 
-async def begun(
-    conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, Facts], over: Over, as_of: datetime
-) -> set[Key]:
+async def begun(conn: Connection, clocks: Sequence[Clock], about: Mapping[UUID, Facts]) -> set[Key]:
     """Return the clocks that had begun by what was known then; the lead's own one after the other, as they did then."""
     found = {clock.key for clock in clocks if clock.terms.source not in MARKED.values() and _had_begun(clock, about)}
     marked = {clock.lead_id for clock in clocks if clock.terms.source in MARKED.values()}
-    about = await staying.note(conn, {lead_id: about[lead_id] for lead_id in marked}, over, as_of)
     for of_lead in (await store_clocks.clocks(conn, marked)).values() if marked else ():
         made: dict[str, Clock] = {}
         for clock in sorted(of_lead, key=lambda one: one.terms.started_at):
@@ -86,7 +83,7 @@ def _had_begun(clock: Clock, about: Mapping[UUID, Facts]) -> bool:
     terms, facts = clock.terms, about[clock.lead_id]
     if terms.source in MARKED.values():
         marks = [mark for mark in facts.marks if mark.at == terms.started_at]
-        return any((mark.mark_id, clock.clock) not in facts.stayed for mark in marks)
+        return any(not facts.stayed(mark, clock.clock) for mark in marks)
     if terms.source not in OF_ASSIGNMENTS:
         return True
     assignment = facts.assignments.get(clock.cycle)
@@ -108,19 +105,16 @@ def _had_begun(clock: Clock, about: Mapping[UUID, Facts]) -> bool:
     return (terms.started_at, terms.within_seconds) in rounds.begun(spec, first, assignment, facts)
 
 
-async def ended_by_merge(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> set[Key]:
+async def ended_by_merge(conn: Connection, clocks: Sequence[Clock], over: Over, as_of: datetime) -> set[Key]:
     """Return the clocks that ran when their lead was merged into another: from then on the survivor's count."""
     own = [clock for clock in clocks if clock.terms.source not in OF_ASSIGNMENTS]
-    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock in own}, as_of)
     found: set[Key] = set()
-    for at in set(merged_at.values()):
-        some = [clock for clock in own if merged_at.get(clock.lead_id) == at]
-        about = await store_marks.facts(conn, {clock.lead_id for clock in some}, as_of=at)
-        for clock in some:
-            facts = about[clock.lead_id]
-            is_open = decide(clock.terms, facts, clock.cycle, at) is Decided.RUNNING
-            if is_open or goes_on(clock.terms, facts, clock.cycle):
-                found.add(clock.key)
+    at_merge = await staying.at_merge(conn, {clock.lead_id for clock in own}, over, as_of)
+    for clock in (one for one in own if one.lead_id in at_merge):
+        at, facts = at_merge[clock.lead_id]
+        is_open = decide(clock.terms, facts, clock.cycle, at) is Decided.RUNNING
+        if is_open or goes_on(clock.terms, facts, clock.cycle):
+            found.add(clock.key)
     return found
 
 

@@ -13,8 +13,8 @@ from uuid import UUID
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, rounds, verdicts
-from sla_monitor.agreement import NO_POLICY, Policy, Spec
-from sla_monitor.domain import Assignment, Facts, Mark, Marked, Promise
+from sla_monitor.agreement import Policy, Spec
+from sla_monitor.domain import Assignment, Facts, Mark, Marked
 from sla_monitor.rounds import Round
 from sla_monitor.starting import MARKED, NOBODY, Starting, begins, holder_of
 from sla_monitor.store_clocks import Clock
@@ -97,7 +97,7 @@ def _promised(by: Starting, lead_id: UUID, name: str, marks: Sequence[Mark], fac
     for mark in marks:
         policy = by.policies[mark.policy or ""]
         for spec in _specs(policy, mark):
-            if spec.clock != name or (mark.mark_id, name) in facts.stayed:
+            if spec.clock != name or facts.stayed(mark, name):
                 continue
             if any(verdicts.ran_at(one.terms, facts, one.cycle, mark.at) for one in made[-1:]):
                 continue
@@ -113,13 +113,14 @@ def _specs(policy: Policy, mark: Mark) -> list[Spec]:
     return [spec for spec in policy.clocks if spec.source == MARKED[Marked(mark.kind)]]
 
 
-async def over(conn: Connection, policies: Policies, facts: Facts) -> set[Promise]:
-    """Return which promises of a lead's marks, each for itself, were kept or had ended by these facts."""
-    found: set[Promise] = set()
+async def over(conn: Connection, policies: Policies, facts: Facts) -> dict[UUID, set[str]]:
+    """Return which clocks were kept or had ended by these facts, each for itself, by the marks that begin them."""
+    found: dict[UUID, set[str]] = {}
     for mark in facts.marks:
-        policy = await policies.of(conn, mark.policy) if mark.policy is not None else NO_POLICY
-        rep = common_pb2.Rep(rep_id=holder_of(mark, facts))
-        for spec in _specs(policy, mark) if policy is not NO_POLICY else ():
+        if mark.policy is None:
+            continue
+        policy, rep = await policies.of(conn, mark.policy), common_pb2.Rep(rep_id=holder_of(mark, facts))
+        for spec in _specs(policy, mark):
             if verdicts.is_over(clocks.terms(policy, spec, rep, mark.at, mark.at), facts, 0):
-                found.add((mark.mark_id, spec.clock))
+                found.setdefault(mark.mark_id, set()).add(spec.clock)
     return found

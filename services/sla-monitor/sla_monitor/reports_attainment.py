@@ -10,7 +10,7 @@ from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import cohort, known, promising, store_clocks, store_marks, store_policies, store_reps
+from sla_monitor import cohort, known, promising, staying, store_clocks, store_marks, store_policies, store_reps
 from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS, Facts
 from sla_monitor.hours import REP, WALL, Past, fell_due
 from sla_monitor.keeping import After
@@ -45,10 +45,11 @@ FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY o(lead_id, decided_at
 """  # noqa: S608
 # What a merge moved to the survivor is counted there, as soon as it was known; where the survivor had a rep of its own
 # nothing was moved, and what had become of the other's promises by then stays.
-_STAYED: Final = f"""NOT (coalesce(a.outcome, '') = 'merged' AND a.released_at <= UPTO AND EXISTS (
-    SELECT FROM link k JOIN assignment s ON s.lead_id = k.survivor_id
-    WHERE k.member_id = c.lead_id AND s.moved AND s.rep_id = a.rep_id AND s.assigned_at = a.assigned_at AND {HOLDS}
-))"""
+_STAYED: Final = f"""NOT (c.source = ANY(ARRAY{[*OF_ASSIGNMENTS]}) AND coalesce(a.outcome, '') = 'merged'
+    AND a.released_at <= UPTO AND EXISTS (
+        SELECT FROM link k JOIN assignment s ON s.lead_id = k.survivor_id
+        WHERE k.member_id = c.lead_id AND s.moved AND s.rep_id = a.rep_id AND s.assigned_at = a.assigned_at AND {HOLDS}
+    ))"""
 _SOURCE: Final = """coalesce((
     SELECT b.source FROM lead_before b WHERE b.lead_id = c.lead_id AND b.until > UPTO ORDER BY b.until LIMIT 1
 ), l.source)"""
@@ -151,8 +152,9 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
     async for some in _started(conn, asked, as_of, past):
         clocks, now = [clock for _, clock, _ in some], [clock for _, _, clock in some]
         about = await store_marks.facts(conn, {clock.lead_id for clock in clocks}, as_of=as_of)
-        begun = await known.begun(conn, clocks, about, over, as_of)
-        without = await known.ended_by_merge(conn, clocks, as_of) | known.erased(now)
+        about = await staying.note(conn, about, over, as_of)
+        begun = await known.begun(conn, clocks, about)
+        without = await known.ended_by_merge(conn, clocks, over, as_of) | known.erased(now)
         reps = await _reps(conn, clocks, as_of)
         decided = []
         for keys, clock, _ in some:

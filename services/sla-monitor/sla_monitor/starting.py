@@ -192,7 +192,8 @@ def holder_of(mark: Mark, facts: Facts) -> str:
     """Return who had the lead when it missed a meeting, or the merged one that did; "" for other marks, and nobody."""
     if mark.kind != Marked.MEETING_MISSED:
         return ""
-    return holder_at(facts, mark.at) or facts.holders.get(mark.mark_id, "")
+    brought = facts.brought.get(mark.mark_id)
+    return holder_at(facts, mark.at) or (brought.holder if brought is not None else "")
 
 
 def begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:

@@ -4,7 +4,7 @@ What was open at the merge goes on with the survivor, and counts there alone. A 
 come on different topics: what was known of it when it was merged decides, whichever is read first.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
@@ -12,30 +12,34 @@ from uuid import UUID
 
 from backbone.database import Connection
 from sla_monitor import store_links, store_marks
-from sla_monitor.domain import Facts, Marked, Promise
+from sla_monitor.domain import Brought, Facts, Mark
 from sla_monitor.starting import holder_of
 
-Over = Callable[[Facts], Awaitable[set[Promise]]]
-"""Which promises of a lead were kept or had ended, by some facts."""
+Over = Callable[[Facts], Awaitable[Mapping[UUID, Collection[str]]]]
+"""Which clocks of a lead were over by some facts, by the marks that began them."""
 FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 async def note(
     conn: Connection, facts: Mapping[UUID, Facts], over: Over, as_of: datetime = FOR_EVER
 ) -> dict[UUID, Facts]:
-    """Return the facts of leads, with what those had who were merged into them by an instant, and what stayed there."""
+    """Return the facts of leads, with what is to be known of the marks that others brought by an instant."""
     survivors = {one for one, said in facts.items() if said.is_survivor and any(mark.policy for mark in said.marks)}
     into = await store_links.into(conn, survivors, as_of) if survivors else {}
     found = dict(facts)
-    for member, (_, theirs) in (await at_merge(conn, into, over, as_of)).items():
-        said = found[into[member]]
+    for member, (at, theirs) in (await at_merge(conn, into, over, as_of)).items():
+        said, is_over = found[into[member]], await over(theirs)
+        known = {mark.mark_id: mark for mark in theirs.marks}
         # While it was part of another, that one had the lead's own as well.
-        brought = {mark.mark_id for mark in said.marks if mark.is_brought}
-        stayed = {one for one in (*theirs.stayed, *await over(theirs)) if one[0] in brought}
-        missed = [mark for mark in theirs.of(Marked.MEETING_MISSED) if mark.mark_id in brought]
-        holders = {mark.mark_id: holder_of(mark, theirs) for mark in missed}
-        found[into[member]] = replace(said, stayed={*said.stayed, *stayed}, holders={**said.holders, **holders})
+        brought = [known[mark.mark_id] for mark in said.marks if mark.is_brought and mark.mark_id in known]
+        news = {mark.mark_id: _brought(mark, theirs, at, is_over.get(mark.mark_id, ())) for mark in brought}
+        found[into[member]] = replace(said, brought={**said.brought, **news})
     return found
+
+
+def _brought(mark: Mark, theirs: Facts, at: datetime, over: Collection[str]) -> Brought:
+    before = theirs.brought.get(mark.mark_id)
+    return Brought(since=at, holder=holder_of(mark, theirs), over={*over, *(before.over if before else ())})
 
 
 async def at_merge(

@@ -67,17 +67,26 @@ async def clocks(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[
 
 
 async def of_others(conn: Connection, lead_ids: Iterable[UUID]) -> dict[UUID, list[Clock]]:
-    """Return the clocks that leads have of their own which are one with these, or were before a merge was undone."""
-    rows = await conn.fetch(
-        "SELECT k.lead_id AS of, c.* FROM (SELECT survivor_id AS lead_id, member_id AS other FROM link"
-        " UNION SELECT member_id, survivor_id FROM link) k JOIN clock c ON c.lead_id = k.other"
-        " WHERE k.lead_id = ANY($1::uuid[])",
-        list(lead_ids),
-    )
+    """Return the clocks that leads have of their own which are part of these, or were one with them before."""
+    rows = await conn.fetch(_OF_OTHERS, list(lead_ids))
     found: dict[UUID, list[Clock]] = {}
     for row in rows:
         found.setdefault(row["of"], []).append(clock_of(row))
     return found
+
+
+# Of those that are part of them by others, too: several may be merged in a row before one of them is read.
+_OF_OTHERS: Final = """
+WITH RECURSIVE part (lead_id, other) AS (
+    SELECT survivor_id, member_id FROM link WHERE survivor_id = ANY($1::uuid[]) AND until IS NULL
+    UNION SELECT p.lead_id, k.member_id FROM part p JOIN link k ON k.survivor_id = p.other AND k.until IS NULL
+), near (lead_id, other) AS (
+    SELECT lead_id, other FROM part
+    UNION SELECT survivor_id, member_id FROM link WHERE survivor_id = ANY($1::uuid[])
+    UNION SELECT member_id, survivor_id FROM link WHERE member_id = ANY($1::uuid[])
+)
+SELECT n.lead_id AS of, c.* FROM near n JOIN clock c ON c.lead_id = n.other WHERE n.other <> n.lead_id
+"""
 
 
 def clock_of(row: Any) -> Clock:

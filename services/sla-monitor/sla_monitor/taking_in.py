@@ -213,6 +213,8 @@ _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
     "OpportunityMoved": (Marked.DEAL_MOVED, _deal),
     "OpportunityWon": (Marked.WON, _deal),
 }
+MERGED: Final = "merged"
+"""Why qualification raised a lead that another was merged into."""
 _TELLING_MARKS: Final = ("qualification", _FORECAST)
 _QUEUED_BY: Final = ("LeadQualified", "LeadHandedBack")
 """Events after which a lead may wait for an SDR's judgement though no ReviewQueued says so."""
@@ -252,7 +254,9 @@ def _keep_mark(batch: Batch, rows: Mapping[UUID, Row], event: Incoming, kind: Ma
     mark = Mark(mark_id=ids.derived("mark", kind, str(event.id)), kind=kind, at=at, **said)
     batch.marks.append((lead_id, mark, known_at))
     batch.news |= {event.subject, lead_id}
-    if kind in (Marked.QUALIFIED, Marked.QUEUED) and message.stamp.live:
+    # What a merge made of it is no promise of its own: what was promised the other one goes on with it.
+    is_own = kind == Marked.QUEUED or (kind == Marked.QUALIFIED and message.qualification.reason != MERGED)
+    if is_own and message.stamp.live:
         lead = message.lead if message.HasField("lead") else rows[lead_id].lead_fields()
         batch.beginnings[mark.mark_id] = Beginning(lead, message.qualification)
 

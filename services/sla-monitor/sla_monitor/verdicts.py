@@ -98,7 +98,12 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
 def _ends_of_the_lead(terms: Terms, facts: Facts) -> list[End]:
     """A promise to the lead itself is over when the lead is out or bought; one of a queue, when it left the queue."""
     kinds = {Marked.OUT, Marked.WON, *((Marked.UNQUEUED,) if terms.kind == "review" else ())}
-    return [(mark.at, mark.word or mark.ref or mark.kind) for mark in _since(terms, facts.of(*kinds))]
+    marks = _since(terms, facts.of(*kinds))
+    # That the survivor was out before another was merged into it ends nothing of what that one brought.
+    began = [facts.brought.get(mark.mark_id) for mark in facts.marks if mark.at == terms.started_at]
+    since = max((one.since for one in began if one is not None), default=terms.started_at)
+    marks = [mark for mark in marks if mark.at >= since or mark.is_brought]
+    return [(mark.at, mark.word or mark.ref or mark.kind) for mark in marks]
 
 
 def _replanned(terms: Terms, facts: Facts, cycle: int) -> list[Mark]:

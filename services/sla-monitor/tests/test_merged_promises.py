@@ -16,7 +16,18 @@ from backbone.database import Database
 from sla_monitor import reports_attainment
 from sla_monitor.known import Decided
 from tests.monitor import Monitor, at, read_in
-from tests.telling import Told, captured, engaged, merged, now, qualified, routed, unmerged
+from tests.telling import (
+    Told,
+    captured,
+    disqualified,
+    engaged,
+    merged,
+    now,
+    qualified,
+    released,
+    routed,
+    unmerged,
+)
 
 WITHIN_S: Final = 50
 HANDOFF: Final = f"clocks: [{{kind: handoff, within: {WITHIN_S}s, from: qualification}}]"
@@ -86,6 +97,59 @@ async def test_a_meeting_that_was_booked_again_before_a_merge_is_not_to_be_booke
     assert await counted(db) == Counter({Decided.MET: 1})
 
 
+async def test_a_promise_stays_where_it_was_over_when_its_rep_goes_on_with_the_survivor(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(HANDOFF, lead, lost)
+    await monitor.tell("qualification", qualified(lost, at(10)))
+    await monitor.tell("routing", routed(lost, at(80)))
+    await monitor.fire()
+    assert await counted(db) == Counter({Decided.MISSED: 1})
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    await monitor.tell("qualification", qualified(lead, at(100), reason="merged"))
+    await monitor.tell("routing", released(lost, at(100), outcome="merged"), routed(lead, at(80), rule="merged"))
+    assert await monitor.states(lead) == {}
+    assert await counted(db) == Counter({Decided.MISSED: 1})
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_was_told_of_a_lead_is_not_told_again_when_it_is_merged_twice_in_a_row(
+    db: Database, monitor: Monitor, at_once: bool
+) -> None:
+    leads = [ids.new() for _ in range(3)]
+    await monitor.arrive(
+        "clocks: [{kind: no_show_rebook, within: 1m, from: meeting_missed}]\n"
+        "escalations: [{kind: no_show_rebook, after: 1m, to: manager}]",
+        *leads,
+    )
+    await monitor.tell("routing", *(routed(lead, at(1)) for lead in leads))
+    await monitor.tell("intake", engaged(leads[0], at(10), "meeting_missed"))
+    await monitor.fire()
+    merges = [merged(leads[1], leads[0], at(500), came_at=at(0)), merged(leads[2], leads[1], at(600), came_at=at(0))]
+    for told in [[*merges[0], *merges[1]]] if at_once else merges:
+        await monitor.tell("intake", *told)
+    await monitor.fire()
+    assert await monitor.alerts() == [("breach", False), ("escalation", False)]
+    assert await counted(db) == Counter({Decided.MISSED: 1})
+
+
+async def test_that_the_survivor_was_out_before_a_merge_ends_nothing_of_what_the_other_was_promised(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(HANDOFF, lead, lost)
+    await monitor.tell("qualification", qualified(lost, at(10)), disqualified(lead, at(20)))
+    await monitor.tell("intake", *merged(lead, lost, at(30), came_at=at(0)))
+    await monitor.fire()
+    assert await monitor.states(lead) == {("handoff", 1): "breached"}
+    assert await counted(db) == Counter({Decided.MISSED: 1})
+    # After the merge it is the survivor that is out.
+    await monitor.tell("qualification", disqualified(lead, at(40)))
+    assert await monitor.states(lead) == {("handoff", 1): "cancelled"}
+    assert await counted(db) == Counter()
+
+
 def expected(promised: Sequence[int | None], given_at: Sequence[int | None], merges: Sequence[int]) -> Counter[Decided]:
     """Return what becomes of promises of leads, each of which becomes one with the next, by the rule and no clocks."""
     found: Counter[Decided] = Counter()
@@ -136,6 +200,7 @@ INSTANTS = [None, 5, 15, 25, 60, 95]
     promised=st.tuples(*(st.sampled_from([None, 10, 20, 30, 90]) for _ in range(3))),
     given_at=st.tuples(*(st.sampled_from([*INSTANTS, *more]) for more in ([], [150], [150, 250, 350]))),
     is_parted=st.booleans(),
+    in_turn=st.booleans(),
     seed=st.integers(0, 2**32),
 )
 async def test_each_promise_counts_once_in_whatever_order_it_is_read(
@@ -144,6 +209,7 @@ async def test_each_promise_counts_once_in_whatever_order_it_is_read(
     promised: Sequence[int | None],
     given_at: Sequence[int | None],
     is_parted: bool,
+    in_turn: bool,
     seed: int,
 ) -> None:
     chance, leads = random.Random(seed), [ids.new() for _ in promised]
@@ -156,15 +222,18 @@ async def test_each_promise_counts_once_in_whatever_order_it_is_read(
         told["intake"] += unmerged(leads[2], leads[1], at(300), came=dict.fromkeys(leads, at(0)))
         wanted = expected(promised[:2], given_at[:2], MERGED[:1]) + expected(promised[2:], given_at[2:], ())
     events = read_in(chance, told, monitor._versions)
+    if in_turn:
+        events.sort(key=lambda event: event.message.stamp.recorded_at.ToNanoseconds())  # type: ignore[attr-defined]
     while events:
-        number = chance.randint(1, len(events))
+        number = 1 if in_turn else chance.randint(1, len(events))
         await monitor.read(events[:number])
         events = events[number:]
         if chance.random() < 0.5:
             await monitor.fire()
     await monitor.fire()
     assert await counted(db) == wanted
-    # Between the merges, as it was known then.
-    known = [seconds if seconds is not None and seconds <= 150 else None for seconds in given_at]
-    then = expected(promised[:2], known[:2], MERGED[:1]) + expected(promised[2:], known[2:], ())
-    assert await counted(db, at(150)) == then
+    if in_turn:
+        # Between the merges, as it was known then; of what is read at once with a merge no clock was there before.
+        known = [seconds if seconds is not None and seconds <= 150 else None for seconds in given_at]
+        then = expected(promised[:2], known[:2], MERGED[:1]) + expected(promised[2:], known[2:], ())
+        assert await counted(db, at(150)) == then
