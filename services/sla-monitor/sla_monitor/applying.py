@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import Final
 from uuid import UUID
 
 from backbone import times
@@ -38,6 +39,13 @@ from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
 
+_READ_LATE: Final = {
+    (Decided.MET, State.CANCELLED),
+    (Decided.MET, State.BREACHED),
+    (Decided.MISSED, State.CANCELLED),
+}
+"""What became of a merged lead's clock, and what it ended as by what was read first."""
+
 
 class Applying:
     """Writes facts, and what follows from them."""
@@ -68,7 +76,7 @@ class Applying:
             _start(facts, at_merge, known, by, rows, changes)
             others = await _go_on(conn, batch, facts, known, changes)
             changes.outgoing += [events.started(rows[clock.lead_id], clock, now) for clock in changes.fresh]
-            _end(rows, known, at_merge, by, changes)
+            _end(rows, known, facts, at_merge, by, changes)
             _judge(rows, known, facts, by, others, changes)
             await _end_untold(conn, rows, known, facts, changes)
             changes.doubted |= {*batch.unmerged, *(clock.lead_id for clock, _, _ in changes.moved)}
@@ -184,6 +192,7 @@ def _is_over(row: Row, clock: Clock) -> bool:
 def _end(
     rows: Mapping[UUID, Row],
     known: Mapping[UUID, Sequence[Clock]],
+    facts: Mapping[UUID, Facts],
     at_merge: Mapping[UUID, tuple[datetime, Facts]],
     by: Starting,
     changes: Changes,
@@ -191,18 +200,22 @@ def _end(
     """End merged leads' own clocks: without a verdict where they ran, whether or not what was due before is told yet.
 
     Nobody is told of what was missed by then and not told: the survivor's clocks are, and this one if it is undone.
+    That one was kept may come late, as of any.
     """
-    for lead_id, (at, facts) in at_merge.items():
-        row = rows[lead_id]
+    for lead_id, (at, then) in at_merge.items():
+        row, now = rows[lead_id], facts[lead_id]
         for clock in (one for one in known.get(lead_id, ()) if _is_over(row, one)):
-            if when_known.goes_on(clock.terms, facts, clock.cycle):
+            decided = when_known.decide(clock.terms, then, clock.cycle, at)
+            if when_known.goes_on(clock.terms, then, clock.cycle):
                 changes.hand_on(row, clock)
+            elif decided is Decided.MISSED and when_known.decide(clock.terms, now, clock.cycle, at) is Decided.MET:
+                _end_with(Decided.MET, row, clock, now, by, changes)
             else:
-                _end_with(when_known.decide(clock.terms, facts, clock.cycle, at), row, clock, facts, by, changes)
+                _end_with(decided, row, clock, then, by, changes)
 
 
 def _end_with(decided: Decided | None, row: Row, clock: Clock, facts: Facts, by: Starting, changes: Changes) -> None:
-    is_read_late = decided in (Decided.MET, Decided.MISSED) and clock.state is State.CANCELLED
+    is_read_late = (decided, clock.state) in _READ_LATE
     if is_read_late and judging.revive(clock, judging.MERGED):
         changes.tell(row, clock, Said(Verdict()))
     if clock.state not in (State.RUNNING, State.BREACHED) or clock.is_final:

@@ -47,7 +47,9 @@ _KEYED: Final = f"""touched AS (
     FROM member m JOIN touch t ON t.lead_id = m.member_id
     WHERE NOT t.automated AND t.recorded_at <= $3
 ), first_touch AS (
-    SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at, touch_id
+    -- What was done long before it arrived answers nothing, as it meets no clock.
+    SELECT DISTINCT ON (t.lead_id) t.lead_id, t.at, t.rep_id FROM touched t JOIN cohort c USING (lead_id)
+    WHERE t.at >= c.created_at - {BEFORE} ORDER BY t.lead_id, t.at, t.touch_id
 ), begun AS (
     SELECT m.lead_id, m.member_id, a.rep_id, a.team, a.cycle, a.assigned_at,
            CASE WHEN a.released_at <= $3 THEN a.released_at END AS over_at,

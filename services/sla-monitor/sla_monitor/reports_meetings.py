@@ -100,7 +100,10 @@ _WHO: Final = f"""concerned AS (
 _SAT: Final = """unbooked AS (
     SELECT m.lead_id, t.at, t.rep_id FROM member m JOIN touch t ON t.lead_id = m.member_id
     WHERE t.kind = 'meeting' AND t.outcome = 'connected' AND NOT t.automated AND t.recorded_at <= $3
-      AND NOT EXISTS (SELECT FROM meeting b WHERE b.lead_id = m.lead_id AND b.booked_at <= t.at)
+      AND NOT EXISTS (
+          SELECT FROM meeting b
+          WHERE b.lead_id = m.lead_id AND b.booked_at <= t.at AND NOT b.is_cancelled AND NOT b.is_missed
+      )
 ), sat AS (
     SELECT lead_id, at, starts_at, rep_id, booked_at IS NOT NULL AS booked, is_cancelled AS cancelled,
            is_missed AS missed, is_rebooked AS rebooked, why,
@@ -133,7 +136,7 @@ async def meetings(
     """Return what became of meetings that were booked in [start, end), or begin there if no booking is known.
 
     As known at `as_of`, each once. Held are those whose start has passed by then, and meetings that a rep logged where
-    none was booked. `not_rebooked` says why, of the missed ones.
+    none was booked, or none that was not called off or missed. `not_rebooked` says why, of the missed ones.
     """
     key = cohort.key(
         by,

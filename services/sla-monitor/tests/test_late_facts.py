@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from backbone import ids
+from backbone import ids, times
 from backbone.database import Database
 from handoff.events.v1 import intake_pb2, sla_pb2
 from sla_monitor import reports_attainment
@@ -17,6 +17,7 @@ from tests.telling import (
     Told,
     captured,
     engaged,
+    merged,
     now,
     qualified,
     queued,
@@ -227,3 +228,21 @@ async def test_a_gap_that_turns_out_to_be_none_leaves_the_one_that_is_one(
     async with db.reading() as conn:
         shown = await conn.fetchrow("SELECT breached_at, retracted FROM clock")
     assert (shown["breached_at"], shown["retracted"]) == (at(47), False)
+
+
+async def test_that_a_merged_lead_was_answered_in_time_is_learned_late_as_of_any(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_5m, within: 5m, from: arrival}]", lead, lost)
+    await monitor.fire()
+    await monitor.tell("intake", *merged(lead, lost, at(500), came_at=at(0)))
+    _, message = touch(lost, at(60))
+    message.stamp.recorded_at.CopyFrom(times.stamp(at(600)))
+    await monitor.tell("intake", (lead, message))
+    assert (await monitor.states(lost), await monitor.states(lead)) == ({("first_response_5m", 0): "met"},) * 2
+    assert [is_taken_back for _, is_taken_back in await monitor.alerts()] == [True, True]
+    async with db.reading() as conn:
+        asked = reports_attainment.Asked(start=at(-60), end=at(60), by=("none",))
+        stored = await reports_attainment.counted(conn, asked)
+        assert stored == await reports_attainment.counted(conn, asked, as_of=now())

@@ -59,6 +59,21 @@ async def test_a_meeting_that_a_rep_logged_is_held_where_none_was_booked(told: A
     assert (await meetings(told))["all"] == {"key": "all", "booked": 1, "held": 2, **NO_WORD}
 
 
+async def test_who_meets_after_all_whom_they_did_not_meet_as_booked_has_held_a_meeting(told: Any) -> None:
+    off, missed = [await told.lead() for _ in range(2)]
+    for lead, became in ((off, "meeting_cancelled"), (missed, "meeting_missed")):
+        await told.mark(lead, "meeting_booked", 60, ref="m1", until=HOUR)
+        await told.mark(lead, became, HOUR + 60, ref="m1")
+        await told.touch(lead, 2 * HOUR, kind="meeting", outcome="connected")
+    shown = (await meetings(told))["all"]
+    assert {name: shown[name] for name in ("booked", "cancelled", "missed", "held")} == {
+        "booked": 2,
+        "cancelled": 1,
+        "missed": 1,
+        "held": 2,
+    }
+
+
 async def test_a_missed_meeting_was_booked_again_or_it_says_why_not(told: Any) -> None:
     words = ("rebooked", "lost_interest", "wrong_time", "unreachable", "", "other", "late word")
     leads = {word: await told.lead() for word in words}

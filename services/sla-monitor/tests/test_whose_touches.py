@@ -65,6 +65,16 @@ async def test_what_was_done_long_before_a_lead_was_given_to_anybody_is_no_answe
     assert await persistence(told) == {"ana": (2, 1.5, 0)}
 
 
+async def test_what_was_done_long_before_a_lead_came_is_no_answer_to_it(told: Any) -> None:
+    called, known = await told.lead(), await told.lead()
+    for lead in (called, known):
+        await told.touch(lead, -7200)
+    await told.touch(known, 60)
+    (group,) = await reports.speed(told.conn, told.start, told.end, by="none", as_of=told.end)
+    side = group["from_arrival"]
+    assert (side["leads"], side["touched"], side["never_touched"], side["p50_seconds"]) == (2, 1, 1, 60.0)
+
+
 async def test_who_had_a_lead_that_was_merged_has_what_was_done_with_it(told: Any) -> None:
     kept, lost = await told.lead(), await told.lead(1)
     await told.given(kept, 0)
