@@ -22,17 +22,30 @@ MOST_GUESSED: Final = 20
 def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
     """Read a policy for the reps there are. Problem 422 with line and column of what is wrong.
 
-    That is: names that mean something else, unknown pools and reps, reps of pairs in no pool, loops of fallbacks, and
-    wrong conditions.
+    That is: what is wrong at any time, and reps of pairs in no pool.
+    """
+    document = parse_for_the_past(raw, reps)
+    _refuse(_paired_in_no_pool(document, reps))
+    return document
+
+
+def parse_for_the_past(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
+    """Read a policy to be tried on the past, when reps may have been in pools that they are not in today.
+
+    Problem 422 for what is wrong at any time: names that mean something else, unknown pools and reps, loops of
+    fallbacks, and wrong conditions.
     """
     document = documents.parse(raw, policies.SCHEMA, what="routing policy")
     faults = [*_wrong_conditions(document), *_wrong_names(document), *_unknown(document, reps), *_loops(document)]
     if "accept_within" in document.data and not documents.duration(document.data["accept_within"]):
         faults.append(document.fault(("accept_within",), "nobody accepts in no time; leave it out to wait for nobody"))
-    faults = faults or _paired_in_no_pool(document, reps)
+    _refuse(faults)
+    return document
+
+
+def _refuse(faults: list[Pointer]) -> None:
     if faults:
         raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
-    return document
 
 
 def _wrong_conditions(document: Document) -> list[Pointer]:
