@@ -5,14 +5,15 @@ attribute that is not there reads as "". A condition that cannot be computed for
 does not hold.
 """
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from cel_expr_python import cel
+
+from backbone import mistakes
 
 LONGEST: Final = 4_000
 MOST_REMEMBERED: Final = 256
@@ -21,13 +22,6 @@ _KEY: Final = re.compile(r"""\b([a-z_]+\.[a-z_]+)(?:\.([A-Za-z_]\w*)|\[\s*["']([
 _ASKED_FOR: Final = re.compile(r"\bhas\(([^()]*)\)")
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _DOT: Final = re.compile(r"\s*\.\s*")
-SEALED: Final = {
-    "email": "has_email, email_domain and email_is_free",
-    "phone": "has_phone",
-    "first_name": 'whether "first_name" is in missing',
-    "last_name": 'whether "last_name" is in missing',
-}
-"""What no condition may read, with what it may read instead."""
 SEALED_ATTRIBUTES: Final = frozenset({"message", "comments", "notes"})
 """Free text of forms, which lead-intake seals unless a connection says otherwise."""
 _LITERALS: Final = "|".join(
@@ -35,10 +29,6 @@ _LITERALS: Final = "|".join(
 )
 _PATTERN: Final = re.compile(rf"\bmatches\s*\(\s*((?>{_LITERALS}))\s*\)|//[^\n]*|{_LITERALS}", re.DOTALL)
 """A pattern that is written out; or, without a group, a comment or a text, in which there is none."""
-_SEALED_NAME: Final = re.compile(r"'lead\.(\w+)'")
-_UNKNOWN: Final = re.compile(r"undeclared reference to '([^']+)'")
-_UNLIKE: Final = re.compile(r"no matching overload for '_([^']+)_' applied to '\(([^()]*,[^()]*)\)'")
-_KINDS: Final = {"string": "a text", "int": "a whole number", "double": "a fraction", "bool": "a yes or no"}
 
 TEXT: Final = cel.Type.STRING
 WHOLE: Final = cel.Type.INT
@@ -62,6 +52,7 @@ _NOTHING: Final[Sequence[tuple[Any, Any]]] = (
     (INSTANT, _EPOCH),
     (TEXTS, []),
 )
+_NOWHERE: Final[Mapping[str, str]] = {}
 _NO_FLAG: Final = "has to be a yes or no, such as lead.employees > 100"
 
 
@@ -136,14 +127,18 @@ class Language:
     _names: Names
     _open: frozenset[str]
     _instants: frozenset[str]
+    _elsewhere: Mapping[str, str]
 
     @classmethod
-    def of(cls, names: Names) -> "Language":
-        """Declare names with their types (TEXT, WHOLE, NUMBER, FLAG, INSTANT, TEXTS, OBJECTS, OPEN)."""
+    def of(cls, names: Names, elsewhere: Mapping[str, str] = _NOWHERE) -> "Language":
+        """Declare names with their types (TEXT, WHOLE, NUMBER, FLAG, INSTANT, TEXTS, OBJECTS, OPEN).
+
+        `elsewhere`: by how names begin that people look for here, where they belong instead.
+        """
         left_open, instants = (
             frozenset(name for name, kind in names.items() if kind == wanted) for wanted in (OPEN, INSTANT)
         )
-        return cls(cel.NewEnv(variables=dict(names)), dict(names), left_open, instants)
+        return cls(cel.NewEnv(variables=dict(names)), dict(names), left_open, instants, elsewhere)
 
     def compile(self, text: str) -> Condition:
         """Compile a condition. Wrong for one that does not parse, names what is not there, or is no yes or no."""
@@ -152,7 +147,7 @@ class Language:
         try:
             program = self._env.compile(text)
         except RuntimeError as error:
-            raise _wrong(str(error), self._names) from None
+            raise _wrong(str(error), text, self._names, self._elsewhere) from None
         if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
             raise Wrong(_NO_FLAG)
         plain = _DOT.sub(".", text)
@@ -205,7 +200,7 @@ def _place(text: str, start: int) -> tuple[int, int]:
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
-def _wrong(words: str, names: Iterable[str]) -> Wrong:
+def _wrong(words: str, text: str, names: Names, elsewhere: Mapping[str, str]) -> Wrong:
     match = _PLACE.search(words)
     if match is None:
         if "recursion limit" in words:
@@ -213,18 +208,5 @@ def _wrong(words: str, names: Iterable[str]) -> Wrong:
         return Wrong("does not compile")
     line, column, detail = match.groups()
     detail = detail.replace("(in container '')", "").replace(" [INVALID_ARGUMENT]", "").strip()
-    return Wrong(_mended(detail, names), int(line), int(column))
-
-
-def _mended(detail: str, names: Iterable[str]) -> str:
-    """Say of the usual mistakes what to write instead."""
-    if (sealed := _SEALED_NAME.search(detail)) is not None and sealed[1] in SEALED:
-        return f"lead.{sealed[1]} is sealed: ask {SEALED[sealed[1]]} instead"
-    if (unknown := _UNKNOWN.fullmatch(detail)) is not None:
-        close = difflib.get_close_matches(unknown[1], names, n=1)
-        is_one_of = f"did you mean {close[0]}?" if close else f"there are {', '.join(names)}"
-        return f"there is no {unknown[1]}: {is_one_of}"
-    if (unlike := _UNLIKE.search(detail)) is not None:
-        kinds = " and ".join(_KINDS.get(kind.strip(), kind.strip()) for kind in unlike[2].split(","))
-        return f"{unlike[1]} does not take {kinds}: texts stand in quotes, numbers and true or false without"
-    return detail
+    start = sum(len(each) + 1 for each in text.split("\n")[: int(line) - 1]) + int(column) - 1
+    return Wrong(mistakes.mended(detail, text, start, names, elsewhere), int(line), int(column))

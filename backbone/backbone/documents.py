@@ -205,14 +205,34 @@ def _fault(document: Document, error: Any) -> Pointer:
         return document.fault(path, f"the key {absent[0]} is missing")
     if error.validator in ("enum", "const"):
         return document.fault(path, f"has to be one of: {', '.join(map(str, error.validator_value))}")
-    if error.validator == "pattern" or (error.validator == "type" and "examples" in error.schema):
+    if error.validator == "pattern" or (error.validator == "type" and "pattern" in error.schema):
         such = ", ".join(error.schema.get("examples", _TIMES))
         return document.fault(path, f"is not written as it should be, such as {such}")
+    if error.validator == "type":
+        return document.fault(path, f"has to be {_kind(error.schema)}")
     return document.fault(path, _WORDS.get(error.validator, "is not what belongs here") + _bound(error))
 
 
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Say what has to stand there, with an example where the schema has one."""
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    words = schema.get("description") or " or ".join(_KINDS[kind] for kind in kinds)
+    if "examples" in schema:
+        return f"{words}, such as {', '.join(schema['examples'])}"
+    entries = schema.get("items", {})
+    of_list = entries.get("examples") or entries.get("enum")
+    return f"{words}, such as [{of_list[0]}]" if of_list else words
+
+
+_KINDS: Final = {
+    "string": "a text, in quotes",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object with keys",
+}
 _WORDS: Final = {
-    "type": "has to be of type ",
     "minimum": "has to be at least ",
     "maximum": "may be at most ",
     "minItems": "needs at least this many entries: ",
@@ -236,3 +256,10 @@ DURATION: Final[dict[str, Any]] = {"type": "string", "pattern": _DURATION.patter
 """The schema of a duration."""
 ORDER: Final = {"type": "integer", "minimum": -1_000_000, "maximum": 1_000_000}
 """The schema of a document's place among those that could apply; far within what a database holds."""
+CONDITION: Final[dict[str, Any]] = {
+    "type": "string",
+    "minLength": 1,
+    "description": "a condition, in quotes",
+    "examples": ["'lead.employees > 100'", "'true'"],
+}
+"""The schema of a condition."""

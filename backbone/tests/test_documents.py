@@ -222,19 +222,6 @@ def test_what_is_a_yes_or_no_of_some_lead_is_taken(text: str) -> None:
     LANGUAGE.check(text)
 
 
-@pytest.mark.parametrize(
-    ("text", "advice"),
-    [
-        ("lead.sourc == 'x'", "did you mean lead.source"),
-        ("rep.team == 'x'", "there are lead.company"),
-        ("lead.source == 5", "in quotes"),
-    ],
-)
-def test_the_usual_mistakes_are_told_with_what_to_write(text: str, advice: str) -> None:
-    with pytest.raises(conditions.Wrong, match=advice):
-        LANGUAGE.check(text)
-
-
 def test_a_condition_that_takes_too_many_steps_does_not_hold() -> None:
     every = "lead.attributes.l.all(a, lead.attributes.l.all(b, lead.attributes.l.all(c, a + b + c > 0.0)))"
     assert not LANGUAGE.compile(every).holds(values(attributes={"l": [1.0] * 300}))

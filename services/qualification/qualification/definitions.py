@@ -20,7 +20,7 @@ DURATION: Final = {
 }
 """A time that is not nothing, and ends before calendars do."""
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_000}
-_CONDITION: Final = {**_TEXT, "type": ["string", "boolean"]}
+_CONDITION: Final = {**documents.CONDITION, **_TEXT, "type": ["string", "boolean"]}
 """YAML reads a bare `true` as more than a text."""
 _NUMBER: Final = {"type": "number", "minimum": -1_000_000, "maximum": 1_000_000}
 _ACTION: Final = {"enum": [str(action) for action in Action]}

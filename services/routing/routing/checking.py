@@ -1,9 +1,9 @@
 """What is wrong with a routing policy, each with its place; and what it permits but hardly means."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from backbone import conditions, documents, doubts
+from backbone import conditions, documents, doubts, mistakes
 from backbone.conditions import Language
 from backbone.documents import Document
 from backbone.problem import Pointer
@@ -15,22 +15,37 @@ BY_POLICY: Final = "policy"
 """Where a hand-over goes to by the rules."""
 MOST_NAMED: Final = 20
 """Reps in no pool that a warning names."""
+MOST_GUESSED: Final = 20
+"""Unknown names of which it is guessed what was meant: each is held against all that there are."""
 
 
 def parse(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
     """Read a policy for the reps there are. Problem 422 with line and column of what is wrong.
 
-    That is: names that mean something else, unknown pools and reps, reps of pairs in no pool, loops of fallbacks, and
-    wrong conditions.
+    That is: what is wrong at any time, and reps of pairs in no pool.
+    """
+    document = parse_for_the_past(raw, reps)
+    _refuse(_paired_in_no_pool(document, reps))
+    return document
+
+
+def parse_for_the_past(raw: bytes, reps: Mapping[str, Mapping[str, Any]]) -> Document:
+    """Read a policy to be tried on the past, when reps may have been in pools that they are not in today.
+
+    Problem 422 for what is wrong at any time: names that mean something else, unknown pools and reps, loops of
+    fallbacks, and wrong conditions.
     """
     document = documents.parse(raw, policies.SCHEMA, what="routing policy")
-    faults = [*_wrong_conditions(document), *_wrong_names(document), *_unknown(document, set(reps)), *_loops(document)]
+    faults = [*_wrong_conditions(document), *_wrong_names(document), *_unknown(document, reps), *_loops(document)]
     if "accept_within" in document.data and not documents.duration(document.data["accept_within"]):
         faults.append(document.fault(("accept_within",), "nobody accepts in no time; leave it out to wait for nobody"))
-    faults = faults or _paired_in_no_pool(document, reps)
+    _refuse(faults)
+    return document
+
+
+def _refuse(faults: list[Pointer]) -> None:
     if faults:
         raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
-    return document
 
 
 def _wrong_conditions(document: Document) -> list[Pointer]:
@@ -79,27 +94,30 @@ def _twice(document: Document, part: str, key: str, names: list[str], why: str) 
     return [document.fault((part, number, key), why) for number, name in enumerate(names) if name in names[:number]]
 
 
-def _unknown(document: Document, rep_ids: set[str]) -> list[Pointer]:
-    data = document.data
-    names = [pool["pool"] for pool in data["pools"]]
-    places: list[tuple[documents.Path, str | None]] = []
-    for number, pool in enumerate(data["pools"]):
-        places.append((("pools", number, "fallback"), pool.get("fallback")))
-    for number, rule in enumerate(data["rules"]):
-        if rule["to"] not in NAMED_TARGETS:
-            places.append((("rules", number, "to"), rule["to"]))
-        places.append((("rules", number, "fallback"), rule.get("fallback")))
-        places.append((("rules", number, "else"), rule.get("else")))
-    faults = [document.fault(path, "no such pool") for path, name in places if name is not None and name not in names]
-    for number, pair in enumerate(data.get("pairs", [])):
-        if pair["sdr"] not in rep_ids:
-            faults.append(document.fault(("pairs", number, "sdr"), "no such rep"))
-        faults += [
-            document.fault(("pairs", number, "sales", place), "no such rep")
-            for place, rep_id in enumerate(pair["sales"])
-            if rep_id not in rep_ids
-        ]
-    return faults
+def _unknown(document: Document, reps: Collection[str]) -> list[Pointer]:
+    wrong = [(path, "no such pool", name, known, "") for path, name, known in _unknown_pools(document)]
+    for path, rep_id in _paired(document):
+        if rep_id not in reps:
+            wrong.append((path, "no such rep", rep_id, reps, "GET /v1/reps lists them"))
+    return [
+        *(
+            document.fault(path, f"{what}: {mistakes.instead(name, known, otherwise)}")
+            for path, what, name, known, otherwise in wrong[:MOST_GUESSED]
+        ),
+        *(document.fault(path, what) for path, what, *_ in wrong[MOST_GUESSED:]),
+    ]
+
+
+def _unknown_pools(document: Document) -> Iterator[tuple[documents.Path, str, Collection[str]]]:
+    """Yield which names are of no pool, and which could stand there."""
+    pools = [pool["pool"] for pool in document.data["pools"]]
+    targets = [*pools, *NAMED_TARGETS]
+    for part, keys in (("pools", ("fallback",)), ("rules", ("to", "fallback", "else"))):
+        for number, one in enumerate(document.data[part]):
+            for key in keys:
+                known = targets if key == "to" else pools
+                if key in one and one[key] not in known:
+                    yield (part, number, key), one[key], known
 
 
 def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

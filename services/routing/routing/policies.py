@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from backbone import documents
 from backbone.conditions import FLAG, NUMBER, OBJECTS, TEXT, TEXTS, WHOLE, Condition, Language
-from backbone.documents import DURATION
+from backbone.documents import CONDITION, DURATION
 from backbone.lead_values import LEAD
 from routing.domain import ACTIVE_REP, OPEN_DEALS, Policy, Pool, Rule, Strategy
 from routing.narrowing import Holds, Narrowing, PerLead
@@ -32,13 +32,19 @@ REP: Final = {
 RAMP_START: Final = "25%"
 NO_ACCOUNT: Final[Mapping[str, Any]] = {**dict.fromkeys(ACCOUNT, ""), OPEN_DEALS: 0}
 """What conditions read of a company of which nothing is known."""
-LEADS: Final = Language.of({**LEAD, **ACCOUNT})
-REPS: Final = Language.of(REP)
+_OF_REPS: Final = "'rep.team == \"north\"'"
+_NOT_OF_REPS: Final = "a pool is of reps alone; of leads it is said under `when` and `reps` of a rule"
+LEADS: Final = Language.of(
+    {**LEAD, **ACCOUNT}, {"rep.": f"of reps it is said under `reps` of the rule, such as reps: {_OF_REPS}"}
+)
+REPS: Final = Language.of(REP, dict.fromkeys(("lead.", "account."), _NOT_OF_REPS))
 PAIRS: Final = Language.of({**LEAD, **ACCOUNT, **REP})
 """Of a lead and a rep together: which reps a rule takes."""
 _ALWAYS: Final[Holds] = lambda _: True  # noqa: E731
 _TEXT: Final = {"type": "string", "minLength": 1}
-_COUNT: Final = {"type": "integer", "minimum": 1}
+_COUNT: Final = {"type": "integer", "minimum": 1, "maximum": 1_000_000}
+"""Far beyond what anybody has, and within what a database holds."""
+_REPS: Final = {**CONDITION, "examples": [_OF_REPS, "'true'"]}
 
 
 def _object(needed: Sequence[str] = (), /, **properties: Any) -> dict[str, Any]:
@@ -55,7 +61,7 @@ SCHEMA: Final = {
             "items": _object(
                 ["pool", "reps"],
                 pool=_TEXT,
-                reps=_TEXT,
+                reps=_REPS,
                 strategy={"enum": [str(one) for one in Strategy]},
                 cap=_COUNT,
                 untouched_cap=_COUNT,
@@ -68,8 +74,8 @@ SCHEMA: Final = {
                 **_object(
                     ["rule", "to"],
                     rule=_TEXT,
-                    when=_TEXT,
-                    reps=_TEXT,
+                    when=CONDITION,
+                    reps=_REPS,
                     to=_TEXT,
                     fallback=_TEXT,
                     after=DURATION,

@@ -3,6 +3,7 @@
 import pytest
 
 from backbone.testing.stage import Actor
+from routing import checking
 from services.routing.tests.desk import put_rep
 
 POLICY = """
@@ -147,3 +148,49 @@ async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_o
         text = POLICY.replace(", else: sales", "") + pairs
         warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
         assert [one["pointer"] for one in warned] == places
+
+
+@pytest.mark.parametrize(
+    ("was", "instead", "place", "told"),
+    [
+        ("to: owner", "to: onwer", "/rules/0/to", "no such pool: did you mean owner?"),
+        ("to: owner", "to: Sales", "/rules/0/to", "no such pool: did you mean sales?"),
+        (
+            "to: owner",
+            "to: farm",
+            "/rules/0/to",
+            "no such pool: there are sdr, sales, owner, account_rep, previous, host, paired",
+        ),
+        ("else: sales", "else: owner", "/rules/1/else", "no such pool: there are sdr, sales"),
+        ("to: sdr}", "to: sdr, fallback: sdrs}", "/rules/2/fallback", "no such pool: did you mean sdr?"),
+        ('"srl"', "3", "/rules/1/when", "texts stand in quotes"),
+        ('lead.stage == "srl"', 'rep.team == "north"', "/rules/1/when", "under `reps` of the rule"),
+        ('rep.role == "sdr"', 'lead.country == "DE"', "/pools/0/reps", "under `when` and `reps` of a rule"),
+        ('rep.role == "sdr"', 'rep.id == "ana"', "/pools/0/reps", "there is no rep.id: there are rep.rep_id"),
+        ('lead.stage == "srl"', "true", "/rules/1/when", "a condition, in quotes, such as 'lead.employees > 100'"),
+        ('rep.role == "sdr"', "[ana, ben]", "/pools/0/reps", "a condition, in quotes, such as 'rep.team == \"north\"'"),
+        ('"sdr",', '"sdr", cap: 99999999999,', "/pools/0/cap", "may be at most 1000000"),
+        ('"sdr",', '"sdr", untouched_cap: 99999999999,', "/pools/0/untouched_cap", "may be at most 1000000"),
+        ("rules:", "pairs: [{sdr: anna, sales: [ben]}]\nrules:", "/pairs/0/sdr", "no such rep: did you mean ana?"),
+        ("rules:", "pairs: [{sdr: ana, sales: [zoe]}]\nrules:", "/pairs/0/sales/0", "no such rep: GET /v1/reps lists"),
+    ],
+)
+async def test_a_refusal_says_what_to_write_instead_and_the_dry_run_says_the_same(
+    routing: Actor, was: str, instead: str, place: str, told: str
+) -> None:
+    await put_rep(routing, "ana")
+    await put_rep(routing, "ben", role="sales")
+    for path in ("/v1/policy", "/v1/policy?dry_run=true"):
+        answer = await routing.http.put(path, content=POLICY.replace(was, instead, 1))
+        assert answer.status_code == 422
+        (fault,) = answer.json()["errors"]
+        assert fault["pointer"] == place
+        assert told in fault["detail"]
+
+
+async def test_of_very_many_unknown_names_it_is_guessed_of_the_first_alone_what_was_meant(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    rules = "".join(f"  - {{rule: r{number}, to: sdrs}}\n" for number in range(checking.MOST_GUESSED + 1))
+    answer = await routing.http.put("/v1/policy", content=POLICY + rules)
+    told = [one["detail"] for one in answer.json()["errors"]]
+    assert told == ["no such pool: did you mean sdr?"] * checking.MOST_GUESSED + ["no such pool"]

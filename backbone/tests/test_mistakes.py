@@ -1,0 +1,92 @@
+"""The usual mistakes in conditions and documents are told with what to write instead."""
+
+import pytest
+
+from backbone import conditions, documents, lead_values, mistakes
+from backbone.problem import Problem
+
+LANGUAGE = conditions.Language.of(lead_values.LEAD)
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("lead.sourc == 'x'", "did you mean lead.source"),
+        ("rep.team == 'x'", "there are lead.company"),
+        ("lead.source == 5", "in quotes"),
+        ('lead.stage = "mql"', 'with ==, such as lead.stage == "mql"'),
+        ('lead.stage="mql"', 'with ==, such as lead.stage == "mql"'),
+        ("lead.live and lead.spam", "and is written &&"),
+        ("lead.live && (lead.spam OR lead.test)", "or is written ||"),
+        ("lead.live & lead.spam", "and is written &&"),
+        ("lead.live && not lead.spam", "not is written !"),
+        ("not (lead.spam)", "not is written !"),
+        ('lead.country not in ["DE"]', 'such as !(lead.country in ["DE"])'),
+        ("lead.employees >", "ends too early: something is missing here"),
+        ("(lead.employees > 5", "ends too early: ) is missing"),
+        ("lead.employees > 5)", ") does not belong here"),
+        ("lead.employees > 5;", "; does not belong here"),
+        ("lead.country == “DE”", "straight quotes"),
+        ("lead.country == 'DE", "the text that begins here does not end"),
+        ("lead.country == DE", "there is no DE: texts stand in quotes, and there are lead.company"),
+        ('lead.country in "DE"', 'such as lead.country in ["DE", "AT"]'),
+        ('lead.country in ("DE", "AT")', 'such as lead.country in ["DE", "AT"]'),
+        ('lead.missing == "phone"', 'such as "german" in rep.skills or "phone" in lead.missing'),
+        ("!lead.country", 'such as lead.country == ""'),
+        ("!lead.employees", "such as lead.employees == 0"),
+        ("lead.live && lead.country", "&& stands between conditions"),
+        ('lead.assigned_at > "2026-01-01"', 'such as timestamp("2026-01-01T00:00:00Z")'),
+        ('"2026-01-01" < lead.assigned_at', 'such as timestamp("2026-01-01T00:00:00Z")'),
+        ("lead.employees > 1.5", "one side is a whole number"),
+        ("lead.country == null", "nothing is null"),
+        ('lead.company.lower() == "acme"', "there is no function lower here: texts have .contains"),
+        ('lead.live ||\n  lower(lead.company) == "acme"', "there is no function lower here"),
+        ("5 in lead.missing", "in does not take a whole number and a list"),
+        ("lead.country.size > 3", "such as lead.company.size() > 3"),
+        ("country == 'DE'", "did you mean lead.country?"),
+        ("lead.Country == 'DE'", "did you mean lead.country?"),
+        ("lead.nowhere == 'DE'", "there is no lead.nowhere: there are lead.company"),
+    ],
+)
+def test_the_usual_mistakes_are_told_with_what_to_write(text: str, advice: str) -> None:
+    with pytest.raises(conditions.Wrong) as caught:
+        LANGUAGE.check(text)
+    assert advice in caught.value.detail
+
+
+def test_a_name_of_other_conditions_is_told_where_it_belongs() -> None:
+    language = conditions.Language.of(lead_values.LEAD, {"rep.": "reps stand under `reps`"})
+    with pytest.raises(conditions.Wrong, match=r"there is no rep\.team here: reps stand under `reps`"):
+        language.check('rep.team == "north"')
+
+
+def test_of_very_many_names_the_first_are_listed() -> None:
+    told = mistakes.instead("x", [f"pool {number}" for number in range(mistakes.MOST_LISTED + 2)])
+    assert told.startswith("there are pool 0, pool 1, ")
+    assert told.endswith(f"pool {mistakes.MOST_LISTED - 1} and 2 more")
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("when: true", "has to be a condition, in quotes, such as 'lead.employees > 100', 'true'"),
+        ("when: [lead.live]", "has to be a condition, in quotes, such as 'lead.employees > 100', 'true'"),
+        ("within: 5", "is not written as it should be, such as 90s, 5m, 1h, 14d"),
+        ("warn: 50%", "has to be a list, such as [90s]"),
+        ("kinds: call", "has to be a list, such as [email]"),
+        ("order: one", "has to be a whole number"),
+        ("either: 5", "has to be a text, in quotes or true or false"),
+    ],
+)
+def test_what_is_of_another_kind_is_told_what_belongs_there(text: str, detail: str) -> None:
+    properties = {
+        "when": documents.CONDITION,
+        "within": documents.DURATION,
+        "warn": {"type": "array", "items": documents.DURATION},
+        "kinds": {"type": "array", "items": {"enum": ["email", "call"]}},
+        "order": documents.ORDER,
+        "either": {"type": ["string", "boolean"]},
+    }
+    with pytest.raises(Problem) as caught:
+        documents.parse(text.encode(), {"type": "object", "properties": properties}, what="policy")
+    assert [fault.detail for fault in caught.value.errors] == [detail]
