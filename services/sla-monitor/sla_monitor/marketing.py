@@ -5,10 +5,9 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from sla_monitor.domain import BEFORE_QUALIFIED, Marked
 from sla_monitor.figures import percentile
@@ -151,7 +150,11 @@ def is_waiting(lead: Qualified) -> bool:
     return (
         not has_rep_already(lead)
         and not any(one.start >= lead.at for one in lead.held)
-        and not any(one.kind in over and one.at >= lead.at for one in lead.events)
+        and not any(
+            # What an SDR accepted unqualified waits for sales from that very instant on.
+            one.kind in over and (one.at > lead.at or (one.at == lead.at and one.kind != Marked.SALES_READY))
+            for one in lead.events
+        )
     )
 
 
@@ -198,8 +201,8 @@ def _rejects(one: Event) -> str | None:
     return one.ref if one.kind == Marked.OUT else None
 
 
-def delivery(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:
-    """Return what became of qualified leads: counts, shares from 0 to 1, seconds."""
+def delivery(leads: Sequence[Qualified], promises: Promises, as_of: datetime) -> dict[str, Any]:
+    """Return what had become of qualified leads by an instant: counts, shares from 0 to 1, seconds."""
     live = [lead for lead in leads if lead.live]
     complete = sum(lead.complete for lead in live)
     reasons = [given for lead in live if (given := rejections(lead))]
@@ -208,7 +211,7 @@ def delivery(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:
         "history": len(leads) - len(live),
         "complete": complete,
         "share_complete": complete / len(live) if live else None,
-        "handoff": _handoff(live, promises),
+        "handoff": _handoff(live, promises, as_of),
         "waited": _waited([done for lead in live if (done := hand_off(lead)) is not None]),
         "rejected": {
             "leads": len(reasons),
@@ -218,18 +221,16 @@ def delivery(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:
     }
 
 
-def _handoff(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:
-    """Each lead is held against what was promised when it qualified."""
+def _handoff(leads: Sequence[Qualified], promises: Promises, as_of: datetime) -> dict[str, Any]:
+    """Each lead is held against what was promised when it qualified; one that waits for longer has not kept it."""
     done = [(lead, one.seconds) for lead in leads if (one := hand_off(lead)) is not None]
     ordered = sorted(seconds for _, seconds in done)
-    asked = [
-        seconds <= promise.handoff_within_seconds
-        for lead, seconds in done
-        if (promise := promises.of(lead.definition, lead.at)) is not None and promise.handoff_within_seconds > 0
-    ]
+    waiting = [(lead, (as_of - lead.at).total_seconds()) for lead in leads if is_waiting(lead)]
+    asked = [seconds <= limit for lead, seconds in done if (limit := _limit(lead, promises)) > 0]
+    asked += [False for lead, seconds in waiting if 0 < _limit(lead, promises) < seconds]
     return {
         "handed": len(done),
-        "waiting": sum(is_waiting(lead) for lead in leads),
+        "waiting": len(waiting),
         "with_a_rep_already": sum(has_rep_already(lead) for lead in leads),
         "p50_seconds": percentile(ordered, 0.5),
         "p90_seconds": percentile(ordered, 0.9),
@@ -239,53 +240,15 @@ def _handoff(leads: Sequence[Qualified], promises: Promises) -> dict[str, Any]:
     }
 
 
+def _limit(lead: Qualified, promises: Promises) -> float:
+    promise = promises.of(lead.definition, lead.at)
+    return promise.handoff_within_seconds if promise is not None else 0.0
+
+
 def _waited(done: Sequence[HandOff]) -> dict[str, float]:
     """Add up what handed leads waited on; all but marketing's make up the time from qualification to hand-off."""
     split = {f"{on}_seconds": math.fsum(one.waited[on] for one in done) for on in (CAPACITY, HOURS, POLICY, REST)}
     return {"marketing_seconds": math.fsum(one.marketing_seconds for one in done), **split}
-
-
-@dataclass(frozen=True, slots=True)
-class Zone:
-    """Where days and weeks are counted."""
-
-    name: str
-    week_starts: str = "mon"
-
-    def day(self, at: datetime) -> date:
-        """Return the day of an instant."""
-        return at.astimezone(ZoneInfo(self.name)).date()
-
-    def week(self, day: date) -> date:
-        """Return the first day of a day's week."""
-        return day - timedelta(days=(day.weekday() + (self.week_starts == "sun")) % 7)
-
-    def weeks(self, start: datetime, end: datetime) -> list[date]:
-        """Return the weeks that [start, end) touches, by their first days."""
-        first, last = self.week(self.day(start)), self.day(end - timedelta(microseconds=1))
-        return [first + timedelta(days=7 * number) for number in range((last - first).days // 7 + 1)]
-
-    def span(self, period: str, at: datetime) -> tuple[str, datetime, datetime]:
-        """Return the name of the calendar's week, month or quarter around an instant, when it begins and ends."""
-        day = self.day(at)
-        if period == "week":
-            first = self.week(day)
-            return first.isoformat(), self._midnight(first), self._midnight(first + timedelta(days=7))
-        months = 1 if period == "month" else 3
-        month = (day.month - 1) // months * months + 1
-        after = date(day.year, month + months, 1) if month + months <= 12 else date(day.year + 1, 1, 1)
-        name = f"{day.year}-{month:02}" if period == "month" else f"{day.year}-Q{month // 3 + 1}"
-        return name, self._midnight(date(day.year, month, 1)), self._midnight(after)
-
-    def last_of(self, week: date, at_most: datetime) -> datetime:
-        """Return the last instant of a week, but none after `at_most`."""
-        if week >= self.week(self.day(at_most)):
-            return at_most
-        return self._midnight(week + timedelta(days=7)) - timedelta(microseconds=1)
-
-    def _midnight(self, day: date) -> datetime:
-        # In UTC: the difference of two times in one zone would pass over the hour that a change of clocks takes.
-        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.name)).astimezone(UTC)
 
 
 def to_date(delivered: int, target: float | None, share_passed: float) -> dict[str, Any]:

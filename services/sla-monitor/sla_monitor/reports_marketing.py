@@ -12,7 +12,8 @@ from backbone.database import Connection
 from sla_monitor import cohort, marketing, reports_attainment
 from sla_monitor.domain import FIRST_RESPONSE, Marked
 from sla_monitor.known import Decided
-from sla_monitor.marketing import ALL, Event, Held, Promise, Promises, Qualified, Zone
+from sla_monitor.marketing import ALL, Event, Held, Promise, Promises, Qualified
+from sla_monitor.weeks import Zone
 
 PERIODS: Final = ("week", "month", "quarter")
 SALES: Final[Mapping[str, Sequence[str]]] = {
@@ -27,10 +28,12 @@ _READ: Final = (
     *(Marked.SALES_READY, Marked.SALES_QUALIFIED, Marked.WON, Marked.DEAL_OPENED, Marked.DEAL_MOVED),
 )
 # Up from whoever was marked to the lead that is there now, and down to all that were merged into it. A lead that was
-# history is delivered when it qualifies anew after it came to life, not when its past was scored.
+# history is delivered when it qualifies anew after it came to life, not when its past was scored. What an SDR accepts
+# out of the review queue is ready for sales without having been an MQL: it is delivered with that.
 _QUALIFIED: Final = f"""
 WITH RECURSIVE {cohort.THEN}, up (lead_id) AS (
-    SELECT lead_id FROM mark WHERE kind = 'qualified' AND at >= $1 AND at < $2 AND recorded_at <= $3
+    SELECT lead_id FROM mark
+    WHERE kind IN ('qualified', 'sales_ready') AND at >= $1 AND at < $2 AND recorded_at <= $3
     UNION {cohort.UP}
 ), cohort AS (
     SELECT n.lead_id FROM up JOIN known n USING (lead_id) WHERE {cohort.APART}
@@ -42,9 +45,9 @@ WITH RECURSIVE {cohort.THEN}, up (lead_id) AS (
     -- With all that is told of it: joined again by the lead, it would be compared with each other one.
     SELECT DISTINCT ON (w.lead_id) w.*, k.at, k.word, k.ref
     FROM whole w CROSS JOIN unnest(w.members) AS one (member_id)
-    JOIN mark k ON k.lead_id = one.member_id AND k.kind = 'qualified' AND k.recorded_at <= $3
+    JOIN mark k ON k.lead_id = one.member_id AND k.kind IN ('qualified', 'sales_ready') AND k.recorded_at <= $3
     WHERE NOT w.live OR w.arrived_at IS NULL OR k.at >= w.arrived_at - interval '10 seconds'
-    ORDER BY w.lead_id, k.at, k.mark_id
+    ORDER BY w.lead_id, k.at, k.kind, k.mark_id
 )
 SELECT f.lead_id, n.source, f.live, f.members, coalesce(f.created_at, f.at) AS since, f.at, f.word, f.ref
 FROM first f JOIN known n USING (lead_id) WHERE f.at >= $1 AND f.at < $2 ORDER BY f.at, f.lead_id
@@ -104,8 +107,8 @@ async def report(conn: Connection, asked: Asked) -> dict[str, list[dict[str, Any
         weeks = {week: given.at(zone.last_of(week, last)) for week in zone.weeks(asked.start, asked.end)}
         keys = _keys(asked.by, within, weeks.values(), kept)
         return {
-            "weeks": _weeks(asked.by, zone, keys, within, weeks, given, kept),
-            "totals": [{"key": key, **marketing.delivery(_of(within, key), given)} for key in keys],
+            "weeks": _weeks(asked, zone, keys, within, weeks, given, kept),
+            "totals": [{"key": key, **marketing.delivery(_of(within, key), given, asked.as_of)} for key in keys],
             "periods": [_period(period, spans[period], asked.until, leads, given.at(last)) for period in PERIODS],
         }
 
@@ -192,7 +195,7 @@ def _of(leads: Iterable[Qualified], key: str) -> list[Qualified]:
 
 
 def _weeks(
-    by: str,
+    asked: Asked,
     zone: Zone,
     keys: Sequence[str],
     leads: Sequence[Qualified],
@@ -203,7 +206,7 @@ def _weeks(
     """Return a row for each week and key, empty weeks too: nothing delivered is an answer."""
     found: dict[tuple[date, str], list[Qualified]] = {}
     for lead in leads:
-        found.setdefault((zone.week(zone.day(lead.at)), lead.source if by == "source" else ALL), []).append(lead)
+        found.setdefault((zone.week(zone.day(lead.at)), lead.source if asked.by == "source" else ALL), []).append(lead)
 
     def sales(week: date, key: str) -> dict[str, dict[str, int]]:
         counts = {name: kept.get((week.isoformat(), key, name), _NONE) for name in SALES}
@@ -214,7 +217,7 @@ def _weeks(
             "week": week.isoformat(),
             "key": key,
             "promised": marketing.promised(promises, "week", key),
-            **marketing.delivery(found.get((week, key), []), given),
+            **marketing.delivery(found.get((week, key), []), given, asked.as_of),
             **sales(week, key),
         }
         for week, promises in weeks.items()

@@ -193,12 +193,13 @@ def _deal(message: Any) -> dict[str, Any]:
     return {"ref": message.opportunity.opportunity_id, "word": message.opportunity.stage}
 
 
+def _delivered(message: Any) -> dict[str, Any]:
+    return {"word": message.qualification.definition, "ref": ",".join(message.qualification.missing)}
+
+
 _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
-    "LeadQualified": (
-        Marked.QUALIFIED,
-        lambda message: {"word": message.qualification.definition, "ref": ",".join(message.qualification.missing)},
-    ),
-    "LeadSalesReady": (Marked.SALES_READY, lambda message: {"rep_id": message.sdr_id}),
+    "LeadQualified": (Marked.QUALIFIED, _delivered),
+    "LeadSalesReady": (Marked.SALES_READY, lambda message: {"rep_id": message.sdr_id, **_delivered(message)}),
     "LeadSalesQualified": (Marked.SALES_QUALIFIED, lambda message: {"rep_id": message.rep_id}),
     "LeadHandedBack": (
         Marked.HANDED_BACK,

@@ -105,9 +105,10 @@ async def test_minutes_to_hand_off_say_what_was_waited_on(db: Database) -> None:
             "with_a_rep_already": 1,
             "p50_seconds": 26 * 60,
             "p90_seconds": 46 * 60,
-            "promised": 2,
+            # One waits still.
+            "promised": 3,
             "within": 1,
-            "share_within": 0.5,
+            "share_within": 1 / 3,
         }
         assert row["waited"] == {
             "marketing_seconds": 2 * 600,
@@ -192,3 +193,28 @@ async def test_as_of_knows_what_was_recorded_by_then(db: Database) -> None:
         await mark(conn, lead, Marked.QUALIFIED, START + 2 * MINUTE, known=START + DAY, word="saas@3", ref="company")
         assert (await total(conn, as_of=START + DAY))["complete"] == 0
         assert (await total(conn, as_of=START + 3 * DAY))["complete"] == 1
+
+
+async def test_who_waits_for_longer_than_was_promised_was_not_handed_over_in_time(db: Database) -> None:
+    async with db.transaction() as conn:
+        await promise(conn, at=START - DAY, handoff_within_seconds=600)
+        await qualified(conn)
+        out = await qualified(conn)
+        await mark(conn, out, Marked.OUT, START + MINUTE, ref="disqualified")
+        await given(conn, await qualified(conn), START + MINUTE)
+        shown = [(await total(conn, as_of=START + minutes * MINUTE))["handoff"] for minutes in (9, 11)]
+    assert [(one["waiting"], one["promised"], one["within"], one["share_within"]) for one in shown] == [
+        (1, 1, 1, 1.0),
+        (1, 2, 1, 0.5),
+    ]
+
+
+async def test_what_an_sdr_accepts_that_was_no_mql_before_is_delivered_with_that(db: Database) -> None:
+    async with db.transaction() as conn:
+        lead, mql = await arrived(conn), await qualified(conn)
+        for one in (lead, mql):
+            await mark(conn, one, Marked.SALES_READY, START + MINUTE, word="saas@3", ref="company")
+        row = await total(conn)
+        assert (row["qualified"], row["complete"], row["handoff"]["waiting"]) == (2, 1, 1)
+        await given(conn, lead, START + 3 * MINUTE)
+        assert (await total(conn))["handoff"]["p50_seconds"] == 120.0
