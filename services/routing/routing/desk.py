@@ -12,7 +12,7 @@ from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event
 from backbone.reasons import NO_REASON, Why
-from routing import events, parting, queueing, store, store_accounts
+from routing import domain, events, parting, queueing, store, store_accounts
 from routing.domain import Decision, Lead, Outcome, role_at
 from routing.parting import Reasons
 from routing.store import Assignment, Row
@@ -149,9 +149,7 @@ class Desk:
         reasons = self.reasons(row.lead_id)
         self.group.index.give(rep_id, None, self.now, touched=not starts_clocks, counted_in=pool)
         self.forced.add(rep_id)
-        decision = Decision(
-            outcome=outcome, rule=rule, pool=pool, strategy="", rep_id=rep_id, reason_code="", considered=()
-        )
+        decision = domain.by_name(rep_id, outcome=outcome, rule=rule, pool=pool)
         self.give(row, rep_id, decision, starts_clocks=starts_clocks, assigned_at=of.assigned_at if of else at)
         if of is not None:
             held = self.assignments[row.lead_id]

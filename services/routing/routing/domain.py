@@ -233,6 +233,14 @@ class Decision:
     """Of a lead that waits: where room would let it in."""
 
 
+def by_name(rep_id: str, *, outcome: Outcome, rule: str, pool: str) -> Decision:
+    """Return the decision that a rep who is named gets the lead: nobody else was asked, so it has no strategy."""
+    chosen = Considered(rep_id, True, str(WhyNot.CHOSEN))
+    return Decision(
+        outcome=outcome, rule=rule, pool=pool, strategy="", rep_id=rep_id, reason_code="", considered=(chosen,)
+    )
+
+
 def role_at(stage: str) -> str:
     """Return whose work a lead is."""
     return ROLES.get(stage, SDR)
