@@ -108,7 +108,7 @@ def router(db: database.Database) -> APIRouter:
 
 async def _decision(conn: Connection, row: Any, ended: Any) -> dict[str, Any]:
     again = await replaying.again(conn, row)
-    names = ("cycle", "outcome", "rule", "pool", "strategy", "rep_id", "policy_version")
+    names = ("cycle", "outcome", "rule", "pool", "strategy", "rep_id", "over_cap", "policy_version")
     return {
         "decision_id": str(row["decision_id"]),
         "at": times.text(row["at"]),

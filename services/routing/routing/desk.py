@@ -149,7 +149,8 @@ class Desk:
         reasons = self.reasons(row.lead_id)
         self.group.index.give(rep_id, None, self.now, touched=not starts_clocks, counted_in=pool)
         self.forced.add(rep_id)
-        decision = domain.by_name(rep_id, outcome=outcome, rule=rule, pool=pool)
+        rep = self.group.index.reps[rep_id]
+        decision = domain.by_name(rep_id, outcome=outcome, rule=rule, pool=pool, over_cap=rep.open > rep.cap)
         self.give(row, rep_id, decision, starts_clocks=starts_clocks, assigned_at=of.assigned_at if of else at)
         if of is not None:
             held = self.assignments[row.lead_id]
@@ -185,6 +186,7 @@ class Desk:
             assigned_at=assigned_at or self.now,
             touched=row.touched and not starts_clocks,
             starts_clocks=starts_clocks,
+            over_cap=decision.over_cap,
         )
         rep = self.group.index.reps[rep_id]
         assignment.accept_by = self._accept_by(row, rep_id) if inputs is not None else None
@@ -204,7 +206,6 @@ class Desk:
                 self.group.known[rep_id],
                 policy_version=self._policy_version,
                 open_now=rep.open,
-                over_cap=rep.open > rep.cap,
                 starts_clocks=starts_clocks,
                 previous=row.previous_rep,
             )

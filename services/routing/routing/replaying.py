@@ -29,7 +29,8 @@ async def again(conn: Connection, row: Mapping[str, Any]) -> Again | None:
     group = history.group_of(rows, await history.policy_of(conn, row["policy_version"]), row["at"].year)
     store_group.set_availability(group, row["at"])
     if is_by_name:
-        decision = domain.by_name(row["rep_id"], outcome=Outcome(row["outcome"]), rule=row["rule"], pool=row["pool"])
+        named = {name: row[name] for name in ("rule", "pool", "over_cap")}
+        decision = domain.by_name(row["rep_id"], outcome=Outcome(row["outcome"]), **named)
     else:
         decision = assigning.decide(history.lead_of(row), group.index, group.policy, row["at"], most=None)
     return Again(decision, list(assigning.everybody(decision, group.index)))

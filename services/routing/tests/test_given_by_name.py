@@ -1,4 +1,4 @@
-"""A decision that names its rep explains itself like any other."""
+"""A decision that names its rep explains itself like any other, and says whether it went over the cap."""
 
 from typing import Any
 from uuid import UUID
@@ -91,3 +91,30 @@ async def test_a_decision_that_names_its_rep_says_so_and_why_nobody_else(routing
     events = await routing.published(lambda seen: any(event.type == "LeadRouted" for event in seen))
     (told,) = [event.message for event in events if getattr(event.message, "decision_id", "") == made["decision_id"]]
     assert [(one.rep_id, one.chosen) for one in told.considered] == [("ana", True)]
+
+
+async def test_a_person_who_goes_over_the_cap_is_seen_to_have_done_so(routing: Actor) -> None:
+    await put_rep(routing, "ben", cap=0)
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    assert (await assignment(routing, lead))["over_cap"] is False
+    assert (await reassigned(routing, lead, "ben"))["over_cap"] is True
+    await put_rep(routing, "ben", cap=5)
+    assert (await assignment(routing, lead))["over_cap"] is True, "it was so when it was given"
+    await reassigned(routing, lead, "ana")
+    assert (await assignment(routing, lead))["over_cap"] is False
+    items = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
+    assert [(one["rep_id"], one["over_cap"]) for one in items] == [("ana", False), ("ben", True), ("ana", False)]
+
+
+async def test_each_decision_of_a_hand_over_says_whether_that_one_went_over_the_cap(routing: Actor) -> None:
+    leads = [ids.new() for _ in range(3)]
+    await learn(routing, "qualification", *(qualified(lead) for lead in leads))
+    await put_rep(routing, "ben", cap=1)
+    order = {"from": "ana", "to": "ben", "reason": "leaves"}
+    assert (await routing.http.post("/v1/hand-over", json=order)).json()["over_cap"] == 2
+    assert sorted([(await decision(routing, lead))["over_cap"] for lead in leads]) == [False, True, True]
+
+
+async def assignment(routing: Actor, lead: UUID) -> Any:
+    return (await routing.http.get(f"/v1/leads/{lead}/assignment")).json()
