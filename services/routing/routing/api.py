@@ -224,6 +224,7 @@ def _shown(assignment: Assignment) -> dict[str, Any]:
         "cycle": assignment.cycle,
         "assigned_at": times.text(assignment.assigned_at),
         **({"accepted_at": times.text(assignment.accepted_at)} if assignment.accepted_at is not None else {}),
+        "over_cap": assignment.over_cap,
         "state": "accepted" if assignment.accepted_at is not None else "offered",
         "status": assignment.status,
         "next_step": assignment.next_step,

@@ -53,7 +53,7 @@ def router(db: database.Database) -> APIRouter:
                 raise Problem(404, "No such decision", "GET /v1/leads/{id}/decisions lists them.")
             again = await replaying.again(conn, row)
         if again is None:
-            # A person made it, or the lead was erased: there is nothing to compute it from.
+            # The lead was erased: there is nothing to compute it from.
             return {"same": True, "rep_id": row["rep_id"], "considered": _considered(_kept(row))}
         return {
             "same": again.decision.rep_id == row["rep_id"],
@@ -108,7 +108,7 @@ def router(db: database.Database) -> APIRouter:
 
 async def _decision(conn: Connection, row: Any, ended: Any) -> dict[str, Any]:
     again = await replaying.again(conn, row)
-    names = ("cycle", "outcome", "rule", "pool", "strategy", "rep_id", "policy_version")
+    names = ("cycle", "outcome", "rule", "pool", "strategy", "rep_id", "over_cap", "policy_version")
     return {
         "decision_id": str(row["decision_id"]),
         "at": times.text(row["at"]),

@@ -12,7 +12,7 @@ from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event
 from backbone.reasons import NO_REASON, Why
-from routing import events, parting, queueing, store, store_accounts
+from routing import domain, events, parting, queueing, store, store_accounts
 from routing.domain import Decision, Lead, Outcome, role_at
 from routing.parting import Reasons
 from routing.store import Assignment, Row
@@ -149,9 +149,8 @@ class Desk:
         reasons = self.reasons(row.lead_id)
         self.group.index.give(rep_id, None, self.now, touched=not starts_clocks, counted_in=pool)
         self.forced.add(rep_id)
-        decision = Decision(
-            outcome=outcome, rule=rule, pool=pool, strategy="", rep_id=rep_id, reason_code="", considered=()
-        )
+        rep = self.group.index.reps[rep_id]
+        decision = domain.by_name(rep_id, outcome=outcome, rule=rule, pool=pool, over_cap=rep.open > rep.cap)
         self.give(row, rep_id, decision, starts_clocks=starts_clocks, assigned_at=of.assigned_at if of else at)
         if of is not None:
             held = self.assignments[row.lead_id]
@@ -187,6 +186,7 @@ class Desk:
             assigned_at=assigned_at or self.now,
             touched=row.touched and not starts_clocks,
             starts_clocks=starts_clocks,
+            over_cap=decision.over_cap,
         )
         rep = self.group.index.reps[rep_id]
         assignment.accept_by = self._accept_by(row, rep_id) if inputs is not None else None
@@ -206,7 +206,6 @@ class Desk:
                 self.group.known[rep_id],
                 policy_version=self._policy_version,
                 open_now=rep.open,
-                over_cap=rep.open > rep.cap,
                 starts_clocks=starts_clocks,
                 previous=row.previous_rep,
             )

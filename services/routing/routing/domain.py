@@ -231,6 +231,22 @@ class Decision:
     retry_at: datetime | None = None
     targets: Sequence[Target] = ()
     """Of a lead that waits: where room would let it in."""
+    over_cap: bool = False
+    """Its rep has more than the cap by it; only one that names its rep may do so."""
+
+
+def by_name(rep_id: str, *, outcome: Outcome, rule: str, pool: str, over_cap: bool) -> Decision:
+    """Return the decision that a rep who is named gets the lead: nobody else was asked, so it has no strategy."""
+    return Decision(
+        outcome=outcome,
+        rule=rule,
+        pool=pool,
+        strategy="",
+        rep_id=rep_id,
+        reason_code="",
+        considered=(Considered(rep_id, True, str(WhyNot.CHOSEN)),),
+        over_cap=over_cap,
+    )
 
 
 def role_at(stage: str) -> str:

@@ -88,7 +88,6 @@ def routed(
     *,
     policy_version: int,
     open_now: int,
-    over_cap: bool,
     starts_clocks: bool,
     previous: str | None,
 ) -> Event:
@@ -106,7 +105,7 @@ def routed(
         reason_code=decision.reason_code,
         policy_version=policy_version,
         considered=_considered(decision.considered),
-        over_cap=over_cap,
+        over_cap=decision.over_cap,
         accepted=assignment.accepted_at is not None,
         lead=row.fields,
         qualification=row.qualification,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from backbone.database import Connection
-from routing import assigning, history, store_group
-from routing.domain import Considered, Decision
+from routing import assigning, domain, history, store_group
+from routing.domain import Considered, Decision, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +18,19 @@ class Again:
 
 
 async def again(conn: Connection, row: Mapping[str, Any]) -> Again | None:
-    """Make a stored decision again; None for one that a person made, or whose lead was erased."""
-    if row["inputs"] is None:
+    """Make a stored decision again; None for one whose lead was erased.
+
+    One that named its rep has no inputs, and needs none.
+    """
+    is_by_name = row["rep_id"] is not None and not row["strategy"]
+    if row["inputs"] is None and not is_by_name:
         return None
     rows = await conn.fetch(history.AS_IT_WAS, row["sequence"], row["ordinal"])
     group = history.group_of(rows, await history.policy_of(conn, row["policy_version"]), row["at"].year)
     store_group.set_availability(group, row["at"])
-    decision = assigning.decide(history.lead_of(row), group.index, group.policy, row["at"], most=None)
+    if is_by_name:
+        named = {name: row[name] for name in ("rule", "pool", "over_cap")}
+        decision = domain.by_name(row["rep_id"], outcome=Outcome(row["outcome"]), **named)
+    else:
+        decision = assigning.decide(history.lead_of(row), group.index, group.policy, row["at"], most=None)
     return Again(decision, list(assigning.everybody(decision, group.index)))

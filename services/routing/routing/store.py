@@ -88,6 +88,8 @@ class Assignment:
     """False of what was taken over, brought along, or touched before it changed hands."""
     touched_at: datetime | None = None
     """When its first touch was known, and with that its room under a cap of untouched leads."""
+    over_cap: bool = False
+    """Whether its rep had more than the cap with it when it was given, as a person may have it."""
 
     @property
     def is_untouched(self) -> bool:
@@ -173,12 +175,12 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
     await conn.execute(
         "INSERT INTO assignment SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::uuid[],"
         " $6::timestamptz[], $7::timestamptz[], $8::boolean[], $9::text[], $10::text[], $11::timestamptz[],"
-        " $12::timestamptz[], $13::boolean[], $14::timestamptz[])"
+        " $12::timestamptz[], $13::boolean[], $14::timestamptz[], $15::boolean[])"
         " ON CONFLICT (lead_id) DO UPDATE SET rep_id = excluded.rep_id, cycle = excluded.cycle, pool = excluded.pool,"
         " decision_id = excluded.decision_id, assigned_at = excluded.assigned_at, accepted_at = excluded.accepted_at,"
         " touched = excluded.touched, status = excluded.status, next_step = excluded.next_step,"
         " next_at = excluded.next_at, accept_by = excluded.accept_by, starts_clocks = excluded.starts_clocks,"
-        " touched_at = excluded.touched_at",
+        " touched_at = excluded.touched_at, over_cap = excluded.over_cap",
         [one.lead_id for one in given],
         [one.rep_id for one in given],
         [one.cycle for one in given],
@@ -193,6 +195,7 @@ async def save_assignments(conn: Connection, given: Sequence[Assignment]) -> Non
         [one.accept_by for one in given],
         [one.starts_clocks for one in given],
         [one.touched_at for one in given],
+        [one.over_cap for one in given],
     )
 
 
@@ -242,13 +245,13 @@ async def ended(conn: Connection, lead_id: UUID, cycles: Iterable[int]) -> dict[
 
 _DECISION: Final = (
     *("decision_id", "lead_id", "at", "sequence", "cycle", "outcome", "reason_code", "rule", "pool", "strategy"),
-    *("rep_id", "policy_version", "considered", "ordinal", "inputs"),
+    *("rep_id", "policy_version", "considered", "ordinal", "inputs", "over_cap"),
 )
 
 
 def as_decided(decision: Decision, **of: Any) -> dict[str, Any]:
     """Return what is kept of a decision: itself, and of what lead, when, on what."""
-    names = ("reason_code", "rule", "pool", "strategy", "rep_id")
+    names = ("reason_code", "rule", "pool", "strategy", "rep_id", "over_cap")
     kept = {name: getattr(decision, name) for name in names}
     considered = decision.considered[:MOST_CONSIDERED]
     return {**kept, "outcome": str(decision.outcome), "considered": considered, **of}

@@ -9,7 +9,7 @@ from handoff.events.v1 import common_pb2
 from routing import desk as desks
 from routing import parting
 from routing.desk import Desk
-from routing.domain import ROLES, SALES, Outcome
+from routing.domain import ROLES, SALES, Outcome, WhyNot
 from routing.store import Row
 
 OVER: Final = frozenset({"disqualified", "customer"})
@@ -24,7 +24,7 @@ def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
     """Take over an assignment that exists elsewhere, with its stage; or keep a lead that its rep brought, with room.
 
     Whoever has the lead here keeps it, but an SDR who has it only until sales do. Who gave it back in this cycle does
-    not get it by a list.
+    not get it by a list, nor does anybody who is not active: the lead is routed as if nobody had been named.
     """
     if not standing.owner_id or (row.lead_id in desk.assignments and not _is_theirs_now(desk, row, standing)):
         return
@@ -43,6 +43,9 @@ def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
         row.previous_rep, row.previous_at = rep.rep_id, desk.now
         return
     if not _is_work(row) or (standing.keep and rep.open >= rep.cap):
+        return
+    if rep.away is WhyNot.INACTIVE:
+        log.warning("who has the lead is not active: it is routed anew", lead=str(row.lead_id), rep=rep.rep_id)
         return
     desk.release(row, outcome=parting.CONVERTED, by="qualification")
     row.qualification = _with_stage(row.qualification, standing.stage)
