@@ -160,25 +160,26 @@ class Handler:
         only_from: tuple[str, ...] = domain.OPEN,
         reason: str = "",
     ) -> None:
-        """Move the deal that the lead's SRL opened; what people opened, or another system, moves by their own word."""
-        deals = [
-            deal
-            for deal in await store.of_lead(conn, event.original_subject)
-            if deal.state.stage in domain.OPEN and deal.by_srl
-        ]
-        deal = dealing.that_counts(deals, event.original_subject)
-        if deal is None or deal.state.stage not in only_from:
-            return
-        if all(getattr(deal.state, name) == value for name, value in changes.items()):
-            return
-        move = Move(
-            move_id=ids.derived("move of", str(event.id)),
-            occurred_at=times.at(stamp.occurred_at),
-            recorded_at=times.at(stamp.recorded_at),
-            changes=changes,
-            reason=reason,
-        )
-        await dealing.move_deal(conn, self._outbox, deal.opportunity_id, move, external_id=None, by=event.topic)
+        """Move the deal that the lead's SRL opened; what people opened, or another system, moves by their own word.
+
+        An end ends those of the leads that are one with it, too.
+        """
+        lead_id = event.original_subject
+        deals = [one for one in await store.of_lead(conn, lead_id) if one.state.stage in domain.OPEN and one.by_srl]
+        counts = dealing.that_counts(deals, lead_id)
+        if changes.get("stage") not in domain.ENDS:
+            deals = [counts] if counts is not None else []
+        for deal in deals:
+            if deal.state.stage not in only_from or all(getattr(deal.state, key) == to for key, to in changes.items()):
+                continue
+            move = Move(
+                move_id=ids.derived("move of", str(event.id), *([] if deal is counts else [str(deal.opportunity_id)])),
+                occurred_at=times.at(stamp.occurred_at),
+                recorded_at=times.at(stamp.recorded_at),
+                changes=changes,
+                reason=reason,
+            )
+            await dealing.move_deal(conn, self._outbox, deal.opportunity_id, move, external_id=None, by=event.topic)
 
 
 def _decides(event: Incoming) -> bool:

@@ -96,3 +96,17 @@ async def test_of_two_srls_that_are_one_the_survivors_deal_counts(company: Any) 
     await company.tell("qualification", company.said(kept, "LeadSalesQualified", LATER))
     stages = {one["lead_id"]: one["stage"] for one in await company.deals(kept)}
     assert stages == {str(kept): "qualified", str(merged): "unqualified"}
+
+
+@pytest.mark.parametrize(
+    ("said", "ended"), [("LeadHandedBack", "handed_back"), ("LeadDisqualified", "lost"), ("LeadRecycled", "lost")]
+)
+async def test_what_ends_a_lead_ends_what_the_srls_opened_that_are_one_with_it(
+    company: Any, said: str, ended: str
+) -> None:
+    kept, merged = ids.new(), ids.new()
+    await company.tell("qualification", company.sales_ready(kept), company.sales_ready(merged, LATER))
+    await company.tell("intake", *company.merged(kept, merged))
+    await company.tell("qualification", company.said(kept, said, LATER, reason="no_need"))
+    stages = {one["lead_id"]: one["stage"] for one in await company.deals(kept)}
+    assert stages == {str(kept): ended, str(merged): ended}

@@ -205,11 +205,11 @@ def _decide(desk: Desk, row: Row, said: Reasons, body: Decision, caller: securit
         moving.accept(desk, row, sdr_id=caller.rep or row.rep_id, why=why)
     elif body.decision == "disqualify":
         domain.check_end(row.state)
-        moving.disqualify(desk, row, why=why)
+        moving.disqualify(desk, row, why=why, closed=True)
     else:
         domain.check_end(row.state)
         until = body.until if body.until is not None and body.until > desk.now else None
-        moving.recycle(desk, row, why=why, until=until or said.rest_until(why.code, desk.now))
+        moving.recycle(desk, row, why=why, until=until or said.rest_until(why.code, desk.now), closed=True)
 
 
 def _decide_sales(desk: Desk, row: Row, said: Reasons, body: SalesDecision, caller: security.Caller) -> None:

@@ -29,7 +29,7 @@ def recycle(
 ) -> None:
     """Send a lead back to nurture; one that somebody worked begins its next cycle.
 
-    `closed`: by whoever had it.
+    `closed`: by people here.
     """
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
@@ -46,7 +46,7 @@ def recycle(
 
 
 def disqualify(desk: Desk, row: Row, *, why: Why, closed: bool = False) -> None:
-    """Take a lead out, by a person's word; `closed`: of whoever had it."""
+    """Take a lead out; `closed`: by people here."""
 
     def tell(moved: Row, qualification: common_pb2.Qualification) -> Event:
         return events.disqualified(moved, qualification, desk.now, closed=closed)

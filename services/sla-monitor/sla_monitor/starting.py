@@ -174,7 +174,8 @@ async def arrivals(
         row.arrival = row.changed = True
         policy = applicable(in_force, lead)
         if policy is not None:
-            made += starting.of_arrival(row.lead_id, at, policy, is_owned=lead.owner_id in reps)
+            is_owned = lead.owner_id in reps and reps[lead.owner_id].active
+            made += starting.of_arrival(row.lead_id, at, policy, is_owned=is_owned)
     return made
 
 

@@ -239,11 +239,12 @@ async def test_a_team_that_moves_in_is_not_late_from_the_start(sla: Actor) -> No
         "  - {kind: first_response_1d, within: 1d, from: arrival}\n"
         "  - {kind: stale, within: 60d, from: last_touch}",
     )
-    lead, fresh, nobodys, at = ids.new(), ids.new(), ids.new(), now() - timedelta(days=90)
-    await learn(sla, "routing", rep_changed(rep(), at))
+    (lead, fresh, nobodys, left), at = [ids.new() for _ in range(4)], now() - timedelta(days=90)
+    await learn(sla, "routing", rep_changed(rep(), at), rep_changed(rep("ben", active=False), at))
     owned = captured(lead, now(), owner_id="ana")
     await learn(sla, "intake", owned, captured(fresh, now()), captured(nobodys, now(), owner_id="of another tool"))
-    for came in (fresh, nobodys):
+    await learn(sla, "intake", captured(left, now(), owner_id="ben"))
+    for came in (fresh, nobodys, left):
         assert await states(sla, came) == {("first_response_1d", 0): "running"}
     await learn(sla, "routing", routed(lead, at, starts_clocks=False, outcome="taken_over"))
     found = await clocks(sla, lead)

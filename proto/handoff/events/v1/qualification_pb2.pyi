@@ -243,7 +243,7 @@ class LeadRecycled(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     rep_id: _builtins.str
     closed: _builtins.bool
-    """Whoever had it said so by closing it: what sales had qualified of it ends too."""
+    """People said so here, by closing or deciding it, not its source: what sales had qualified of it ends too."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
