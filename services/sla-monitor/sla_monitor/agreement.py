@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
-from sla_monitor.domain import LAST_TOUCH, NEXT_AT, NEXT_STEP, OF_ASSIGNMENTS, STATUS_UPDATE, Counts
+from handoff.events.v1 import common_pb2
+from sla_monitor.domain import LAST_TOUCH, NEXT_AT, NEXT_STEP, OF_ASSIGNMENTS, STATUS_UPDATE, Counts, Terms
 
 Holds = Callable[[Mapping[str, Any]], bool]
 
@@ -103,3 +105,21 @@ NO_POLICY: Final = Policy(
 def applicable(policies: Sequence[Policy], lead: Mapping[str, Any]) -> Policy | None:
     """Return the policy with the lowest order that applies; never the first by name."""
     return next((one for one in sorted(policies, key=lambda p: (p.order, p.name)) if one.applies(lead)), None)
+
+
+def terms(policy: Policy, spec: Spec, rep: common_pb2.Rep, started_at: datetime, due_at: datetime) -> Terms:
+    """Return what is agreed of a clock that starts and is due at these instants."""
+    return Terms(
+        kind=spec.kind,
+        source=spec.source,
+        rep_id=rep.rep_id,
+        started_at=started_at,
+        due_at=due_at,
+        counts=policy.counts,
+        needs=spec.needs,
+        spread_seconds=spec.spread_seconds,
+        team=rep.team,
+        within_seconds=spec.within_seconds,
+        booking_counts=policy.booking_counts,
+        ends_when=spec.ends_when,
+    )

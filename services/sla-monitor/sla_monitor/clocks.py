@@ -13,10 +13,10 @@ from prometheus_client import Counter
 from backbone import calendars, ids, times
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
-from sla_monitor import chain, keeping
+from sla_monitor import agreement, chain, keeping
 from sla_monitor.agreement import Policy, Spec
 from sla_monitor.chain import Chain
-from sla_monitor.domain import ARRIVAL, Facts, Level, State, Terms
+from sla_monitor.domain import ARRIVAL, Facts, Level, State
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
@@ -74,24 +74,6 @@ def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> P
     return Plan(policy, spec, hours, waking)
 
 
-def terms(policy: Policy, spec: Spec, rep: common_pb2.Rep, started_at: datetime, due_at: datetime) -> Terms:
-    """Return what is agreed of a clock that starts and is due at these instants."""
-    return Terms(
-        kind=spec.kind,
-        source=spec.source,
-        rep_id=rep.rep_id,
-        started_at=started_at,
-        due_at=due_at,
-        counts=policy.counts,
-        needs=spec.needs,
-        spread_seconds=spec.spread_seconds,
-        team=rep.team,
-        within_seconds=spec.within_seconds,
-        booking_counts=policy.booking_counts,
-        ends_when=spec.ends_when,
-    )
-
-
 def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock | None:
     """Return a clock with its steps; None when its hours never come, which is told."""
     due_at = by.due(started_at)
@@ -104,7 +86,7 @@ def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: com
         lead_id=lead_id,
         clock=spec.clock,
         cycle=cycle,
-        terms=terms(policy, spec, rep, started_at, due_at),
+        terms=agreement.terms(policy, spec, rep, started_at, due_at),
         team=rep.team,
         manager_id=rep.manager_id,
         policy=policy.reference,

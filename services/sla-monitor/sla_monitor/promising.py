@@ -12,7 +12,7 @@ from uuid import UUID
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, rounds, verdicts
+from sla_monitor import agreement, clocks, rounds, verdicts
 from sla_monitor.agreement import Policy, Spec
 from sla_monitor.domain import Assignment, Facts, Mark, Marked
 from sla_monitor.rounds import Round
@@ -121,6 +121,6 @@ async def over(conn: Connection, policies: Policies, facts: Facts) -> dict[UUID,
             continue
         policy, rep = await policies.of(conn, mark.policy), common_pb2.Rep(rep_id=holder_of(mark, facts))
         for spec in _specs(policy, mark):
-            if verdicts.is_over(clocks.terms(policy, spec, rep, mark.at, mark.at), facts, 0):
+            if verdicts.is_over(agreement.terms(policy, spec, rep, mark.at, mark.at), facts, 0):
                 found.setdefault(mark.mark_id, set()).add(spec.clock)
     return found
