@@ -165,6 +165,9 @@ def lower(desk: Desk, survivor: Row, stage: Stage) -> None:
         return shape(moved, qualification, desk.now)
 
     desk.move(survivor, stage, why=Why(code=MERGED), by_person=stage is Stage.DISQUALIFIED, tell=tell)
+    if stage is Stage.SQL and survivor.score is not None:
+        # It may have a deal of its own only now, which is as far as the lead.
+        desk.tell(events.sales_qualified(survivor, survivor.score, desk.now))
     desk.score_anew(survivor.lead_id)
 
 
