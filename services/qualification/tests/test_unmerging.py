@@ -60,14 +60,14 @@ async def test_what_was_sales_work_is_that_again_and_they_are_told(
     await company.publish(won(lost, lost, stamped), topic="forecast")
     await merge(company, stamped, kept, lost)
     assert (await company.shown(kept))["stage"] == "customer"
-    told, qualified = [
-        len(await company.told(kept, name, count=0)) for name in ("LeadSalesReady", "LeadSalesQualified")
-    ]
+    told = len(await company.told(kept, "LeadSalesReady", count=0))
     await merge(company, stamped, kept, lost, undo=True)
     assert [(await company.shown(lead))["stage"] for lead in leads] == [stage, "customer"]
     ready = await company.told(kept, "LeadSalesReady", count=told + 1)
     assert ready[-1].qualification.stage == stage
-    assert len(await company.told(kept, "LeadSalesQualified", count=0)) == qualified + (stage == "sql")
+    if stage == "sql":
+        # By its source, and again: the deal that it has from then on is as far.
+        await company.told(kept, "LeadSalesQualified", count=2)
 
 
 async def test_who_bought_as_well_stays_a_customer(company: Any, stamped: Any, leads: Any) -> None:
