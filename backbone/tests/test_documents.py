@@ -219,7 +219,7 @@ def test_a_condition_that_is_a_fraction_is_refused_as_any_other_number(text: str
     "text", ["lead.revenue > 5", "lead.cost / 0 > 1", "lead.attributes.vip", "lead.fit > 1 ? lead.live : false"]
 )
 def test_what_is_a_yes_or_no_of_some_lead_is_taken(text: str) -> None:
-    LANGUAGE.check(text)
+    assert LANGUAGE.check(text).text == text
 
 
 def test_a_condition_that_takes_too_many_steps_does_not_hold() -> None:
