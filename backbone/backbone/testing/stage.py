@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -237,7 +238,7 @@ class Stage:
             self._producer = kafka.producer(settings)
             await self._producer.start()
         if name not in self._ensured:
-            await kafka.ensure_topics(settings, [name])
+            await eventually(partial(_is_there, settings, name))
             self._ensured.add(name)
         sent, at_ms = [], int(sent_at.timestamp() * 1000) if sent_at is not None else None
         for subject, message in events:
@@ -277,6 +278,14 @@ class Stage:
 
 
 _UTC: Final = UTC
+
+
+async def _is_there(settings: ServiceSettings, topic: str) -> None:
+    """Make a topic where there is none. A broker that comes back knows of no broker for a moment, itself included."""
+    try:
+        await kafka.ensure_topics(settings, [topic])
+    except (kafka.KafkaError, OSError, TimeoutError) as error:
+        raise AssertionError(f"{topic} is not there: {type(error).__name__}") from error
 
 
 async def _is_ready(actor: Actor) -> None:
