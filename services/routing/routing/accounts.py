@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 _STOPS: Final = re.compile(r"[.,]+(?=\s|$)")
@@ -16,6 +16,8 @@ def domains(domain: str) -> list[str]:
     return [".".join(labels[place:]) for place in range(max(1, len(labels) - 1))] if domain else []
 
 
+# A lead's company is asked for several times in one transaction.
+@lru_cache(maxsize=4096)
 def company(name: str) -> str:
     """Return a company's name as names are compared: here alone, as databases differ in what a letter is.
 

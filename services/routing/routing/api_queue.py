@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
@@ -127,7 +128,7 @@ def _ended(row: Any) -> dict[str, Any]:
 
 def _kept(row: Any) -> list[Considered]:
     """Return what was kept of what was thought, for a decision that cannot be made again."""
-    return [Considered(*one) for one in row["considered"]]
+    return msgspec.json.decode(row["considered"], type=list[Considered])
 
 
 def _considered(reps: Iterable[Considered]) -> list[dict[str, Any]]:

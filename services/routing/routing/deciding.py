@@ -1,9 +1,8 @@
 """Who is decided over, and when: arrivals and the queue in one ordering, as long as there is room."""
 
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from backbone import lead_values, subjects
@@ -110,13 +109,13 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
         return False
     if held is not None:
         index.take(held.rep_id, held.pool, untouched=held.is_untouched)
-    inputs, ordinal = _inputs(lead), len(index.log)
+    ordinal = len(index.log)
     decision = assigning.decide(lead, index, desk.group.policy, desk.now)
     if decision.outcome is not Outcome.ASSIGNED or decision.rep_id is None:
         if held is not None:
             index.keep(held.rep_id, held.pool, untouched=held.is_untouched)
         kept = reasons if held is not None else parting.NONE
-        desk.wait(row, lead, decision, reasons=kept, inputs=inputs, ordinal=ordinal)
+        desk.wait(row, lead, decision, reasons=kept, ordinal=ordinal)
         return False
     by_hand = decision.rule == assigning.HANDED_OVER
     if held is not None:
@@ -127,7 +126,7 @@ def _decide(desk: Desk, row: Row, lead: Lead) -> bool:
         desk.release(row, outcome=end.outcome, why=why, by=end.by)
         # Whoever waits for the room that this leaves was not looked at in this page.
         desk.more_wait = True
-    desk.give(row, decision.rep_id, decision, starts_clocks=not lead.touched, inputs=inputs, ordinal=ordinal)
+    desk.give(row, decision.rep_id, decision, starts_clocks=not lead.touched, lead=lead, ordinal=ordinal)
     if by_hand:
         desk.waits_for_sales(row, decision.rep_id, reasons)
     return True
@@ -191,8 +190,3 @@ def _previous(row: Row, role: str, roles: Mapping[str, str]) -> tuple[str | None
         return rep_id, datetime.fromisoformat(at)
     same = row.previous_rep is not None and roles.get(row.previous_rep) == role
     return (row.previous_rep, row.previous_at) if same else (None, None)
-
-
-def _inputs(lead: Lead) -> dict[str, Any]:
-    names = [one.name for one in fields(lead) if one.name != "lead_id"]
-    return {name: getattr(lead, name) for name in names} | {"declined": sorted(lead.declined)}

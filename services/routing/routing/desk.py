@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
-
 from backbone import calendars, ids
 from backbone.database import Connection
 from backbone.outbox import Event
 from backbone.reasons import NO_REASON, Why
-from routing import domain, events, parting, queueing, store, store_accounts
+from routing import domain, events, inputs, parting, queueing, store, store_accounts
 from routing.domain import Decision, Lead, Outcome, role_at
 from routing.parting import Reasons
 from routing.store import Assignment, Row
@@ -171,10 +169,10 @@ class Desk:
         *,
         starts_clocks: bool,
         assigned_at: datetime | None = None,
-        inputs: dict[str, Any] | None = None,
+        lead: Lead | None = None,
         ordinal: int = 0,
     ) -> None:
-        """Record an assignment that the index has counted already."""
+        """Record an assignment that the index has counted already; `lead` is what it was computed from."""
         decision_id = ids.new()
         row.cycle, row.in_work = row.cycle + 1, True
         assignment = Assignment(
@@ -189,7 +187,7 @@ class Desk:
             over_cap=decision.over_cap,
         )
         rep = self.group.index.reps[rep_id]
-        assignment.accept_by = self._accept_by(row, rep_id) if inputs is not None else None
+        assignment.accept_by = self._accept_by(row, rep_id) if lead is not None else None
         self.assignments[row.lead_id] = assignment
         colleague = Colleague(assignment.assigned_at, row.lead_id, rep_id)
         self.companies.note(row.domain, row.company, row.lead_id, colleague)
@@ -197,7 +195,7 @@ class Desk:
         self.changed.add(row.lead_id)
         self.ended.discard(row.lead_id)
         self.stop_waiting(row)
-        self._note(row, decision, decision_id, row.cycle, inputs, ordinal)
+        self._note(row, decision, decision_id, row.cycle, lead, ordinal)
         self.outgoing.append(
             events.routed(
                 row,
@@ -218,9 +216,7 @@ class Desk:
             return None
         return calendars.add(self.group.known[rep_id].calendar, self.now, policy.accept_within_seconds)
 
-    def wait(
-        self, row: Row, lead: Lead, decision: Decision, *, reasons: Reasons, inputs: dict[str, Any], ordinal: int
-    ) -> None:
+    def wait(self, row: Row, lead: Lead, decision: Decision, *, reasons: Reasons, ordinal: int) -> None:
         before = self.waiting.get(row.lead_id)
         known = before is not None and (before.reason_code, before.pool) == (decision.reason_code, decision.pool)
         wanted = queueing.wants(lead, decision.targets)
@@ -248,7 +244,7 @@ class Desk:
         self.waiting[row.lead_id] = waits
         if known:
             return
-        self._note(row, decision, waits.decision_id, row.cycle + 1, inputs, ordinal)
+        self._note(row, decision, waits.decision_id, row.cycle + 1, lead, ordinal)
         self.outgoing.append(
             events.waits(
                 row,
@@ -261,7 +257,7 @@ class Desk:
         )
 
     def _note(
-        self, row: Row, decision: Decision, decision_id: UUID, cycle: int, inputs: dict[str, Any] | None, ordinal: int
+        self, row: Row, decision: Decision, decision_id: UUID, cycle: int, lead: Lead | None, ordinal: int
     ) -> None:
         self.decisions.append(
             store.as_decided(
@@ -273,7 +269,7 @@ class Desk:
                 cycle=cycle,
                 policy_version=self._policy_version,
                 ordinal=ordinal,
-                inputs=msgspec.json.encode(inputs) if inputs is not None else None,
+                inputs=inputs.encode(lead) if lead is not None else None,
             )
         )
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from backbone.database import Connection
 from routing import assigning, turns
 from routing.domain import Outcome
-from routing.history import Past, lead_of
+from routing.history import Past
+from routing.inputs import lead_of
 
 COLUMNS: Final = ("rep_id", "expected", "actual", "deviation", "reasons")
 """Of the report as a table: a row a rep."""

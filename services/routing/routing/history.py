@@ -7,13 +7,9 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-import msgspec
-
-from backbone import lead_values
 from backbone.database import Connection
-from handoff.events.v1 import common_pb2
 from routing import index, policies, reps, store_group
-from routing.domain import Lead, Policy
+from routing.domain import Policy
 from routing.reps import Known
 from routing.store_group import Group
 
@@ -21,8 +17,6 @@ PAGE: Final = 1000
 """Rows that are read at once."""
 AT_A_STRETCH_S: Final = 0.02
 """After so long other work of the process gets its turn."""
-_NOT_TOLD: Final = lead_values.of(common_pb2.LeadFields(), live=True)
-"""What older decisions did not read yet: only who is news was decided over, and the rest is missing."""
 
 AS_IT_WAS: Final = """
 SELECT DISTINCT ON (v.rep_id) v.*, coalesce(c.open, 0) AS open, coalesce(c.untouched, 0) AS untouched,
@@ -57,15 +51,6 @@ def _known(row: Any, year: int) -> Known:
 def instant(text: str) -> datetime:
     """Return an instant as it was kept."""
     return datetime.fromisoformat(text)
-
-
-def lead_of(row: Mapping[str, Any]) -> Lead:
-    """Return what a stored decision read of its lead. The decision has to have been computed: it has inputs."""
-    inputs = msgspec.json.decode(row["inputs"])
-    inputs["values"] = {**_NOT_TOLD, **inputs["values"]}
-    instants = ("created_at", "waiting_since", "previous_at")
-    said = {**inputs, **{name: instant(inputs[name]) if inputs[name] else None for name in instants}}
-    return Lead(lead_id=row["lead_id"], **{**said, "declined": frozenset(inputs["declined"])})
 
 
 async def policy_of(conn: Connection, version: int) -> tuple[int, Mapping[str, Any]] | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backbone.database import Connection
-from routing import assigning, domain, history, store_group
+from routing import assigning, domain, history, inputs, store_group
 from routing.domain import Considered, Decision, Outcome
 
 
@@ -32,5 +32,5 @@ async def again(conn: Connection, row: Mapping[str, Any]) -> Again | None:
         named = {name: row[name] for name in ("rule", "pool", "over_cap")}
         decision = domain.by_name(row["rep_id"], outcome=Outcome(row["outcome"]), **named)
     else:
-        decision = assigning.decide(history.lead_of(row), group.index, group.policy, row["at"], most=None)
+        decision = assigning.decide(inputs.lead_of(row), group.index, group.policy, row["at"], most=None)
     return Again(decision, list(assigning.everybody(decision, group.index)))

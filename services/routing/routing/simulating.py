@@ -18,7 +18,8 @@ from backbone import times
 from backbone.database import Connection
 from routing import assigning, policies, store_group
 from routing.domain import Lead, Outcome, Pool
-from routing.history import Past, lead_of, policy_of
+from routing.history import Past, policy_of
+from routing.inputs import lead_of
 from routing.narrowing import Narrowing
 from routing.simulated_queue import Case, SimulatedQueue
 from routing.store_group import Group

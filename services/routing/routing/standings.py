@@ -84,8 +84,8 @@ class Standing:
 
     def thoughts(self, declined: Collection[str], most: int | None) -> dict[str, WhyNot]:
         """Return what is thought of the first `most` of the pool, whoever of them is chosen; None: of all."""
-        known = (rep_id for rep_id in self.pool.members if rep_id in self._room)
-        said = {rep_id: self._why.get(rep_id) or self._order.why_not(rep_id) for rep_id in islice(known, most)}
+        known, why_not = filter(self._room.__contains__, self.pool.members), self._order.why_not
+        said = {rep_id: self._why.get(rep_id) or why_not(rep_id) for rep_id in islice(known, most)}
         for rep_id in declined:
             if rep_id in said and said[rep_id] is not WhyNot.INACTIVE:
                 said[rep_id] = WhyNot.DECLINED_BEFORE

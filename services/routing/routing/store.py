@@ -253,7 +253,7 @@ def as_decided(decision: Decision, **of: Any) -> dict[str, Any]:
     """Return what is kept of a decision: itself, and of what lead, when, on what."""
     names = ("reason_code", "rule", "pool", "strategy", "rep_id", "over_cap")
     kept = {name: getattr(decision, name) for name in names}
-    considered = decision.considered[:MOST_CONSIDERED]
+    considered = msgspec.json.encode(decision.considered[:MOST_CONSIDERED])
     return {**kept, "outcome": str(decision.outcome), "considered": considered, **of}
 
 

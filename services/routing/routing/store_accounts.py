@@ -107,6 +107,8 @@ class Companies:
         return domains, {self.accounts.name(one) for one in domains} - {""}
 
     def _apply(self, domain: str, name: str, lead_id: UUID, now_with: Colleague | None) -> None:
+        if not self.colleagues:
+            return
         for place in {domain, self.accounts.find(domain, name)}:
             if place is not None and (known := self.colleagues.get(place)) is not None:
                 others = [one for one in known if one.lead_id != lead_id]
