@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from backbone.database import Connection
 from routing import assigning, turns
-from routing.domain import Outcome
+from routing.domain import Outcome, WhyNot
 from routing.history import Past
 from routing.inputs import lead_of
 
-COLUMNS: Final = ("rep_id", "expected", "actual", "deviation", "reasons")
+COLUMNS: Final = ("rep_id", "expected", "actual", "deviation", "reasons", "in_place_of")
 """Of the report as a table: a row a rep."""
+_TURNS: Final = (WhyNot.CHOSEN, WhyNot.NOT_THEIR_TURN, WhyNot.MORE_LOAD)
+"""What is thought of those who could have had the lead."""
 
 
 @dataclass(slots=True)
@@ -20,6 +22,7 @@ class _Tally:
     expected: float = 0.0
     actual: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
+    in_place_of: Counter[str] = field(default_factory=Counter)
 
 
 async def report(conn: Connection, pool: str, since: datetime, until: datetime) -> dict[str, Any]:
@@ -27,7 +30,8 @@ async def report(conn: Connection, pool: str, since: datetime, until: datetime) 
 
     Each lead is expected to be shared by all of the pool who were at work and whom its rule takes, by weight. `reasons`
     says why a rep did not get those that went to others: turns alone leave less than a lead's deviation for each rule
-    that narrows the pool, and one for all others; every other reason explains more.
+    that narrows the pool, and one for all others; every other reason explains more. `in_place_of` says what kept others,
+    who had a share in them, from those that the rep got: a rep who is full leaves their leads to the rest.
     """
     past = Past(conn)
     tallies: dict[str, _Tally] = {}
@@ -46,6 +50,7 @@ async def report(conn: Connection, pool: str, since: datetime, until: datetime) 
                 "actual": tally.actual,
                 "deviation": round(tally.actual - tally.expected, 3),
                 "reasons": dict(sorted(tally.reasons.items())),
+                "in_place_of": dict(sorted(tally.in_place_of.items())),
             }
             for rep_id, tally in sorted(tallies.items())
         ],
@@ -66,7 +71,8 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
     if narrows is not None and not narrows.holds(chosen.values):
         narrows = None  # What it narrows the pool to was waited for long enough.
     standing = group.index.standing(pool, narrows, touched=lead.touched)
-    for rep_id, why in standing.thoughts(lead.declined, None).items():
+    thoughts = standing.thoughts(lead.declined, None)
+    for rep_id, why in thoughts.items():
         tally = tallies.setdefault(rep_id, _Tally())
         if rep_id == row["rep_id"]:
             tally.actual += 1
@@ -78,3 +84,5 @@ def _count(tallies: dict[str, _Tally], past: Past, row: Any) -> None:
     total = sum(weights.values())
     for rep_id, weight in weights.items():
         tallies[rep_id].expected += weight / total
+        if (why := thoughts[rep_id]) not in _TURNS:
+            tallies[row["rep_id"]].in_place_of[str(why)] += 1

@@ -65,9 +65,12 @@ async def test_fairness_says_what_each_should_have_got_and_why_not(routing: Acto
     assert (seen["cem"]["expected"], seen["cem"]["actual"]) == (0.0, 0)
     assert seen["cem"]["reasons"] == {"inactive": 12}
     assert seen["ben"]["reasons"]["at_cap"] + seen["ben"]["reasons"]["not_their_turn"] == 9
+    full = seen["ben"]["reasons"]["at_cap"]
+    assert [seen[name]["in_place_of"] for name in ("ana", "ben", "cem")] == [{"at_cap": full}, {}, {}]
     asked = {"pool": "sdr", "from": "2026-01-01T00:00:00Z"}
     table = await routing.http.get("/v1/fairness", params=asked, headers={"Accept": "text/csv"})
-    assert table.text.splitlines()[:2] == ["rep_id,expected,actual,deviation,reasons", "ana,8.0,9,1.0,not_their_turn:3"]
+    head, ana = "rep_id,expected,actual,deviation,reasons,in_place_of", f"ana,8.0,9,1.0,not_their_turn:3,at_cap:{full}"
+    assert table.text.splitlines()[:2] == [head, ana]
     # A rep who changed since is seen as they were.
     await put_rep(routing, "ana", weight=1, cap=0)
     assert await report(routing) == seen
