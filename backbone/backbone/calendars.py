@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON_DAYS: Final = 400
 """How far ahead an opening is looked for; a calendar that is closed for longer has none."""
+HORIZON_YEARS: Final = 10
+"""How far ahead a sum of open time is looked for: two months of a part-timer's hours are more than a year."""
 _DAY: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -238,10 +240,10 @@ def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
         if here >= left:
             break
         left, now = left - here, ends
-    horizon = _at(now).year + HORIZON_DAYS // 365
-    for number in range(_at(now).year, horizon + 1):
+    this = _at(now).year
+    for number in range(this, this + HORIZON_YEARS):
         year = _year(calendar.zone, calendar.windows, calendar.closed, number)
-        before = year.open_until(now) if number == _at(now).year else 0
+        before = year.open_until(now) if number == this else 0
         if year.total - before >= left:
             return max(start, _at(year.when(before + left)))
         left -= year.total - before

@@ -67,6 +67,12 @@ def test_a_window_ends_at_midnight_and_another_goes_on() -> None:
     assert calendars.add(around, start, 30 * 86_400) == start + timedelta(days=30)
 
 
+def test_two_months_of_a_part_timer_are_more_than_a_year() -> None:
+    mornings = Calendar(zone="Europe/Berlin", windows=calendars.windows([(calendars.DAYS[:5], "09:00", "13:00")]))
+    started = berlin("2026-11-28 09:00")
+    assert calendars.add(mornings, started, 60 * 86_400) == berlin("2028-04-14 13:00")  # 360 mornings
+
+
 def test_who_never_works_never_opens() -> None:
     assert calendars.next_opening(Calendar(zone="UTC", windows=()), datetime(2026, 1, 1, tzinfo=UTC)) is None
 

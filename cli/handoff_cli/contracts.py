@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import typer
 from rich.table import Table
@@ -59,10 +60,15 @@ def _print(answer: Any) -> None:
 def validate_definition(file: DocumentArgument, home: HomeOption = DEFAULT_HOME) -> None:
     """Say what is wrong with a definition, with line and column, and what it warns of. Nothing is saved."""
     answer = _call(home, "POST", "qualification", "/v1/definitions/draft?dry_run=true", content=_text(file))
+    _warn(answer)
+    out.print("The definition is valid.")
+
+
+def _warn(answer: Any) -> None:
+    """Print what a document permits but hardly means."""
     for one in answer["warnings"]:
         place = f"line {one['line']}, column {one['column']}: " if one.get("line") else ""
         out.print(f"warning: {place}{one['detail']}", style="yellow", highlight=False, markup=False, soft_wrap=True)
-    out.print("The definition is valid.")
 
 
 @definition.command("save")
@@ -117,11 +123,16 @@ def activate_definition(
 
 @policy.command("validate")
 def validate_policy(file: DocumentArgument, home: HomeOption = DEFAULT_HOME) -> None:
-    """Say what is wrong with a routing policy or an SLA policy, with line and column. Nothing is put in force."""
+    """Say what is wrong with a routing policy or an SLA policy, with line and column. Nothing is put in force.
+
+    An SLA policy goes by the name of its file.
+    """
     text = _text(file)
     is_sla = _HAS_CLOCKS.search(text) is not None
-    service, path = ("sla-monitor", "/v1/policies/draft") if is_sla else ("routing", "/v1/policy")
-    _call(home, "PUT", service, f"{path}?dry_run=true", content=text)
+    service, path = (
+        ("sla-monitor", f"/v1/policies/{quote(file.stem, safe='')}") if is_sla else ("routing", "/v1/policy")
+    )
+    _warn(_call(home, "PUT", service, f"{path}?dry_run=true", content=text))
     out.print("The policy is valid.")
 
 

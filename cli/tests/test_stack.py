@@ -142,7 +142,11 @@ def test_documents_are_checked_before_anybody_signs(stack: Stack, tmp_path: Path
     policy.write_text("pools:\n  - {pool: all, reps: 'true'}\nrules:\n  - {rule: everyone, to: nobody}\n")
     assert "no such pool" in stack.run("policy", "validate", str(policy), fails=True)
     policy.write_text("pools:\n  - {pool: all, reps: 'true'}\nrules:\n  - {rule: everyone, to: all}\n")
-    assert "valid" in stack.run("policy", "validate", str(policy))
+    policy.write_text("pools:\n  - {pool: all, reps: 'rep.cap < 0'}\nrules:\n  - {rule: everyone, to: all}\n")
+    said = stack.run("policy", "validate", str(policy))
+    assert "warning: line 2" in said
+    assert "valid" in said
+    policy.write_text("pools:\n  - {pool: all, reps: 'true'}\nrules:\n  - {rule: everyone, to: all}\n")
     sla = tmp_path / "sla.yaml"
     sla.write_text(demo_company.SLA)
     assert "valid" in stack.run("policy", "validate", str(sla))

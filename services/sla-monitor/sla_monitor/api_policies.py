@@ -10,7 +10,7 @@ from backbone import database, documents, fields, security, times
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
 from sla_monitor import policies, store_policies
-from sla_monitor.shapes import CalendarShown, PolicyShown, ValidShown
+from sla_monitor.shapes import CalendarShown, PolicyShown, PutShown, ValidShown
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
 Manager = Annotated[security.Caller, Depends(security.allow("manager"))]
@@ -44,21 +44,20 @@ def router(db: database.Database) -> APIRouter:
     api = APIRouter(tags=["policies, calendars"])
 
     @api.put("/v1/policies/{name}", openapi_extra=documents.BODY)
-    async def put_policy(
-        request: Request, caller: Manager, name: Name, dry_run: bool = False
-    ) -> PolicyShown | ValidShown:
+    async def put_policy(request: Request, caller: Manager, name: Name, dry_run: bool = False) -> PutShown | ValidShown:
         """Put an SLA policy (YAML) in force; it is unsigned until both parties have signed.
 
-        `dry_run` only says what is wrong with it.
+        `dry_run` only says what is wrong with it. `warnings` are of what it permits but hardly means.
         """
         _not_reserved(name, "schema")
         raw = await request.body()
         async with db.transaction() as conn:
             document = policies.parse(raw, list(await store_policies.calendars(conn)))
+            warned = await _warnings(conn, name, document)
             if dry_run:
-                return {"valid": True}
+                return {"valid": True, "warnings": warned}
             version = await store_policies.add(conn, name, raw.decode(), document.data, caller.sub)
-            return await _shown(conn, name, version)
+            return {**await _shown(conn, name, version), "warnings": warned}
 
     @api.get("/v1/policies")
     async def list_policies(_: Reading) -> list[PolicyShown]:
@@ -144,6 +143,19 @@ def _not_reserved(name: str, *taken: str) -> None:
     if name in taken:
         fault = Pointer("path/name", "means something else already")
         raise Problem(422, "Taken", "Take another name.", errors=[fault])
+
+
+async def _warnings(conn: database.Connection, name: str, document: documents.Document) -> list[dict[str, Any]]:
+    """Warn of an order that another policy has: which of the two is a lead's would depend on their names."""
+    order = document.data.get("order", policies.FIRST)
+    others = await store_policies.of_order(conn, order, but=name)
+    if not others:
+        return []
+    why = (
+        f"{order}, as is that of {', '.join(others)}: of two that apply to a lead the first by name is asked;"
+        " give each an order of its own, the lowest to the narrowest"
+    )
+    return [document.fault(("order",) if "order" in document.data else (), why).as_json()]
 
 
 async def _shown(conn: database.Connection, name: str, version: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from sla_monitor.domain import ARRIVAL, Facts, Level, State
 from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
-UNSTARTED: Final = Counter("handoff_clocks_without_hours_total", "Clocks that did not start: their hours never come")
+UNSTARTED: Final = Counter("handoff_clocks_without_hours_total", "Clocks that did not start: their hours do not come")
 REMEMBERED: Final = 10_000
 """Clocks that did not start, so that each is told of once, though each later fact of its lead tries it again."""
 Steps = Sequence[Mapping[str, Any]]
@@ -101,7 +101,7 @@ def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: com
 @lru_cache(maxsize=REMEMBERED)
 def _tell_unstarted(lead_id: UUID, clock: str, cycle: int, policy: str, calendar: str) -> None:
     UNSTARTED.inc()
-    words = "a clock did not start: its hours never come"
+    words = "a clock did not start: so many of its hours do not come in ten years"
     log.warning(words, lead_id=str(lead_id), clock=clock, cycle=cycle, policy=policy, calendar=calendar)
 
 

@@ -24,6 +24,8 @@ escalations:
   - {kind: first_response_30m, after: 0s, to: manager}
 """
 """Holds until a policy is put."""
+FIRST: Final = 1
+"""The order of a policy that names none."""
 _LEADS: Final = Language.of(LEAD)
 _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 128}
 _COUNT: Final = {"type": "integer", "minimum": 1, "maximum": 1000}
@@ -123,7 +125,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:
         for_all=applies is True,
         name=name,
         version=version,
-        order=data.get("order", 1),
+        order=data.get("order", FIRST),
         applies=holds,
         clocks=_specs(data["clocks"]),
         counts=counts,

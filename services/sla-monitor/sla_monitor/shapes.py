@@ -105,6 +105,21 @@ class Policy(BaseModel):
     unsigned_by: list[Party]
 
 
+class Warned(BaseModel):
+    """What a policy permits but hardly means."""
+
+    pointer: str
+    detail: str
+    line: int | None = None
+    column: int | None = None
+
+
+class Put(Policy):
+    """A version that was put just now."""
+
+    warnings: list[Warned]
+
+
 class Window(BaseModel):
     """A window of the week."""
 
@@ -128,10 +143,12 @@ class Valid(BaseModel):
     """Nothing is wrong with a document."""
 
     valid: Literal[True]
+    warnings: list[Warned]
 
 
 ClockShown = Annotated[dict[str, Any], Of(Clock)]
 AlertShown = Annotated[dict[str, Any], Of(Alert)]
 PolicyShown = Annotated[dict[str, Any], Of(Policy)]
+PutShown = Annotated[dict[str, Any], Of(Put)]
 ValidShown = Annotated[dict[str, Any], Of(Valid)]
 CalendarShown = Annotated[dict[str, Any], Of(Calendar)]

@@ -62,6 +62,11 @@ async def in_force(conn: Connection) -> list[Any]:
     return rows
 
 
+async def of_order(conn: Connection, order: float, *, but: str) -> list[str]:
+    """Return the names of the policies in force that are asked in the same place as one that is put."""
+    return [row["name"] for row in await in_force(conn) if row["place"] == order and row["name"] != but]
+
+
 async def add(conn: Connection, name: str, text: str, document: Mapping[str, Any], made_by: str) -> int:
     """Keep the next version of a policy and return its number."""
     await conn.execute("SELECT pg_advisory_xact_lock(hashtext('policy ' || $1))", name)

@@ -85,3 +85,15 @@ async def test_21_of_two_policies_that_apply_the_lower_order_wins_not_the_first_
         for one in (lead, other)
     }
     assert names == {lead: ["of b"], other: ["acceptance"]}
+
+
+async def test_21_whoever_puts_a_policy_in_the_place_of_another_is_told(sla: Actor) -> None:
+    clocks = "clocks: [{kind: first_response_5m, within: 5m, from: assignment}]\n"
+    await put(sla, clocks, "b")
+    for text, place in ((clocks, {"line": 1}), (f"{clocks}order: 1\n", {"line": 2})):
+        for params in ({"dry_run": True}, {}):
+            (warned,) = (await sla.http.put("/v1/policies/a", content=text, params=params)).json()["warnings"]
+            assert "b: of two that apply to a lead" in warned["detail"]
+            assert warned["line"] == place["line"]
+    for name, text in (("a", f"{clocks}order: 2"), ("b", clocks)):
+        assert (await sla.http.put(f"/v1/policies/{name}", content=text)).json()["warnings"] == []

@@ -61,7 +61,7 @@ async def test_answers_have_the_shapes_that_are_published(sla: Actor) -> None:
     week = [{"days": ["mon"], "start": "09:00", "end": "24:00"}]
     calendar = {"time_zone": "UTC", "working_hours": week, "closed": ["2026-01-01"]}
     answers = [
-        (shapes.Policy, policy),
+        (shapes.Put, policy),
         (shapes.Policy, signed),
         (shapes.Valid, await sla.http.put("/v1/policies/draft", params={"dry_run": True}, content=POLICY)),
         (list[shapes.Policy], await sla.http.get("/v1/policies")),
