@@ -63,7 +63,10 @@ class Escalation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quiet:
-    """When nobody is warned and nothing escalated: minutes of the day in a zone, the rep's own where it names none."""
+    """When nobody is warned and nothing escalated: minutes of the day in a zone.
+
+    Where it names none, in the rep's own; for clocks of the lead's own, which go on whoever has it, in the company's.
+    """
 
     start: int
     end: int

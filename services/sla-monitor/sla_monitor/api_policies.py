@@ -9,7 +9,7 @@ from pydantic import Field
 from backbone import database, documents, fields, security, times
 from backbone.fields import Id
 from backbone.problem import Pointer, Problem
-from sla_monitor import policies, store_policies
+from sla_monitor import policies, senseless, store_policies
 from sla_monitor.shapes import CalendarShown, PolicyShown, PutShown, ValidShown
 
 Reading = Annotated[security.Caller, Depends(security.allow("rep", "sdr", "marketing", "manager"))]
@@ -146,16 +146,17 @@ def _not_reserved(name: str, *taken: str) -> None:
 
 
 async def _warnings(conn: database.Connection, name: str, document: documents.Document) -> list[dict[str, Any]]:
-    """Warn of an order that another policy has: which of the two is a lead's would depend on their names."""
+    found = list(senseless.doubts(document, await store_policies.zone(conn)))
+    # Which of two of one order is a lead's depends on their names.
     order = document.data.get("order", policies.FIRST)
     others = await store_policies.of_order(conn, order, but=name)
-    if not others:
-        return []
-    why = (
-        f"{order}, as is that of {', '.join(others)}: of two that apply to a lead the first by name is asked;"
-        " give each an order of its own, the lowest to the narrowest"
-    )
-    return [document.fault(("order",) if "order" in document.data else (), why).as_json()]
+    if others:
+        why = (
+            f"{order}, as is that of {', '.join(others)}: of two that apply to a lead the first by name is asked;"
+            " give each an order of its own, the lowest to the narrowest"
+        )
+        found.append(document.fault(("order",) if "order" in document.data else (), why))
+    return [one.as_json() for one in found]
 
 
 async def _shown(conn: database.Connection, name: str, version: int) -> dict[str, Any]:

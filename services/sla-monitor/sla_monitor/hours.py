@@ -20,9 +20,11 @@ DAY: Final = 24 * 60
 class Calendars:
     """The calendars that a policy may name: a rep's own, and the company's by name; each made once."""
 
-    def __init__(self, named: Named, year: int) -> None:
+    def __init__(self, named: Named, year: int, zone: str = "UTC") -> None:
         self._named = named
         self._year = year
+        self._zone = zone
+        """The company's."""
         self._made: dict[tuple[str, int], tuple[str, Calendar]] = {}
 
     def of(self, hours: str, rep: common_pb2.Rep) -> tuple[str, Calendar] | None:
@@ -40,13 +42,13 @@ class Calendars:
         return self._made[hours, -version]
 
     def waking(self, quiet: Quiet, rep: common_pb2.Rep) -> Calendar:
-        """Return the hours outside a policy's quiet ones, each day of the week."""
+        """Return the hours outside a policy's quiet ones, each day of the week; of a lead's own clocks by no rep."""
         if quiet.start < quiet.end:
             spans = [(start, end) for start, end in ((0, quiet.start), (quiet.end, DAY)) if start < end]
         else:
             spans = [(quiet.end, quiet.start)]
         every_day = tuple(Window(day, start, end) for day in range(7) for start, end in spans)
-        return Calendar(zone=quiet.zone or rep.time_zone or "UTC", windows=every_day)
+        return Calendar(zone=quiet.zone or rep.time_zone or self._zone, windows=every_day)
 
     def of_rep(self, rep: common_pb2.Rep) -> tuple[str, Calendar]:
         """Return the rep's own."""

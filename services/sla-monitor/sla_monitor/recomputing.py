@@ -102,7 +102,7 @@ async def _of_a_calendar(conn: Connection, applying: Applying) -> bool:
         reference = f"{name}@{version}"
         wanted = await store_changes.of_changed_calendar(conn, name, reference, limit=AT_ONCE)
         if wanted:
-            named = Calendars(newest, (await times.now(conn)).year)
+            _, named = await applying.policies.in_force(conn, await times.now(conn))
             change = Change(None, named, 0, partial(_runs_on_older, name, reference))
             await _recompute(conn, applying, wanted, change)
             return True

@@ -54,6 +54,18 @@ def faults(document: Document, calendars: Sequence[str]) -> list[Pointer]:
     return [*found, *_of_escalations(document, names), *_of_quiet_hours(document)]
 
 
+def doubts(document: Document, zone: str) -> Iterator[Pointer]:
+    """Yield what a policy permits but hardly means; `zone` is the company's."""
+    quiet = document.data.get("quiet_hours")
+    own = sorted({one["from"] for one in document.data["clocks"]}.intersection(REPLESS))
+    if quiet is not None and "zone" not in quiet and own:
+        why = (
+            f"names no zone: a rep's clocks are quiet by the rep's own, those from {' and '.join(own)} by the"
+            f" company's, {zone}; `zone: {zone}` makes them all so"
+        )
+        yield document.fault(("quiet_hours",), why)
+
+
 def warned_after(text: str, within: float) -> float:
     """Return after how many seconds of the clock a warning is due: a share of it, or so long before its end."""
     if text.endswith("%"):

@@ -15,6 +15,7 @@ PARTIES: Final = ("marketing", "sales")
 _NEWEST: Final = """
 SELECT 'policy' AS what, name, max(version) AS version FROM policy GROUP BY name
 UNION ALL SELECT 'calendar', name, max(version) FROM calendar GROUP BY name
+UNION ALL SELECT 'zone', zone, 0 FROM setting
 ORDER BY what, name
 """
 
@@ -32,10 +33,11 @@ class Policies:
         """Return the newest version of each name, or the built-in one while there is none; and the calendars."""
         rows = await conn.fetch(_NEWEST)
         found = [await self._version(conn, row["name"], row["version"]) for row in rows if row["what"] == "policy"]
-        wanted = (now.year, *((row["name"], row["version"]) for row in rows if row["what"] == "calendar"))
+        (zone,) = (row["name"] for row in rows if row["what"] == "zone")
+        wanted = (now.year, zone, *((row["name"], row["version"]) for row in rows if row["what"] == "calendar"))
         if wanted != self._calendars_are:
             # The transaction may see a newer one by now; then it is the next batch that notes it.
-            self._calendars, self._calendars_are = Calendars(await calendars(conn), now.year), wanted
+            self._calendars, self._calendars_are = Calendars(await calendars(conn), now.year, zone), wanted
         return found or [self._built_in], self._calendars
 
     async def of(self, conn: Connection, reference: str) -> Policy:
@@ -60,6 +62,12 @@ async def in_force(conn: Connection) -> list[Any]:
         " FROM policy ORDER BY name, version DESC) AS newest ORDER BY place, name"
     )
     return rows
+
+
+async def zone(conn: Connection) -> str:
+    """Return the company's time zone."""
+    named: str = await conn.fetchval("SELECT zone FROM setting")
+    return named
 
 
 async def of_order(conn: Connection, order: float, *, but: str) -> list[str]:

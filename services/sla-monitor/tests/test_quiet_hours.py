@@ -4,16 +4,19 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from backbone import times
-from handoff.events.v1 import common_pb2
+from backbone import ids, times
+from backbone.testing.stage import Actor
+from handoff.events.v1 import common_pb2, console_pb2
 from sla_monitor import clocks, policies
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import State
 from sla_monitor.hours import Calendars
 from sla_monitor.store_clocks import Clock
+from tests.telling import captured, learn, now, rep, routed
 
 NIGHT = "{start: '20:00', end: '08:00', zone: UTC}"
 START = datetime(2026, 11, 10, 19, tzinfo=UTC)
@@ -102,10 +105,10 @@ def test_what_was_to_be_told_in_the_night_comes_behind_what_was_told_in_the_morn
 def test_a_breach_that_changed_hours_put_to_now_holds_back_what_comes_after_it() -> None:
     clock, early = started(plan("2h", LINES[1:])), plan("1m", LINES[1:])
     first, again = minutes(START, 25, 30)
-    for version, now in ((2, first), (3, again)):
-        assert clocks.recompute(clock, early, version, now)
-        assert (clock.steps[0]["level"], clock.next_at) == ("breach", now)
-        assert [at for at, _ in told(clock.steps)] == minutes(now, 3, 5, 10, 15)
+    for version, at in ((2, first), (3, again)):
+        assert clocks.recompute(clock, early, version, at)
+        assert (clock.steps[0]["level"], clock.next_at) == ("breach", at)
+        assert [step_at for step_at, _ in told(clock.steps)] == minutes(at, 3, 5, 10, 15)
     # It is told, and a touch that came late switches off the rest, until it turns out to be another lead's.
     clock.step, clock.state, clock.breached_at = 1, State.BREACHED, again
     clocks.let_come(clock, is_over=True, is_missed=False)
@@ -119,3 +122,27 @@ def test_a_breach_that_is_put_to_the_end_of_the_night_keeps_its_gap_to_the_morni
     assert clocks.recompute(clock, plan("1m", LINES[1:]), 2, now)
     assert clock.next_at == now
     assert [at for at, _ in told(clock.steps)] == minutes(now, 3, 5, 10, 15)
+
+
+async def test_where_no_zone_is_named_the_leads_own_clocks_are_quiet_by_the_companys(sla: Actor) -> None:
+    far = "Pacific/Kiritimati"
+    said = console_pb2.SettingsChanged(zone=far, week_starts="mon", base_currency="EUR", version=1)
+    await learn(sla, "console", (ids.new(), said))
+    there = now().astimezone(ZoneInfo(far))
+    start, end = there - timedelta(hours=2), (there + timedelta(hours=2)).replace(second=0, microsecond=0)
+    lines = "".join(
+        f"  - {{clock: {source}, kind: first_response_1d, within: 1h, from: {source}}}\n"
+        for source in ("arrival", "assignment")
+    )
+    text = f"clocks:\n{lines}escalations: [{{kind: first_response_1d, after: 0s, to: manager}}]\n"
+    text += f"quiet_hours: {{start: '{start:%H:%M}', end: '{end:%H:%M}'}}\n"
+    (warned,) = (await sla.http.put("/v1/policies/standard", content=text)).json()["warnings"]
+    assert f"those from arrival by the company's, {far}" in warned["detail"]
+    lead, at = ids.new(), now()
+    await learn(sla, "intake", captured(lead, at))
+    await learn(sla, "routing", routed(lead, at, who=rep("ana")))
+    async with sla.database.reading() as conn:
+        rows = await conn.fetch("SELECT clock, steps FROM clock WHERE lead_id = $1", lead)
+    first = {row["clock"]: told(row["steps"]["steps"]) for row in rows}
+    assert first["arrival"] == [(end.astimezone(UTC), "manager")]
+    assert first["assignment"] == [(at + timedelta(hours=1), "manager")]
