@@ -6,6 +6,7 @@ from backbone import conditions, documents, lead_values, mistakes
 from backbone.problem import Problem
 
 LANGUAGE = conditions.Language.of(lead_values.LEAD)
+CONDITION = "a condition, in quotes, such as 'lead.country == \"DE\"', 'true'"
 
 
 @pytest.mark.parametrize(
@@ -69,13 +70,22 @@ def test_of_very_many_names_the_first_are_listed() -> None:
 @pytest.mark.parametrize(
     ("text", "detail"),
     [
-        ("when: true", "has to be a condition, in quotes, such as 'lead.employees > 100', 'true'"),
-        ("when: [lead.live]", "has to be a condition, in quotes, such as 'lead.employees > 100', 'true'"),
+        ("when: true", f"has to be {CONDITION}"),
+        ("when: [lead.live]", f"has to be {CONDITION}"),
         ("within: 5", "is not written as it should be, such as 90s, 5m, 1h, 14d"),
         ("warn: 50%", "has to be a list, such as [90s]"),
         ("kinds: call", "has to be a list, such as [email]"),
         ("order: one", "has to be a whole number"),
         ("either: 5", "has to be a text, in quotes or true or false"),
+        ("when:", f"is empty; has to be {CONDITION}; or leave when out"),
+        ("when: ''", f"is empty; has to be {CONDITION}; or leave when out"),
+        ("kinds: [email, '']", "has to be one of: email, call"),
+        ("needs: ['']", "is empty; has to be a text, in quotes"),
+        ("within: 99999999999s", "is too long a time"),
+        ("after: 0d", "has to be longer than nothing"),
+        ("share: 5m", "is not written as it should be, such as 25%"),
+        ("{when: size(lead.missing, 5) > 1}", "unknown key; a text with a comma has to be in quotes as a whole"),
+        ("colour:", "unknown key; known are after, either, kinds, needs, order, share, warn, when, within"),
     ],
 )
 def test_what_is_of_another_kind_is_told_what_belongs_there(text: str, detail: str) -> None:
@@ -86,7 +96,18 @@ def test_what_is_of_another_kind_is_told_what_belongs_there(text: str, detail: s
         "kinds": {"type": "array", "items": {"enum": ["email", "call"]}},
         "order": documents.ORDER,
         "either": {"type": ["string", "boolean"]},
+        "needs": {"type": "array", "items": {"type": "string", "minLength": 1}},
+        "after": {"type": "string", "pattern": "^[1-9][0-9]{0,3}d$"},
+        "share": {"type": "string", "pattern": "^[0-9]+%$", "examples": ["25%"]},
     }
+    schema = {"type": "object", "additionalProperties": False, "properties": properties}
     with pytest.raises(Problem) as caught:
-        documents.parse(text.encode(), {"type": "object", "properties": properties}, what="policy")
+        documents.parse(text.encode(), schema, what="policy")
     assert [fault.detail for fault in caught.value.errors] == [detail]
+
+
+def test_what_is_empty_and_has_to_be_there_is_not_told_to_be_left_out() -> None:
+    schema = {"type": "object", "required": ["when"], "properties": {"when": documents.CONDITION}}
+    with pytest.raises(Problem) as caught:
+        documents.parse(b"when:", schema, what="policy")
+    assert [fault.detail for fault in caught.value.errors] == [f"is empty; has to be {CONDITION}"]

@@ -167,7 +167,7 @@ async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_o
         ('lead.stage == "srl"', 'rep.team == "north"', "/rules/1/when", "under `reps` of the rule"),
         ('rep.role == "sdr"', 'lead.country == "DE"', "/pools/0/reps", "under `when` and `reps` of a rule"),
         ('rep.role == "sdr"', 'rep.id == "ana"', "/pools/0/reps", "there is no rep.id: there are rep.rep_id"),
-        ('lead.stage == "srl"', "true", "/rules/1/when", "a condition, in quotes, such as 'lead.employees > 100'"),
+        ('lead.stage == "srl"', "true", "/rules/1/when", "a condition, in quotes, such as 'lead.country == \"DE\"'"),
         ('rep.role == "sdr"', "[ana, ben]", "/pools/0/reps", "a condition, in quotes, such as 'rep.team == \"north\"'"),
         ('"sdr",', '"sdr", cap: 99999999999,', "/pools/0/cap", "may be at most 1000000"),
         ('"sdr",', '"sdr", untouched_cap: 99999999999,', "/pools/0/untouched_cap", "may be at most 1000000"),
@@ -186,6 +186,15 @@ async def test_a_refusal_says_what_to_write_instead_and_the_dry_run_says_the_sam
         (fault,) = answer.json()["errors"]
         assert fault["pointer"] == place
         assert told in fault["detail"]
+
+
+@pytest.mark.parametrize("condition", ['"german" in rep.skills', "rep.team in ['north', 'south']", "!rep.active"])
+async def test_a_condition_that_yaml_cannot_read_is_told_to_be_put_in_quotes(routing: Actor, condition: str) -> None:
+    text = POLICY.replace("rule: everyone", f"rule: everyone, reps: {condition}")
+    for path in ("/v1/policy", "/v1/policy?dry_run=true"):
+        (fault,) = (await routing.http.put(path, content=text)).json()["errors"]
+        assert (fault["line"], fault["column"]) == (8, 28)
+        assert fault["detail"].endswith("in quotes as a whole, such as reps: 'rep.team == \"north\"'")
 
 
 async def test_of_very_many_unknown_names_it_is_guessed_of_the_first_alone_what_was_meant(routing: Actor) -> None:
