@@ -30,8 +30,8 @@ async def report(conn: Connection, pool: str, since: datetime, until: datetime) 
 
     Each lead is expected to be shared by all of the pool who were at work and whom its rule takes, by weight. `reasons`
     says why a rep did not get those that went to others: turns alone leave less than a lead's deviation for each rule
-    that narrows the pool, and one for all others; every other reason explains more. `in_place_of` says what kept others,
-    who had a share in them, from those that the rep got: a rep who is full leaves their leads to the rest.
+    that narrows the pool, and one for all others; every other reason explains more. `in_place_of` says what kept
+    others, who had a share in them, from those that the rep got: a rep who is full leaves their leads to the rest.
     """
     past = Past(conn)
     tallies: dict[str, _Tally] = {}
