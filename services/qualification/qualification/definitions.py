@@ -236,7 +236,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Definition:
 
 
 def _rule(data: Mapping[str, Any]) -> Rule:
-    return Rule(rule=data["rule"], holds=_LEAD.compile(data["when"]).holds, points=data["points"])
+    return Rule(rule=data["rule"], holds=_LEAD.compile(_text(data["when"])).holds, points=data["points"])
 
 
 def _lift(word: str) -> Action | None:
