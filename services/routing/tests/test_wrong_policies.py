@@ -166,7 +166,7 @@ async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_o
         ('"srl"', "3", "/rules/1/when", "texts stand in quotes"),
         ('lead.stage == "srl"', 'rep.team == "north"', "/rules/1/when", "under `reps` of the rule"),
         ('rep.role == "sdr"', 'lead.country == "DE"', "/pools/0/reps", "under `when` and `reps` of a rule"),
-        ('rep.role == "sdr"', 'rep.id == "ana"', "/pools/0/reps", "there is no rep.id: there are rep.rep_id"),
+        ('rep.role == "sdr"', 'rep.id == "ana"', "/pools/0/reps", "there is no rep.id: did you mean rep.rep_id?"),
         ('lead.stage == "srl"', "true", "/rules/1/when", "a condition, in quotes, such as 'lead.country == \"DE\"'"),
         ('rep.role == "sdr"', "[ana, ben]", "/pools/0/reps", "a condition, in quotes, such as 'rep.team == \"north\"'"),
         ('"sdr",', '"sdr", cap: 99999999999,', "/pools/0/cap", "may be at most 1000000"),
