@@ -172,7 +172,7 @@ class Language:
             call = f'"".matches({match[2]})' if match[1] == "matches" else f"{match[1]}({match[2]})"
             result = self._env.compile(call).eval()
             if result.type() == cel.Type.ERROR:
-                raise Wrong(mistakes.unread(match[1], result.value()), *_place(text, match.start(2)))
+                raise Wrong(mistakes.unread(match[1], result.value()), *place(text, match.start(2)))
         return condition
 
     def _is_number(self, condition: Condition) -> bool:
@@ -193,14 +193,14 @@ class Language:
             name, key = match[1], match[2] or match[3]
             if name == "lead.attributes" and key in SEALED_ATTRIBUTES:
                 words = f"lead.attributes.{key} is sealed: conditions never read free text"
-                raise Wrong(words, *_place(text, match.start()))
+                raise Wrong(words, *place(text, match.start()))
             if name in self._open and f"{name}.{key}" not in asked:
                 found.add((name, key))
         return tuple(sorted(found))
 
 
-def _place(text: str, start: int) -> tuple[int, int]:
-    """Return the line and the column (from 1)."""
+def place(text: str, start: int) -> tuple[int, int]:
+    """Return the line and the column (from 1) of a character."""
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 
