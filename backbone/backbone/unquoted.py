@@ -6,10 +6,11 @@ from typing import Any, Final
 
 A_CONDITION: Final = "a condition, in quotes"
 """How a schema describes what a condition is."""
-_KEY: Final = re.compile(r"(?:[{,]|^\s*(?:- )?)\s*(\w+)\s*:\s+", re.MULTILINE)
+_KEY: Final = re.compile(r"(?:[{,]\s*+|^ *+(?:- *+)*+)(\w++)\s*+:[ \t]++(?=\S)", re.MULTILINE)
 _IN_QUOTES: Final = re.compile(r"""(?:'(?:[^']|'')*'|"(?:[^"\\]|\\.)*")\s*(?=[,}\]#\n]|$)""")
-_OVER: Final = re.compile(r"[,\n][\s{-]*\w+\s*:|\n\s*\Z")
-"""Where a text without quotes is over: the next key, or a new line."""
+_OVER: Final = re.compile(r"(?:,|(?<![\s{-])(?=[^\S\n]*\n))[\s{-]*+\w++\s*+:|(?<!\s)(?=[^\S\n]*\n)\s++\Z")
+"""Where a text without quotes is over: the next key, or a new line at the end. Of a run of spaces the first is tried
+alone, or the time would grow with the square of its length."""
 
 
 def found(text: str, until: int, schema: Mapping[str, Any]) -> tuple[int, str] | None:
@@ -19,7 +20,7 @@ def found(text: str, until: int, schema: Mapping[str, Any]) -> tuple[int, str] |
     """
     examples = dict(_examples(schema))
     start = 0
-    while (key := _KEY.search(text, start, until)) is not None:
+    while (key := _KEY.search(text, start, until + 1)) is not None:
         start = key.end()
         in_quotes = _IN_QUOTES.match(text, start)
         if in_quotes is not None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backbone import documents
+from backbone import documents, unquoted
 from backbone.problem import Pointer, Problem
 
 SCHEMA: dict[str, Any] = {
@@ -69,6 +69,8 @@ def test_in_a_flow_it_is_told_where_the_condition_begins(condition: str) -> None
 def test_in_a_block_it_is_told_where_the_condition_begins(condition: str) -> None:
     fault = refused(BLOCK.replace("CONDITION", condition))
     assert (fault.detail, fault.line, fault.column) == (ADVICE, 4, 11)
+    fault = refused(BLOCK.replace("CONDITION", condition).replace("rule: b\n    ", ""))
+    assert (fault.detail, fault.line, fault.column) == (ADVICE, 3, 11)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +82,7 @@ def test_in_a_block_it_is_told_where_the_condition_begins(condition: str) -> Non
         (FLOW.replace("to: x", "when: x"), 4, 32),
         (FLOW.replace("CONDITION", "lead.live # to"), 5, 3),
         (BLOCK.replace("    to", "  to"), 5, 3),
+        ("rules: [{rule: b, when: ", 1, 25),
         (BLOCK.replace("CONDITION", '>\n      "phone" in lead.missing').replace("to: x", "to: x: y"), 6, 10),
     ],
 )
@@ -87,3 +90,10 @@ def test_what_is_wrong_elsewhere_is_told_there(text: str, line: int, column: int
     fault = refused(text)
     assert fault.detail != ADVICE
     assert (fault.line, fault.column) == (line, column)
+
+
+@pytest.mark.parametrize("filling", ["\n", "\n ", "\n-", " ", ",", "{a: "])
+def test_a_long_document_that_is_none_is_refused_as_fast_as_it_is_read(filling: str) -> None:
+    """Of a time that grows with the square of its length nobody would see the end."""
+    text = f"when: a{filling * (200_000 // len(filling))}"
+    unquoted.found(text, len(text), SCHEMA["properties"]["rules"]["items"])
