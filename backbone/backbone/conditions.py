@@ -27,8 +27,10 @@ SEALED_ATTRIBUTES: Final = frozenset({"message", "comments", "notes"})
 _LITERALS: Final = "|".join(
     rf"[rR]{quote}.*?{quote}|{quote}(?:\\.|[^\\])*?{quote}" for quote in ('"""', "'''", '"', "'")
 )
-_PATTERN: Final = re.compile(rf"\bmatches\s*\(\s*((?>{_LITERALS}))\s*\)|//[^\n]*|{_LITERALS}", re.DOTALL)
-"""A pattern that is written out; or, without a group, a comment or a text, in which there is none."""
+_READ: Final = re.compile(
+    rf"\b(matches|timestamp|duration)\s*\(\s*((?>{_LITERALS}))\s*\)|//[^\n]*|{_LITERALS}", re.DOTALL
+)
+"""A pattern, an instant or a duration that is written out; or, without groups, a comment or a text, with none in it."""
 
 TEXT: Final = cel.Type.STRING
 WHOLE: Final = cel.Type.INT
@@ -53,7 +55,6 @@ _NOTHING: Final[Sequence[tuple[Any, Any]]] = (
     (TEXTS, []),
 )
 _NOWHERE: Final[Mapping[str, str]] = {}
-_NO_FLAG: Final = "has to be a yes or no, such as lead.employees > 100"
 
 
 class Wrong(ValueError):
@@ -149,26 +150,29 @@ class Language:
         except RuntimeError as error:
             raise _wrong(str(error), text, self._names, self._elsewhere) from None
         if program.return_type() not in (cel.Type.BOOL, cel.Type.DYN):
-            raise Wrong(_NO_FLAG)
+            raise Wrong(mistakes.no_flag(self._names))
         plain = _DOT.sub(".", text)
         names = tuple(name for name in self._names if re.search(rf"\b{re.escape(name)}\b", plain))
         instants = tuple(name for name in names if name in self._instants)
         return Condition(text, program, names, self._keys(text), instants)
 
     def check(self, text: str) -> Condition:
-        """Compile a condition that somebody writes now. Wrong also for a pattern that is none: it could only ever fail.
+        """Compile a condition that somebody writes now.
+
+        Wrong also for a pattern, an instant or a duration that is none: it could only ever fail.
 
         One that was kept before this was asked compiles still, and does not hold.
         """
         condition = self.compile(text)
         if self._is_number(condition):
-            raise Wrong(_NO_FLAG)
-        for match in _PATTERN.finditer(text):
+            raise Wrong(mistakes.no_flag(self._names))
+        for match in _READ.finditer(text):
             if match[1] is None:
                 continue
-            result = self._env.compile(f'"".matches({match[1]})').eval()
+            call = f'"".matches({match[2]})' if match[1] == "matches" else f"{match[1]}({match[2]})"
+            result = self._env.compile(call).eval()
             if result.type() == cel.Type.ERROR:
-                raise Wrong(result.value().removeprefix("INVALID_ARGUMENT: "), *_place(text, match.start(1)))
+                raise Wrong(mistakes.unread(match[1], result.value()), *place(text, match.start(2)))
         return condition
 
     def _is_number(self, condition: Condition) -> bool:
@@ -189,14 +193,14 @@ class Language:
             name, key = match[1], match[2] or match[3]
             if name == "lead.attributes" and key in SEALED_ATTRIBUTES:
                 words = f"lead.attributes.{key} is sealed: conditions never read free text"
-                raise Wrong(words, *_place(text, match.start()))
+                raise Wrong(words, *place(text, match.start()))
             if name in self._open and f"{name}.{key}" not in asked:
                 found.add((name, key))
         return tuple(sorted(found))
 
 
-def _place(text: str, start: int) -> tuple[int, int]:
-    """Return the line and the column (from 1)."""
+def place(text: str, start: int) -> tuple[int, int]:
+    """Return the line and the column (from 1) of a character."""
     return text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
 
 

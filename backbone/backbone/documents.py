@@ -10,6 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from backbone import refusals, unquoted
 from backbone.problem import Pointer, Problem
 
 BODY: Final = {"requestBody": {"required": True, "content": {"application/yaml": {"schema": {"type": "string"}}}}}
@@ -21,7 +22,6 @@ _BRACKET: Final = re.compile(r"[\[\]{}]")
 _NO_TEXT: Final = re.compile(r"[\x00\ud800-\udfff]")
 """NUL, and half a character as an escape writes it: neither can be stored as text."""
 _DURATION: Final = re.compile(r"^(?:[0-9]{1,9}s|[0-9]{1,7}m|[0-9]{1,5}h|[0-9]{1,4}d|[0-9]{1,3}w)$")
-_TIMES: Final = ["90s", "5m", "1h", "14d"]
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 Path = tuple[str | int, ...]
@@ -100,18 +100,31 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
         reader = _Reader(text.splitlines())
         data = reader.build(root, ()) if root is not None else None
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
-        raise refuse(what, [Pointer("/", error.problem or "not YAML", line, column)]) from None
+        raise refuse(what, [_unread(text, error, schema)]) from None
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
         raise refuse(what, [Pointer("/", "not a YAML document in UTF-8", 1, 1)]) from None
     if not isinstance(data, dict):
         raise refuse(what, [Pointer("/", "has to be an object with keys", 1, 1)])
     document = Document(data, reader.places, reader.texts, text.splitlines())
-    faults = [_fault(document, error) for error in _Validator(dict(schema)).iter_errors(data)]
+    faults = [document.fault(*refusals.told(error, schema)) for error in _Validator(dict(schema)).iter_errors(data)]
     if faults:
         raise refuse(what, sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)))
     return document
+
+
+class _Unfit(yaml.MarkedYAMLError):
+    """YAML that can be read, and belongs into no document."""
+
+
+def _unread(text: str, error: yaml.MarkedYAMLError, schema: Mapping[str, Any]) -> Pointer:
+    mark = error.problem_mark
+    if mark is None:
+        return Pointer("/", error.problem or "not YAML", 1, 1)
+    condition = None if isinstance(error, _Unfit) else unquoted.found(text, mark.index, schema)
+    if condition is None:
+        return Pointer("/", error.problem or "not YAML", mark.line + 1, mark.column + 1)
+    start, words = condition
+    return Pointer("/", words, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
 
 
 def _pattern(_: Any, pattern: str, text: Any, __: Any) -> Iterator[ValidationError]:
@@ -145,7 +158,7 @@ class _Reader:
         self._scalars = yaml.SafeLoader("")
 
     def build(self, node: yaml.Node, path: Path) -> Any:
-        """Return the value of a node. MarkedYAMLError for what does not belong into any document."""
+        """Return the value of a node. _Unfit for what does not belong into any document."""
         if len(self.places) > MOST_NODES:
             raise ValueError("too many nodes")
         self.places[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
@@ -160,18 +173,16 @@ class _Reader:
         made: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode) or _NO_TEXT.search(key.value):
-                raise yaml.MarkedYAMLError(problem="a key has to be a word", problem_mark=key.start_mark)
+                raise _Unfit(problem="a key has to be a word", problem_mark=key.start_mark)
             if key.value in made:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key {key.value} stands here twice", problem_mark=key.start_mark
-                )
+                raise _Unfit(problem=f"the key {key.value} stands here twice", problem_mark=key.start_mark)
             made[key.value] = self.build(value, (*path, key.value))
         return made
 
     def _scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
         if _NO_TEXT.search(node.value):
             problem = "NUL and half characters (\\ud800 to \\udfff) are in no text"
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
+            raise _Unfit(problem=problem, problem_mark=node.start_mark)
         if node.style in ("'", '"'):
             self.texts[path] = (node.start_mark.line + 1, node.start_mark.column + 2)
         elif node.style in ("|", ">"):
@@ -182,7 +193,7 @@ class _Reader:
             return node.value
         value = self._scalars.construct_object(node)
         if isinstance(value, float) and not math.isfinite(value):
-            raise yaml.MarkedYAMLError(problem="has to be a number with an end", problem_mark=node.start_mark)
+            raise _Unfit(problem="has to be a number with an end", problem_mark=node.start_mark)
         # To JSON Schema 3.0 is an integer, to what counts with it later (a cast, an event's field) it is none.
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -194,57 +205,6 @@ class _Reader:
         return line + 1, len(text) - len(text.lstrip()) + 1
 
 
-def _fault(document: Document, error: Any) -> Pointer:
-    path: Path = tuple(error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = set(error.schema.get("properties", {}))
-        unknown = sorted(set(error.instance) - known)
-        return document.fault((*path, unknown[0]), f"unknown key; known are {', '.join(sorted(known))}")
-    if error.validator == "required":
-        absent = sorted(set(error.validator_value) - set(error.instance))
-        return document.fault(path, f"the key {absent[0]} is missing")
-    if error.validator in ("enum", "const"):
-        return document.fault(path, f"has to be one of: {', '.join(map(str, error.validator_value))}")
-    if error.validator == "pattern" or (error.validator == "type" and "pattern" in error.schema):
-        such = ", ".join(error.schema.get("examples", _TIMES))
-        return document.fault(path, f"is not written as it should be, such as {such}")
-    if error.validator == "type":
-        return document.fault(path, f"has to be {_kind(error.schema)}")
-    return document.fault(path, _WORDS.get(error.validator, "is not what belongs here") + _bound(error))
-
-
-def _kind(schema: Mapping[str, Any]) -> str:
-    """Say what has to stand there, with an example where the schema has one."""
-    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
-    words = schema.get("description") or " or ".join(_KINDS[kind] for kind in kinds)
-    if "examples" in schema:
-        return f"{words}, such as {', '.join(schema['examples'])}"
-    entries = schema.get("items", {})
-    of_list = entries.get("examples") or entries.get("enum")
-    return f"{words}, such as [{of_list[0]}]" if of_list else words
-
-
-_KINDS: Final = {
-    "string": "a text, in quotes",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "an object with keys",
-}
-_WORDS: Final = {
-    "minimum": "has to be at least ",
-    "maximum": "may be at most ",
-    "minItems": "needs at least this many entries: ",
-    "minLength": "must not be shorter than ",
-    "maxLength": "must not be longer than ",
-}
-
-
-def _bound(error: Any) -> str:
-    return str(error.validator_value) if error.validator in _WORDS else ""
-
-
 def duration(text: str) -> float:
     """Return the seconds of `90s, 5m, 1h, 1d, 2w`. ValueError for anything else."""
     if text.endswith("\n") or _DURATION.fullmatch(text) is None:
@@ -252,14 +212,14 @@ def duration(text: str) -> float:
     return int(text[:-1]) * _SECONDS[text[-1]]
 
 
-DURATION: Final[dict[str, Any]] = {"type": "string", "pattern": _DURATION.pattern, "examples": _TIMES}
+DURATION: Final[dict[str, Any]] = {"type": "string", "pattern": _DURATION.pattern, "examples": refusals.TIMES}
 """The schema of a duration."""
 ORDER: Final = {"type": "integer", "minimum": -1_000_000, "maximum": 1_000_000}
 """The schema of a document's place among those that could apply; far within what a database holds."""
 CONDITION: Final[dict[str, Any]] = {
     "type": "string",
     "minLength": 1,
-    "description": "a condition, in quotes",
-    "examples": ["'lead.employees > 100'", "'true'"],
+    "description": unquoted.A_CONDITION,
+    "examples": ["'lead.country == \"DE\"'", "'true'"],
 }
 """The schema of a condition."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from backbone import conditions, documents, doubts, lead_values
+from backbone import closed, conditions, documents, doubts, lead_values
 from backbone.conditions import Language
 from backbone.documents import ORDER, Document
 from backbone.problem import Pointer
@@ -131,12 +131,17 @@ def parse(raw: bytes) -> Document:
 
 
 def warnings(document: Document) -> list[Pointer]:
-    """Return what is valid and may not be meant: conditions that hold for want of a field, cells that say nothing."""
+    """Return what is valid and may not be meant.
+
+    That is: conditions that hold for want of a field or compare with a stage that there is not, cells that say nothing.
+    """
     doubtful = []
     for path, text, language in _conditions(document.data):
         words = doubts.about(language.compile(text)) if path != ("applies",) else None
         if words is not None:
             doubtful.append(document.fault(path, words))
+        for words, line, column in closed.never(text, closed.OF_LEADS):
+            doubtful.append(document.fault(path, words, line=line, column=column))
     return doubtful + [
         document.fault(("matrix",), f"says nothing of {cell}: such leads are nurtured")
         for cell in sorted(_cells(document) - set(document.data["matrix"]))
@@ -236,7 +241,7 @@ def build(name: str, version: int, data: Mapping[str, Any]) -> Definition:
 
 
 def _rule(data: Mapping[str, Any]) -> Rule:
-    return Rule(rule=data["rule"], holds=_LEAD.compile(data["when"]).holds, points=data["points"])
+    return Rule(rule=data["rule"], holds=_LEAD.compile(_text(data["when"])).holds, points=data["points"])
 
 
 def _lift(word: str) -> Action | None:

@@ -18,6 +18,13 @@ def test_a_definition_reads_every_field_that_is_promised(definition_text: str) -
     assert [rule.holds(nobody) for rule in rules if rule.rule == "free mail"] == [True]
 
 
+def test_a_rule_of_every_lead_is_written_with_quotes_or_without(definition_text: str) -> None:
+    for always in ("true", "'true'"):
+        text = definition_text.replace("lead.email_is_free", always)
+        rules = definitions.build("whole", 1, definitions.parse(text.encode()).data).fit
+        assert [rule.holds({}) for rule in rules if rule.rule == "free mail"] == [True]
+
+
 async def test_a_score_sees_how_a_lead_stands_elsewhere_what_it_allowed_and_whether_it_is_news(
     company: Any, engagement: Any, definition_text: str
 ) -> None:

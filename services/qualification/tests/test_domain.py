@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from backbone import conditions, lead_values
+from backbone import closed, conditions, lead_values
 from backbone.problem import Problem
 from handoff.events.v1 import common_pb2
 from qualification import definitions, domain, scoring
@@ -260,6 +260,11 @@ def test_a_condition_that_holds_for_want_of_a_field_is_doubted(condition: str, f
     found = doubted(condition)
     assert bool(found) == (field is not None)
     assert all(f"where {field} is missing" in detail for detail in found)
+
+
+def test_a_condition_on_a_stage_that_there_is_not_is_doubted() -> None:
+    assert [detail.partition(";")[0] for detail in doubted('lead.stage == "MQL"')] == ['lead.stage is never "MQL"']
+    assert set(closed.OF_LEADS["lead.stage"]) == set(domain.Stage)
 
 
 @pytest.mark.parametrize(

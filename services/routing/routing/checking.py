@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from backbone import conditions, documents, doubts, mistakes
+from backbone import closed, conditions, documents, doubts, mistakes
 from backbone.conditions import Language
 from backbone.documents import Document
 from backbone.problem import Pointer
@@ -48,7 +48,7 @@ def _refuse(faults: list[Pointer]) -> None:
         raise documents.refuse("routing policy", sorted(faults, key=lambda one: (one.line or 0, one.column or 0)))
 
 
-def _wrong_conditions(document: Document) -> list[Pointer]:
+def _conditions(document: Document) -> list[tuple[documents.Path, str, Language]]:
     texts: list[tuple[documents.Path, str, Language]] = []
     for number, pool in enumerate(document.data["pools"]):
         texts.append((("pools", number, "reps"), pool["reps"], policies.REPS))
@@ -57,8 +57,12 @@ def _wrong_conditions(document: Document) -> list[Pointer]:
             texts.append((("rules", number, "when"), rule["when"], policies.LEADS))
         if "reps" in rule:
             texts.append((("rules", number, "reps"), rule["reps"], policies.PAIRS))
+    return texts
+
+
+def _wrong_conditions(document: Document) -> list[Pointer]:
     faults = []
-    for path, text, language in texts:
+    for path, text, language in _conditions(document):
         try:
             language.check(text)
         except conditions.Wrong as wrong:
@@ -95,11 +99,18 @@ def _twice(document: Document, part: str, key: str, names: list[str], why: str) 
 
 
 def _unknown(document: Document, reps: Collection[str]) -> list[Pointer]:
-    wrong = [(path, "no such pool", name, known, "") for path, name, known in _unknown_pools(document)]
+    faults, wrong = [], []
+    for path, name, known in _unknown_pools(document):
+        if name in reps:
+            why = f"{path[-1]} names a pool, and this is a rep; put them into one by reps: 'rep.rep_id == \"{name}\"'"
+            faults.append(document.fault(path, why))
+        else:
+            wrong.append((path, "no such pool", name, known, ""))
     for path, rep_id in _paired(document):
         if rep_id not in reps:
             wrong.append((path, "no such rep", rep_id, reps, "GET /v1/reps lists them"))
     return [
+        *faults,
         *(
             document.fault(path, f"{what}: {mistakes.instead(name, known, otherwise)}")
             for path, what, name, known, otherwise in wrong[:MOST_GUESSED]
@@ -123,14 +134,20 @@ def _unknown_pools(document: Document) -> Iterator[tuple[documents.Path, str, Co
 def warnings(document: Document, version: int, reps: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what a policy permits but hardly means.
 
-    That is: a pool without reps, a rep in no pool or on the wrong side of a pair, a rule that no lead reaches or that
-    nobody is behind, a key that does nothing, a condition that holds also of leads that lack a field.
+    That is: a pool without reps, a rep in no pool, inactive or on the wrong side of a pair, a rule that no lead reaches
+    or that nobody is behind, a key that does nothing, a condition that holds also of leads that lack a field, or that
+    compares what has a few values with another.
     """
     policy = policies.build(version, document.data, reps)
     found = [
         document.fault(("pools", number, "reps"), "no rep of today is in this pool")
         for number, pool in enumerate(document.data["pools"])
         if not policy.pools[pool["pool"]].members
+    ]
+    found += [
+        document.fault(path, words, line=line, column=column)
+        for path, text, _ in _conditions(document)
+        for words, line, column in closed.never(text, policies.CLOSED)
     ]
     found += _left_out(document, reps)
     found += _odd_pairs(document, reps)
@@ -189,12 +206,14 @@ def _paired_in_no_pool(document: Document, reps: Mapping[str, Mapping[str, Any]]
 
 
 def _odd_pairs(document: Document, reps: Mapping[str, Mapping[str, Any]]) -> list[Pointer]:
-    """Return the reps of pairs who do the other's work, and the rules that go to pairs where there are none."""
+    """Return the reps of pairs who do the other's work or none, and the rules that go to pairs where there are none."""
     faults = []
     for path, rep_id in _paired(document):
         side, role = ("sdr" if path[-1] == "sdr" else "sales"), reps[rep_id]["rep.role"]
         if role != side:
             faults.append(document.fault(path, f"this rep has the role {role}, and is named as one of {side}"))
+        if not reps[rep_id].get("rep.active"):
+            faults.append(document.fault(path, "this rep is not active"))
     if not document.data.get("pairs"):
         for number, rule in enumerate(document.data["rules"]):
             if rule["to"] == assigning.PAIRED and "else" not in rule:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from backbone import documents
+from backbone import closed, documents
 from backbone.conditions import FLAG, NUMBER, OBJECTS, TEXT, TEXTS, WHOLE, Condition, Language
 from backbone.documents import CONDITION, DURATION
 from backbone.lead_values import LEAD
@@ -28,6 +28,12 @@ REP: Final = {
     "rep.cap": WHOLE,
     "rep.weight": NUMBER,
     "rep.active": FLAG,
+}
+CLOSED: Final[closed.Values] = {
+    **closed.OF_LEADS,
+    "account.status": ("", "prospect", "customer", "former", "partner", "competitor", "blocked"),
+    "rep.role": ("sdr", "sales"),
+    "rep.kind": ("hunter", "farmer"),
 }
 RAMP_START: Final = "25%"
 NO_ACCOUNT: Final[Mapping[str, Any]] = {**dict.fromkeys(ACCOUNT, ""), OPEN_DEALS: 0}

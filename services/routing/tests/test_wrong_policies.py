@@ -1,9 +1,11 @@
 """What is wrong with a policy is said with its place; what it permits but hardly means is warned of."""
 
+from typing import get_args
+
 import pytest
 
 from backbone.testing.stage import Actor
-from routing import checking
+from routing import api_accounts, api_reps, checking, policies
 from services.routing.tests.desk import put_rep
 
 POLICY = """
@@ -166,8 +168,8 @@ async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_o
         ('"srl"', "3", "/rules/1/when", "texts stand in quotes"),
         ('lead.stage == "srl"', 'rep.team == "north"', "/rules/1/when", "under `reps` of the rule"),
         ('rep.role == "sdr"', 'lead.country == "DE"', "/pools/0/reps", "under `when` and `reps` of a rule"),
-        ('rep.role == "sdr"', 'rep.id == "ana"', "/pools/0/reps", "there is no rep.id: there are rep.rep_id"),
-        ('lead.stage == "srl"', "true", "/rules/1/when", "a condition, in quotes, such as 'lead.employees > 100'"),
+        ('rep.role == "sdr"', 'rep.id == "ana"', "/pools/0/reps", "there is no rep.id: did you mean rep.rep_id?"),
+        ('lead.stage == "srl"', "true", "/rules/1/when", "a condition, in quotes, such as 'lead.country == \"DE\"'"),
         ('rep.role == "sdr"', "[ana, ben]", "/pools/0/reps", "a condition, in quotes, such as 'rep.team == \"north\"'"),
         ('"sdr",', '"sdr", cap: 99999999999,', "/pools/0/cap", "may be at most 1000000"),
         ('"sdr",', '"sdr", untouched_cap: 99999999999,', "/pools/0/untouched_cap", "may be at most 1000000"),
@@ -186,6 +188,63 @@ async def test_a_refusal_says_what_to_write_instead_and_the_dry_run_says_the_sam
         (fault,) = answer.json()["errors"]
         assert fault["pointer"] == place
         assert told in fault["detail"]
+
+
+@pytest.mark.parametrize("condition", ['"german" in rep.skills', "rep.team in ['north', 'south']", "!rep.active"])
+async def test_a_condition_that_yaml_cannot_read_is_told_to_be_put_in_quotes(routing: Actor, condition: str) -> None:
+    text = POLICY.replace("rule: everyone", f"rule: everyone, reps: {condition}")
+    for path in ("/v1/policy", "/v1/policy?dry_run=true"):
+        (fault,) = (await routing.http.put(path, content=text)).json()["errors"]
+        assert (fault["line"], fault["column"]) == (8, 28)
+        assert fault["detail"].endswith("in quotes as a whole, such as reps: 'rep.team == \"north\"'")
+
+
+@pytest.mark.parametrize("key", ["to", "fallback", "else"])
+async def test_a_rep_in_the_place_of_a_pool_is_told_to_be_put_into_one(routing: Actor, key: str) -> None:
+    await put_rep(routing, "sales1")
+    keys = ", ".join(f"{one}: {name}" for one, name in {"to": "sdr", key: "sales1"}.items())
+    text = POLICY + f"  - {{rule: a, {keys}}}\n"
+    (fault,) = (await routing.http.put("/v1/policy", content=text)).json()["errors"]
+    assert fault["pointer"] == f"/rules/3/{key}"
+    assert fault["detail"] == (
+        f"{key} names a pool, and this is a rep; put them into one by reps: 'rep.rep_id == \"sales1\"'"
+    )
+
+
+async def test_what_is_compared_with_a_value_that_it_never_has_is_warned_of(routing: Actor) -> None:
+    await put_rep(routing, "ana")
+    text = """
+pools: [{pool: all, reps: 'rep.role in ["sdr", "sales", "Farmer"]'}]
+rules:
+  - {rule: ready, when: 'lead.stage == "SRL"', to: all}
+  - {rule: ours, when: 'account.status in ["", "Customer"]', reps: 'rep.kind == "Hunter"', to: all}
+  - {rule: rest, to: all}
+"""
+    for path in ("/v1/policy", "/v1/policy?dry_run=true"):
+        warned = (await routing.http.put(path, content=text)).json()["warnings"]
+        at = [(one["pointer"], text.splitlines()[one["line"] - 1][one["column"] - 1 :]) for one in warned]
+        assert [(pointer, written.partition("'")[0]) for pointer, written in at] == [
+            ("/pools/0/reps", '"Farmer"]'),
+            ("/rules/0/when", '"SRL"'),
+            ("/rules/1/when", '"Customer"]'),
+            ("/rules/1/reps", '"Hunter"'),
+        ]
+        assert warned[0]["detail"] == 'rep.role is never "Farmer"; there are "sdr", "sales"'
+
+
+def test_reps_and_accounts_have_the_values_that_conditions_are_held_against() -> None:
+    fields = {"rep.role": api_reps.RepBody, "rep.kind": api_reps.RepBody, "account.status": api_accounts.Account}
+    for name, body in fields.items():
+        told = get_args(body.model_fields[name.partition(".")[2]].annotation)
+        assert set(told) == set(policies.CLOSED[name]) - {""}
+
+
+async def test_a_pair_of_somebody_who_is_not_active_is_warned_of(routing: Actor) -> None:
+    await put_rep(routing, "ana", active=False)
+    await put_rep(routing, "ben", role="sales")
+    text = POLICY + "pairs: [{sdr: ana, sales: [ben]}]"
+    (warned,) = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+    assert (warned["pointer"], warned["detail"]) == ("/pairs/0/sdr", "this rep is not active")
 
 
 async def test_of_very_many_unknown_names_it_is_guessed_of_the_first_alone_what_was_meant(routing: Actor) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from backbone import conditions, documents
 from backbone.calendars import minutes
 from backbone.conditions import Language
-from backbone.documents import DURATION, ORDER, Document
+from backbone.documents import CONDITION, DURATION, ORDER, Document
 from backbone.lead_values import LEAD
 from backbone.problem import Pointer
 from sla_monitor import senseless
@@ -52,7 +52,7 @@ SCHEMA: Final = {
     **_object(
         ["clocks"],
         order=ORDER,
-        applies={"type": ["string", "boolean"]},
+        applies={**CONDITION, "type": ["string", "boolean"]},
         clocks={
             "type": "array",
             "minItems": 1,

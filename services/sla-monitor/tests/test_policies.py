@@ -111,6 +111,21 @@ def test_a_clock_that_is_wrong_is_told_with_what_to_write_instead(more: str, adv
     assert any(advice in error.detail for error in refused.value.errors)
 
 
+@pytest.mark.parametrize(
+    ("applies", "told"),
+    [
+        ("5", "has to be a condition, in quotes, such as 'lead.country == \"DE\"', 'true'"),
+        ("", "or leave applies out"),
+        ('"DE" == lead.country', "in quotes as a whole"),
+    ],
+)
+def test_what_is_no_condition_is_told_as_of_any_other(applies: str, told: str) -> None:
+    with pytest.raises(Problem) as refused:
+        policies.parse(f"{line(kind=FIVE)}applies: {applies}".encode(), [])
+    (error,) = refused.value.errors
+    assert told in error.detail
+
+
 ANYWHERE = frozenset(domain.SOURCES) - {domain.LAST_TOUCH}
 KEPT_AND_BROKEN = {
     **dict.fromkeys((*domain.FIRST_RESPONSE, "minimum_touches", "review", "status_update"), ANYWHERE),

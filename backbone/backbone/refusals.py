@@ -1,0 +1,85 @@
+"""What people are told of a document that does not have the shape its JSON Schema asks for."""
+
+import re
+from collections.abc import Mapping
+from functools import reduce
+from operator import getitem
+from typing import Any, Final
+
+TIMES: Final = ["90s", "5m", "1h", "14d"]
+_TIME: Final = re.compile(r"[0-9]+[smhdw]")
+
+
+def told(error: Any, schema: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:
+    """Return what an error of validation by a schema points at, and what is said of it."""
+    path = tuple(error.absolute_path)
+    if error.validator == "additionalProperties":
+        return _unknown_key(path, error)
+    if error.validator == "required":
+        absent = sorted(set(error.validator_value) - set(error.instance))
+        return path, f"the key {absent[0]} is missing"
+    if error.validator in ("enum", "const"):
+        return path, f"has to be one of: {', '.join(map(str, error.validator_value))}"
+    if error.validator == "pattern" or (error.validator == "type" and "pattern" in error.schema):
+        return path, _other_pattern(error)
+    if error.instance in (None, ""):
+        return path, f"is empty; has to be {_kind(error.schema)}{_or_not(error, schema)}"
+    if error.validator == "type":
+        return path, f"has to be {_kind(error.schema)}"
+    return path, _WORDS.get(error.validator, "is not what belongs here") + _bound(error)
+
+
+def _unknown_key(path: tuple[str | int, ...], error: Any) -> tuple[tuple[str | int, ...], str]:
+    known = set(error.schema.get("properties", {}))
+    unknown = sorted(set(error.instance) - known)[0]
+    # As a key YAML reads what follows a comma in a text without quotes.
+    is_rest = error.instance[unknown] is None and re.search(r"\W", unknown) is not None
+    words = "a text with a comma has to be in quotes as a whole" if is_rest else f"known are {', '.join(sorted(known))}"
+    return (*path, unknown), f"unknown key; {words}"
+
+
+def _other_pattern(error: Any) -> str:
+    pattern, text = error.schema["pattern"], error.instance
+    if isinstance(text, str) and _TIME.fullmatch(text) and re.search(pattern, f"1{text[-1]}") is not None:
+        return "is too long a time" if text[:-1].strip("0") else "has to be longer than nothing"
+    return f"is not written as it should be, such as {', '.join(error.schema.get('examples', TIMES))}"
+
+
+def _or_not(error: Any, schema: Mapping[str, Any]) -> str:
+    """Say that what is empty may be left out, where it stands under a key that may."""
+    steps = list(error.absolute_schema_path)
+    if steps[-3:-2] != ["properties"] or steps[-2] in reduce(getitem, steps[:-3], schema).get("required", ()):
+        return ""
+    return f"; or leave {steps[-2]} out"
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """Say what has to stand there, with an example where the schema has one."""
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    words = schema.get("description") or " or ".join(_KINDS[kind] for kind in kinds)
+    if "examples" in schema:
+        return f"{words}, such as {', '.join(schema['examples'])}"
+    entries = schema.get("items", {})
+    of_list = entries.get("examples") or entries.get("enum")
+    return f"{words}, such as [{of_list[0]}]" if of_list else words
+
+
+_KINDS: Final = {
+    "string": "a text, in quotes",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object with keys",
+}
+_WORDS: Final = {
+    "minimum": "has to be at least ",
+    "maximum": "may be at most ",
+    "minItems": "needs at least this many entries: ",
+    "minLength": "must not be shorter than ",
+    "maxLength": "must not be longer than ",
+}
+
+
+def _bound(error: Any) -> str:
+    return str(error.validator_value) if error.validator in _WORDS else ""
