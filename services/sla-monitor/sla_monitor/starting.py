@@ -190,11 +190,14 @@ def holder_at(facts: Facts, at: datetime) -> str:
 
 
 def holder_of(mark: Mark, facts: Facts) -> str:
-    """Return who had the lead when it missed a meeting, or the merged one that did; "" for other marks, and nobody."""
+    """Return who had the lead that missed a meeting, which may be a merged one; "" for other marks, and nobody.
+
+    Of a merged one that nobody had: who had the survivor.
+    """
     if mark.kind != Marked.MEETING_MISSED:
         return ""
     brought = facts.brought.get(mark.mark_id)
-    return holder_at(facts, mark.at) or (brought.holder if brought is not None else "")
+    return (brought.holder if brought is not None else "") or holder_at(facts, mark.at)
 
 
 def begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:

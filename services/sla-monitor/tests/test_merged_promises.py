@@ -25,6 +25,7 @@ from tests.telling import (
     now,
     qualified,
     released,
+    rep,
     routed,
     unmerged,
 )
@@ -95,6 +96,22 @@ async def test_a_meeting_that_was_booked_again_before_a_merge_is_not_to_be_booke
     await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
     assert await monitor.states(lead) == {}
     assert await counted(db) == Counter({Decided.MET: 1})
+
+
+async def test_a_meeting_missed_before_a_merge_counts_for_who_had_the_lead_that_it_was_of(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 1m, from: meeting_missed}]", lead, lost)
+    await monitor.tell("routing", routed(lead, at(1)), routed(lost, at(1), who=rep("ben")))
+    await monitor.tell("intake", engaged(lost, at(10), "meeting_missed"))
+    await monitor.fire()
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    asked = reports_attainment.Asked(start=at(-60), end=at(600), by=("rep",))
+    async with db.reading() as conn:
+        for as_of in (None, now()):
+            found = await reports_attainment.counted(conn, asked, as_of=as_of)
+            assert found == {(("ben",), "no_show_rebook"): Counter({Decided.MISSED: 1})}
 
 
 async def test_a_promise_stays_where_it_was_over_when_its_rep_goes_on_with_the_survivor(
