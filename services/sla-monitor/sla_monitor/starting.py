@@ -57,18 +57,18 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
         policy = None
         if rows[lead_id].live:
             policy = applicable(policies, message.lead, message.qualification) or agreement.NO_POLICY
-        touched = not message.starts_clocks
+        touched, assigned_at = not message.starts_clocks, times.at(message.assigned_at)
+        # What is taken over was so before anybody said it here. That it is, nobody knew before it was.
+        known_at = max(assigned_at, times.at(message.stamp.recorded_at))
         assignment = Assignment(
             cycle=message.cycle,
             rep_id=message.rep_id,
-            assigned_at=times.at(message.assigned_at),
+            assigned_at=assigned_at,
             policy=policy.reference if policy is not None else None,
             touched=touched,
-            moved=message.rule == MERGED,
-            begins_at=max(times.at(message.assigned_at), now) if touched else None,
+            moved_at=known_at if message.rule == MERGED else None,
+            begins_at=max(assigned_at, now) if touched else None,
         )
-        # What is taken over was so before anybody said it here. That it is, nobody knew before it was.
-        known_at = max(assignment.assigned_at, times.at(message.stamp.recorded_at))
         given.append((lead_id, assignment, message.rep.team, known_at))
     return given
 

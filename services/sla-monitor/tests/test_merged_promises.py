@@ -98,6 +98,32 @@ async def test_a_meeting_that_was_booked_again_before_a_merge_is_not_to_be_booke
     assert await counted(db) == Counter({Decided.MET: 1})
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_handoff_is_dated_by_its_own_leads_reps_once_a_merge_is_undone(
+    db: Database, monitor: Monitor, is_late: bool
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(HANDOFF, lead, lost)
+    await monitor.tell("routing", routed(lost, at(15)))
+    await monitor.tell("qualification", qualified(lead, at(20)))
+    await monitor.fire()
+    moved = routed(lead, at(15), rule="merged")
+    moved[1].stamp.recorded_at.FromDatetime(at(100))
+    taken_over = [released(lost, at(100), outcome="merged"), moved]
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    if not is_late:
+        await monitor.tell("routing", *taken_over)
+        assert await monitor.states(lead) == {("handoff", 1): "met"}
+        assert await monitor.alerts() == [("breach", True)]
+    await monitor.tell("intake", *unmerged(lead, lost, at(200)))
+    if is_late:
+        await monitor.tell("routing", *taken_over)
+    # By then it was one with who had a rep; by itself it waited until it got that one.
+    assert await counted(db, at(150)) == Counter({Decided.MET: 1})
+    assert await counted(db) == Counter({Decided.MISSED: 1})
+    assert await monitor.alerts() == [("breach", False)]
+
+
 async def test_a_meeting_missed_before_a_merge_counts_for_who_had_the_lead_that_it_was_of(
     db: Database, monitor: Monitor
 ) -> None:
