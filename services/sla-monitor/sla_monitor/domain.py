@@ -160,10 +160,15 @@ class Assignment:
     """By which its clocks run; None where it starts none."""
     touched: bool = False
     """Taken over, or touched before it changed hands: no first response is waited for."""
-    moved: bool = False
-    """A merge moved it to the survivor, with what was told of its clocks."""
+    moved_at: datetime | None = None
+    """When a merge moved it to the survivor, with what was told of its clocks; None where none did."""
     begins_at: datetime | None = None
     """When its clocks begin, where not when it was assigned: a team that moves in is not late from the start."""
+
+    @property
+    def moved(self) -> bool:
+        """Say whether a merge moved it to the survivor."""
+        return self.moved_at is not None
 
     @property
     def begins(self) -> datetime:
@@ -192,6 +197,8 @@ class Facts:
     assignments: Mapping[int, Assignment] = field(default_factory=dict)
     is_survivor: bool = False
     """Others are merged into it, as far as that is known; or were when a merge moved an assignment to it."""
+    has_others: bool = False
+    """Others are one with it by now."""
     arrived_at: datetime | None = None
     """When the first of them arrived, by what is known now."""
     brought: Mapping[UUID, Brought] = field(default_factory=dict)
@@ -203,6 +210,12 @@ class Facts:
         return any(touch.next_at is not None for touch in self.touches) or any(
             mark.until is not None for mark in self.of(Marked.STATUS)
         )
+
+    def given_at(self, assignment: Assignment) -> datetime:
+        """Return since when a rep had the lead: had they another that is one with it, since they got that one."""
+        if assignment.moved_at is not None and not self.has_others:
+            return assignment.moved_at
+        return assignment.assigned_at
 
     def updates(self, assignment: Assignment) -> list[Mark]:
         """Return what the rep of an assignment said of the status while it lasted, the first one first."""

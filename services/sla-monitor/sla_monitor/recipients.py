@@ -1,6 +1,6 @@
 """Whom an alert concerns: the rep whose clock it is; for a clock of the lead's own, whoever has the lead by now.
 
-Who is paused is whom the lead was taken from.
+Who is paused is whom the lead was taken from for it, or who had it when it was missed.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from uuid import UUID
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
 from sla_monitor import chain, clocks, domain, store_reps
+from sla_monitor.domain import Level
 from sla_monitor.store_clocks import Clock
 
 REP: Final = "rep"
@@ -25,12 +26,13 @@ WHERE a.lead_id = ANY($1::uuid[]) AND a.released_at IS NULL ORDER BY a.lead_id, 
 """
 
 
-_TAKEN_FROM: Final = """
+_NAMED: Final = """
 SELECT DISTINCT ON (t.alert_id) t.alert_id, a.cycle, a.rep_id, r.rep
 FROM alert t JOIN assignment a ON a.lead_id = t.lead_id AND a.rep_id = t.rep_id AND a.assigned_at <= t.at
 LEFT JOIN rep r ON r.rep_id = a.rep_id
 WHERE t.alert_id = ANY($1::uuid[]) ORDER BY t.alert_id, a.cycle DESC
 """
+"""Whom alerts named, as far as anybody was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,26 +61,33 @@ async def of(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
         return found
     rows = await conn.fetch(_HOLDERS, list({clock.lead_id for clock in ownerless}))
     holders = {row["lead_id"]: _holder(row) for row in rows}
-    lacking = [clock for clock in ownerless if _asks_all(clock, holders.get(clock.lead_id))]
-    found |= {id(clock): _named(clock, holders[clock.lead_id]) for clock in ownerless if clock.lead_id in holders}
+    whom = {id(clock): holders.get(clock.lead_id, _NOBODY) for clock in ownerless}
+    whom |= await _who_missed(conn, ownerless)
+    lacking = [clock for clock in ownerless if _asks_all(clock, whom[id(clock)])]
     managers = await _managers(conn) if lacking else {}
-    for clock in lacking:
-        one = holders.get(clock.lead_id, _NOBODY)
-        found[id(clock)] = _named(clock, replace(one, manager_ids=_of_all(clock, managers)))
-    return {**found, **await _who_missed(conn, ownerless)}
+    whom |= {id(clock): replace(whom[id(clock)], manager_ids=_of_all(clock, managers)) for clock in lacking}
+    return found | {id(clock): _named(clock, whom[id(clock)]) for clock in ownerless}
 
 
 async def _who_missed(conn: Connection, due: Sequence[Clock]) -> dict[int, Recipient]:
-    """Return whom a pause is meant for whose chain took the lead away before: not who got it for that."""
-    taken = {one: id(clock) for clock in due if clock.steps[clock.step]["to"] == chain.PAUSE and (one := _taken(clock))}
-    rows = await conn.fetch(_TAKEN_FROM, list(taken)) if taken else []
-    return {taken[row["alert_id"]]: _holder(row) for row in rows}
+    """Return whom a pause is meant for that follows on taking the lead away: not who got it for that.
+
+    From whom the chain took it; where another had taken it already, who had it when the promise was missed.
+    """
+    missed = {id(clock): _told(clock) for clock in due if clock.steps[clock.step]["to"] == chain.PAUSE}
+    rows = await conn.fetch(_NAMED, [alert for told in missed.values() for alert in told]) if missed else []
+    named = {row["alert_id"]: _holder(row) for row in rows}
+    return {
+        one: next((named[alert] for alert in told if alert in named), _NOBODY) for one, told in missed.items() if told
+    }
 
 
-def _taken(clock: Clock) -> UUID | None:
-    """Return the alert by which the chain took the lead away."""
-    steps = [number for number, step in enumerate(clock.steps[: clock.step]) if step["to"] == chain.REASSIGN]
-    return clocks.alert_id(clock, clock.steps[steps[-1]]["level"], steps[-1]) if steps else None
+def _told(clock: Clock) -> list[UUID]:
+    """Return the alerts by which a chain took the lead away and said that it was missed, last one first, if it did."""
+    fired = clock.steps[: clock.step]
+    acts = [number for number, step in enumerate(fired) if step["to"] == chain.REASSIGN]
+    breaches = [number for number, step in enumerate(fired) if step["level"] == Level.BREACH and acts]
+    return [clocks.alert_id(clock, fired[number]["level"], number) for number in reversed(breaches + acts)]
 
 
 def _own(clock: Clock, rep: common_pb2.Rep | None) -> Recipient:
@@ -92,9 +101,9 @@ def _holder(row: Any) -> Recipient:
     return Recipient(row["rep_id"], [rep.manager_id] if rep.manager_id else [], row["cycle"])
 
 
-def _asks_all(clock: Clock, holder: Recipient | None) -> bool:
+def _asks_all(clock: Clock, one: Recipient) -> bool:
     """Say whether it concerns the managers of all who could have the lead: nobody has it, or nobody leads who does."""
-    return holder is None or (clock.terms.kind == REVIEW and not holder.manager_ids)
+    return not one.rep_id or (clock.terms.kind == REVIEW and not one.manager_ids)
 
 
 def _named(clock: Clock, one: Recipient) -> Recipient:

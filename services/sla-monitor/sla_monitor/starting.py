@@ -57,18 +57,18 @@ def pin(batch: Batch, rows: Mapping[UUID, Row], policies: Sequence[Policy], now:
         policy = None
         if rows[lead_id].live:
             policy = applicable(policies, message.lead, message.qualification) or agreement.NO_POLICY
-        touched = not message.starts_clocks
+        touched, assigned_at = not message.starts_clocks, times.at(message.assigned_at)
+        # What is taken over was so before anybody said it here. That it is, nobody knew before it was.
+        known_at = max(assigned_at, times.at(message.stamp.recorded_at))
         assignment = Assignment(
             cycle=message.cycle,
             rep_id=message.rep_id,
-            assigned_at=times.at(message.assigned_at),
+            assigned_at=assigned_at,
             policy=policy.reference if policy is not None else None,
             touched=touched,
-            moved=message.rule == MERGED,
-            begins_at=max(times.at(message.assigned_at), now) if touched else None,
+            moved_at=known_at if message.rule == MERGED else None,
+            begins_at=max(assigned_at, now) if touched else None,
         )
-        # What is taken over was so before anybody said it here. That it is, nobody knew before it was.
-        known_at = max(assignment.assigned_at, times.at(message.stamp.recorded_at))
         given.append((lead_id, assignment, message.rep.team, known_at))
     return given
 
@@ -190,11 +190,14 @@ def holder_at(facts: Facts, at: datetime) -> str:
 
 
 def holder_of(mark: Mark, facts: Facts) -> str:
-    """Return who had the lead when it missed a meeting, or the merged one that did; "" for other marks, and nobody."""
+    """Return who had the lead that missed a meeting, which may be a merged one; "" for other marks, and nobody.
+
+    Of a merged one that nobody had: who had the survivor.
+    """
     if mark.kind != Marked.MEETING_MISSED:
         return ""
     brought = facts.brought.get(mark.mark_id)
-    return holder_at(facts, mark.at) or (brought.holder if brought is not None else "")
+    return (brought.holder if brought is not None else "") or holder_at(facts, mark.at)
 
 
 def begins(spec: Spec, assignment: Assignment, facts: Facts) -> datetime | None:

@@ -144,7 +144,8 @@ async def assignments(
     rows = await conn.fetch(
         "SELECT lead_id, cycle, rep_id, assigned_at, CASE WHEN accepted_at <= v.at THEN accepted_at END AS accepted_at,"
         " CASE WHEN released_at <= v.at THEN released_at END AS released_at,"
-        " CASE WHEN released_at <= v.at THEN outcome END AS outcome, policy, touched, begins_at, moved"
+        " CASE WHEN released_at <= v.at THEN outcome END AS outcome, policy, touched, begins_at,"
+        " CASE WHEN moved THEN recorded_at END AS moved_at"
         " FROM assignment, coalesce($2::timestamptz, 'infinity') AS v(at)"
         " WHERE lead_id = ANY($1::uuid[]) AND recorded_at <= v.at",
         list(lead_ids),

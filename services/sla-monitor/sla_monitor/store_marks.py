@@ -101,6 +101,7 @@ async def facts(conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime |
             marks=marked[one],
             assignments=assignments.get(one, {}),
             is_survivor=len(members[one]) > 1 or one in ever,
+            has_others=len(members[one]) > 1,
             arrived_at=arrived.get(one),
         )
         for one in wanted

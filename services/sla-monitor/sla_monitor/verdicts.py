@@ -199,7 +199,7 @@ def _handed_over(terms: Terms, facts: Facts, _: int) -> datetime | None:
     """Somebody has it: given to a rep since then, or with one all the while."""
     return min(
         (
-            one.assigned_at
+            facts.given_at(one)
             for one in facts.assignments.values()
             if one.released_at is None or one.released_at > terms.started_at
         ),

@@ -273,15 +273,23 @@ async def test_in_quiet_hours_nobody_is_warned_and_nothing_is_escalated_but_late
 
 
 async def test_who_is_paused_is_whom_the_lead_was_taken_from_not_who_got_it_for_that(sla: Actor) -> None:
-    escalations = "{kind: first_response_1d, after: 0s, to: reassign}, {kind: first_response_1d, after: 4s, to: pause}"
-    await put(sla, f"clocks: [{{kind: first_response_1d, within: 1s, from: arrival}}]\nescalations: [{escalations}]")
+    # The second clock finds the lead taken away already: its pause is meant for the same one.
+    await put(
+        sla,
+        "clocks:\n  - {kind: first_response_1d, within: 1s, from: arrival}\n"
+        "  - {kind: first_response_30m, within: 1s, from: arrival}\n"
+        "escalations:\n  - {kind: first_response_1d, after: 0s, to: reassign}\n"
+        "  - {kind: first_response_1d, after: 4s, to: pause}\n"
+        "  - {kind: first_response_30m, after: 3s, to: reassign}\n"
+        "  - {kind: first_response_30m, after: 4s, to: pause}",
+    )
     lead, at = ids.new(), now()
     await learn(sla, "intake", captured(lead, at))
     await learn(sla, "routing", routed(lead, at))
     await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
     given = telling.released(lead, now(), outcome="reassigned"), routed(lead, now(), cycle=2, who=rep("ben"))
     await learn(sla, "routing", *given)
-    told = await sla.published(lambda seen: sum(event.type == "SlaEscalated" for event in seen) == 2)
+    told = await sla.published(lambda seen: sum(event.type == "SlaEscalated" for event in seen) == 3)
     escalated = [event.message for event in told if event.type == "SlaEscalated"]
     acts = [(one.alert.to, one.clock.rep_id, one.alert.assignment_cycle) for one in escalated]
-    assert acts == [("reassign", "ana", 1), ("pause", "ana", 1)]
+    assert acts == [("reassign", "ana", 1), ("pause", "ana", 1), ("pause", "ana", 1)]

@@ -25,6 +25,7 @@ from tests.telling import (
     now,
     qualified,
     released,
+    rep,
     routed,
     unmerged,
 )
@@ -95,6 +96,48 @@ async def test_a_meeting_that_was_booked_again_before_a_merge_is_not_to_be_booke
     await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
     assert await monitor.states(lead) == {}
     assert await counted(db) == Counter({Decided.MET: 1})
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_a_handoff_is_dated_by_its_own_leads_reps_once_a_merge_is_undone(
+    db: Database, monitor: Monitor, is_late: bool
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive(HANDOFF, lead, lost)
+    await monitor.tell("routing", routed(lost, at(15)))
+    await monitor.tell("qualification", qualified(lead, at(20)))
+    await monitor.fire()
+    moved = routed(lead, at(15), rule="merged")
+    moved[1].stamp.recorded_at.FromDatetime(at(100))
+    taken_over = [released(lost, at(100), outcome="merged"), moved]
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    if not is_late:
+        await monitor.tell("routing", *taken_over)
+        assert await monitor.states(lead) == {("handoff", 1): "met"}
+        assert await monitor.alerts() == [("breach", True)]
+    await monitor.tell("intake", *unmerged(lead, lost, at(200)))
+    if is_late:
+        await monitor.tell("routing", *taken_over)
+    # By then it was one with who had a rep; by itself it waited until it got that one.
+    assert await counted(db, at(150)) == Counter({Decided.MET: 1})
+    assert await counted(db) == Counter({Decided.MISSED: 1})
+    assert await monitor.alerts() == [("breach", False)]
+
+
+async def test_a_meeting_missed_before_a_merge_counts_for_who_had_the_lead_that_it_was_of(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: no_show_rebook, within: 1m, from: meeting_missed}]", lead, lost)
+    await monitor.tell("routing", routed(lead, at(1)), routed(lost, at(1), who=rep("ben")))
+    await monitor.tell("intake", engaged(lost, at(10), "meeting_missed"))
+    await monitor.fire()
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    asked = reports_attainment.Asked(start=at(-60), end=at(600), by=("rep",))
+    async with db.reading() as conn:
+        for as_of in (None, now()):
+            found = await reports_attainment.counted(conn, asked, as_of=as_of)
+            assert found == {(("ben",), "no_show_rebook"): Counter({Decided.MISSED: 1})}
 
 
 async def test_a_promise_stays_where_it_was_over_when_its_rep_goes_on_with_the_survivor(
