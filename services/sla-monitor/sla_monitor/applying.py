@@ -202,12 +202,14 @@ def _end(
     Nobody is told of what was missed by then and not told: the survivor's clocks are, and this one if it is undone.
     That one was kept may come late, as of any.
     """
+    survivors = [clock for lead_id, some in known.items() if at_merge and not rows[lead_id].closed for clock in some]
     for lead_id, (at, then) in at_merge.items():
         row, now = rows[lead_id], facts[lead_id]
         for clock in (one for one in known.get(lead_id, ()) if _is_over(row, one)):
             decided = when_known.decide(clock.terms, then, clock.cycle, at)
             if when_known.goes_on(clock.terms, then, clock.cycle):
-                changes.hand_on(row, clock)
+                if (said := judging.hand_on(clock, survivors)) is not None:
+                    changes.tell(row, clock, said)
             elif decided is Decided.MISSED and when_known.decide(clock.terms, now, clock.cycle, at) is Decided.MET:
                 _end_with(Decided.MET, row, clock, now, by, changes)
             else:

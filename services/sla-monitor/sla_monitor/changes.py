@@ -65,12 +65,6 @@ class Changes:
             self.changed[id(clock)] = clock
             self.outgoing.append(events.cancelled(row, clock, reason, self.now))
 
-    def hand_on(self, row: Row, clock: Clock) -> None:
-        """End a merged lead's clock that goes on with the survivor, missed or not."""
-        if judging.hand_on(clock):
-            self.changed[id(clock)] = clock
-            self.outgoing.append(events.cancelled(row, clock, clock.reason, self.now))
-
     async def write(self, conn: Connection) -> None:
         """Write clocks and what is taken back of alerts."""
         await store_clocks.add(conn, self.fresh)

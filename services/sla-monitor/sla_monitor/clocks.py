@@ -170,6 +170,11 @@ def is_taken_back(clock: Clock) -> bool:
     return any("alert" not in step or "of_the_past" not in step for step in told)
 
 
+def has_taken_back(clock: Clock) -> bool:
+    """Say whether something that it told itself is taken back; what it took over is the other's to say."""
+    return any(step.get("retracted") and "alert" not in step for step in clock.steps[: clock.step])
+
+
 def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
     """Let a clock be in another window: what fired is of that one, and none of it of this, but what did fire of it."""
     if started_at != clock.terms.started_at:

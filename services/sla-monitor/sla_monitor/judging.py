@@ -1,11 +1,11 @@
 """What facts change of clocks that are there: rows brought to their verdicts, whatever they were before."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from sla_monitor import clocks, keeping, sharing, verdicts
+from sla_monitor import clocks, keeping, sharing, standing, verdicts
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Facts, Level, State, Verdict
 from sla_monitor.keeping import Kept
@@ -173,6 +173,7 @@ def revive(clock: Clock, reason: str) -> bool:
     if clock.reason != reason or not clock.is_final:
         return False
     clock.state = State.BREACHED if clock.breached_at is not None else State.RUNNING
+    clock.retracted = clock.retracted and clock.state is State.RUNNING
     clock.reason, clock.is_final, clock.next_at = "", False, clocks.step_at(clock, clock.step)
     clock.version += 1
     return True
@@ -180,22 +181,28 @@ def revive(clock: Clock, reason: str) -> bool:
 
 def cover(clock: Clock) -> Said | None:
     """Take a clock back, and what was told of it: it should not have started."""
+    return _leave(clock, COVERED, clocks.told_wrongly)
+
+
+def hand_on(clock: Clock, survivors: Iterable[Clock]) -> Said | None:
+    """End a clock that goes on as another lead's, whatever became of it since; None where it has ended so before.
+
+    What was told of it is wrong where no survivor took that over: an earlier promise of that one covers this.
+    """
+    told = standing.told(clock).keys()
+    theirs = [one for one in survivors if one.promise == clock.promise and one.reason != COVERED]
+    goes_on = any(told & standing.told(one).keys() for one in theirs)
+    return _leave(clock, MERGED, clocks.told_wrongly if not goes_on else lambda _: ())
+
+
+def _leave(clock: Clock, reason: str, take_back: Callable[[Clock], Sequence[Told]]) -> Said | None:
     if clock.is_final:
         return None
-    clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, COVERED
-    clock.is_final = True
+    clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, reason
+    taken = take_back(clock)
+    clock.is_final, clock.retracted = True, clocks.has_taken_back(clock)
     clock.version += 1
-    return Said(Verdict(), clocks.told_wrongly(clock))
-
-
-def hand_on(clock: Clock) -> bool:
-    """End a clock that goes on as another lead's, whatever became of it since; False where it has ended so before."""
-    if clock.is_final:
-        return False
-    clock.state, clock.met_at, clock.next_at, clock.reason = State.CANCELLED, None, None, MERGED
-    clock.is_final = True
-    clock.version += 1
-    return True
+    return Said(Verdict(), taken)
 
 
 def cancel(clock: Clock, reason: str) -> bool:
