@@ -19,7 +19,8 @@ _NOT_GIVEN_UP: Final = (*NOT_CLOSED, "converted", "erased")
 _WORKED: Final = f"""numbered AS (
     SELECT h.key, h.lead_id, t.outcome,
            row_number() OVER (PARTITION BY h.key, h.lead_id ORDER BY t.at, t.touch_id) AS number
-    FROM had h JOIN touched t ON {cohort.THEIRS}
+    FROM had h JOIN touched t ON {cohort.THEIRS} JOIN cohort c ON c.lead_id = h.lead_id
+    WHERE t.at >= c.created_at - {cohort.BEFORE}
 ), worked AS (
     SELECT key, lead_id, count(*) AS touches, min(number) FILTER (WHERE outcome = $4) AS until_contact
     FROM numbered GROUP BY key, lead_id
@@ -43,6 +44,7 @@ async def persistence(
 ) -> list[dict[str, Any]]:
     """Return how often leads that arrived in [start, end) were tried by humans, as known at `as_of`.
 
+    What was done long before a lead arrived is no try of it, as it is no response in the report on speed.
     `touches_until_contact` counts to the first connected one, over the contacted. `given_up`: an assignment was closed,
     without a conversion, before the touches of its minimum_touches clock were done; nobody else works the lead then.
     By rep and by team a lead counts for each who had it, with what was done meanwhile, and who closed it gave it up.

@@ -47,6 +47,15 @@ async def test_persistence_counts_human_touches_and_those_until_somebody_speaks_
     assert untouched not in (third, first, never)
 
 
+async def test_persistence_counts_the_touches_that_speed_counts(told: Any) -> None:
+    lead = await told.lead(60)
+    for seconds, outcome in ((40, "connected"), (55, "attempted"), (70, "connected")):
+        await told.touch(lead, seconds, outcome=outcome)
+    for by in ("none", "rep"):
+        (group,) = (await persistence(told, by)).values()
+        assert (group["touches_per_lead"], group["touches_until_contact"]["mean"]) == (2, 2)
+
+
 async def test_persistence_as_of_knows_what_was_recorded_by_then(told: Any) -> None:
     lead = await told.lead()
     await told.touch(lead, 10, outcome="connected", recorded=500)
