@@ -58,11 +58,13 @@ def decide(
                 continue
             standing = index.standing(one.pool, one.narrows, touched=lead.touched)
             chosen = standing.first(lead.declined)
-            reasons = {**standing.thoughts(lead.declined, most), **reasons}
+            thoughts = standing.thoughts(lead.declined, most)
             if chosen is not None:
                 index.give(chosen, one.pool, now, touched=lead.touched, narrows=one.narrows)
-                reasons[chosen] = WhyNot.CHOSEN
+                # Why not another of these, who may not have been asked the same before: by another pool, or rule.
+                reasons |= thoughts | {chosen: WhyNot.CHOSEN}
                 return _assigned(rule, one.pool, chosen, _considered(reasons, chosen, most))
+            reasons = thoughts | reasons
             targets.append(one.target)
             if (back := standing.back_at(now)) is not None:
                 again.append(back)

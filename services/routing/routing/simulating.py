@@ -116,7 +116,10 @@ class _Run:
             self.simulated[case] = (rep_id, row["rule"])
         self.waiting.drop(case)
         pool, narrows = _turn_of(group, row)
-        group.index.give(rep_id, pool, row["at"], touched=True, narrows=narrows, counted_in=row["pool"])
+        is_touched = row["outcome"] == str(Outcome.TAKEN_OVER) or case in self.really.untimed
+        if not is_touched:
+            self.untouched.add(case)
+        group.index.give(rep_id, pool, row["at"], touched=is_touched, narrows=narrows, counted_in=row["pool"])
         self._hold(case, rep_id, row["pool"], row["at"])
 
     def _hold(self, case: Case, rep_id: str, pool: str, at: datetime) -> None:

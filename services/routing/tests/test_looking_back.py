@@ -287,3 +287,21 @@ rules: [{{rule: other, {rule}}}, {{rule: rest, to: sdr}}]
     since = times.text(datetime.now(UTC))
     await come(routing, 1)
     assert (await what_if(routing, draft, since))["not_recorded"] == {}
+
+
+async def test_why_not_another_is_said_by_the_pool_that_gave_the_lead(routing: Actor) -> None:
+    pools = ", ".join(
+        f'{{pool: {name}, reps: rep.role == "sdr", untouched_cap: {cap}{more}}}'
+        for name, cap, more in (("first", 1, ", fallback: second"), ("second", 2, ""))
+    )
+    await put_policy(routing, f"pools: [{pools}]\nrules: [{{rule: rest, to: first}}]\n")
+    for rep_id in ("ana", "ben"):
+        await put_rep(routing, rep_id)
+    leads = await come(routing, 4)
+    said = []
+    for lead in leads:
+        (one,) = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
+        said.append((one["pool"], [other["reason"] for other in one["considered"][1:]]))
+    assert said == [("first", [why]) for why in ("not_their_turn", "untouched_cap")] + [
+        ("second", [why]) for why in ("not_their_turn", "untouched_cap")
+    ]

@@ -86,3 +86,17 @@ async def test_of_whom_nobody_knows_when_they_were_touched_it_says_so(routing: A
         await conn.execute("UPDATE assignment SET touched_at = NULL")  # as before that was noted
     assert (await what_if(routing, CAPPED))["not_recorded"] == {"untouched_cap": 1}
     assert (await what_if(routing, POLICY))["not_recorded"] == {}
+
+
+async def test_what_a_person_gave_is_untouched_until_it_is_touched(routing: Actor) -> None:
+    await put_rep(routing, "ben", role="sales")
+    (by_hand,) = await come(routing, 1)
+    for rep_id in ("ben", "ana"):
+        said = {"rep_id": rep_id, "reason": "territory"}
+        assert (await routing.http.post(f"/v1/assignments/{by_hand}/reassign", json=said)).status_code == 200
+    await put_policy(routing, CAPPED)
+    await come(routing, 1)
+    waits = {"leads": 2, "same": 2, "waited": 1, "still_waiting": 1, "not_recorded": {}}
+    assert await what_if(routing, CAPPED) == waits
+    await learn(routing, "intake", touched(by_hand))
+    assert await what_if(routing, CAPPED) == {**waits, "still_waiting": 0}
