@@ -41,15 +41,14 @@ MEMBERS: Final = f"""member (lead_id, member_id) AS (
     UNION SELECT m.lead_id, k.member_id FROM member m JOIN link k ON k.survivor_id = m.member_id AND {_LINKED}
 )"""  # noqa: S608
 BEFORE: Final = "interval '10 seconds'"
-"""How long before an assignment a touch may be that is its rep's: clocks of machines differ."""
+"""How long before an arrival or an assignment a touch may be that is its own: clocks of machines differ."""
 _KEYED: Final = f"""touched AS (
+    -- What was done long before it arrived answers nothing, as it meets no clock, and is no try of it.
     SELECT m.lead_id, m.member_id, t.touch_id, t.rep_id, t.outcome, t.at
-    FROM member m JOIN touch t ON t.lead_id = m.member_id
-    WHERE NOT t.automated AND t.recorded_at <= $3
+    FROM cohort c JOIN member m USING (lead_id) JOIN touch t ON t.lead_id = m.member_id
+    WHERE NOT t.automated AND t.recorded_at <= $3 AND t.at >= c.created_at - {BEFORE}
 ), first_touch AS (
-    -- What was done long before it arrived answers nothing, as it meets no clock.
-    SELECT DISTINCT ON (t.lead_id) t.lead_id, t.at, t.rep_id FROM touched t JOIN cohort c USING (lead_id)
-    WHERE t.at >= c.created_at - {BEFORE} ORDER BY t.lead_id, t.at, t.touch_id
+    SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at, touch_id
 ), begun AS (
     SELECT m.lead_id, m.member_id, a.rep_id, a.team, a.cycle, a.assigned_at,
            CASE WHEN a.released_at <= $3 THEN a.released_at END AS over_at,

@@ -19,8 +19,7 @@ _NOT_GIVEN_UP: Final = (*NOT_CLOSED, "converted", "erased")
 _WORKED: Final = f"""numbered AS (
     SELECT h.key, h.lead_id, t.outcome,
            row_number() OVER (PARTITION BY h.key, h.lead_id ORDER BY t.at, t.touch_id) AS number
-    FROM had h JOIN touched t ON {cohort.THEIRS} JOIN cohort c ON c.lead_id = h.lead_id
-    WHERE t.at >= c.created_at - {cohort.BEFORE}
+    FROM had h JOIN touched t ON {cohort.THEIRS}
 ), worked AS (
     SELECT key, lead_id, count(*) AS touches, min(number) FILTER (WHERE outcome = $4) AS until_contact
     FROM numbered GROUP BY key, lead_id

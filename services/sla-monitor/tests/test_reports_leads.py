@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sla_monitor import reports_leaks, reports_persistence
+from sla_monitor import reports, reports_leaks, reports_persistence
 from sla_monitor.domain import State
 
 HOUR, DAY = 3600, 86_400
@@ -54,6 +54,8 @@ async def test_persistence_counts_the_touches_that_speed_counts(told: Any) -> No
     for by in ("none", "rep"):
         (group,) = (await persistence(told, by)).values()
         assert (group["touches_per_lead"], group["touches_until_contact"]["mean"]) == (2, 2)
+        (group,) = await reports.speed(told.conn, told.start, told.end, by=by, as_of=told.end)
+        assert group["touches_per_lead"] == 2
 
 
 async def test_persistence_as_of_knows_what_was_recorded_by_then(told: Any) -> None:
