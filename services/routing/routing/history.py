@@ -59,6 +59,24 @@ async def policy_of(conn: Connection, version: int) -> tuple[int, Mapping[str, A
     return (version, document) if document is not None else None
 
 
+_WAITED: Final = """
+SELECT d.* FROM (
+    SELECT DISTINCT ON (lead_id) * FROM decision WHERE at < $1 AND outcome = 'waiting' AND inputs IS NOT NULL
+    ORDER BY lead_id, cycle DESC, sequence DESC, ordinal DESC
+) d LEFT JOIN waiting w USING (lead_id) LEFT JOIN LATERAL (
+    SELECT a.at FROM decision a
+    WHERE a.lead_id = d.lead_id AND a.cycle = d.cycle AND a.outcome <> 'waiting' LIMIT 1
+) given ON true
+WHERE given.at >= $1 OR (given.at IS NULL AND w.since < $1)
+"""
+
+
+async def waited(conn: Connection, at: datetime) -> list[Any]:
+    """Return the decisions by which leads waited at an instant that found a rep later, or wait still."""
+    rows: list[Any] = await conn.fetch(_WAITED, at)
+    return rows
+
+
 class Past:
     """The group while decisions of a span of time are gone through in their order."""
 

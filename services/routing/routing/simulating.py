@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 from typing import Any, Final
+from uuid import UUID
 
 from backbone import times
 from backbone.database import Connection
-from routing import assigning, policies, store_group
+from routing import assigning, history, policies, store_group
 from routing.domain import Lead, Outcome, Pool
 from routing.history import Past, policy_of
 from routing.inputs import lead_of
@@ -165,38 +166,53 @@ async def run(
             asks = any(UNTOUCHED in pool for pool in document["pools"])
             simulation = _Run(past, await _really(conn, since, asks_untouched=asks), asks, unknown)
             simulation.begin(row["at"])
-        if row["policy_version"] not in unknown:
-            unknown[row["policy_version"]] = await _unknown(conn, row["policy_version"], document)
+            for waits in sorted(await history.waited(conn, since), key=_place):
+                await _look_up(conn, waits["policy_version"], document, unknown)
+                _go_through(simulation, waits, row["at"])
+        await _look_up(conn, row["policy_version"], document, unknown)
         _go_through(simulation, row)
     if simulation is not None:
         simulation.go_to(until)
     return _told(simulation or _Run(past, _Really(), asks_untouched=False, unknown={}))
 
 
-def _go_through(run: _Run, row: Any) -> None:
-    """Take in one decision of the past."""
-    case, was_given = (row["lead_id"], row["cycle"]), row["outcome"] != str(Outcome.WAITING)
-    run.go_to(row["at"])
+def _place(row: Any) -> tuple[int, datetime, UUID]:
+    lead = lead_of(row)
+    return lead.rank, lead.created_at, lead.lead_id
+
+
+def _go_through(run: _Run, row: Any, now: datetime | None = None) -> None:
+    """Take in one decision of the past; with `now` one of before, by which a lead waited until then."""
+    case, was_given, at = (row["lead_id"], row["cycle"]), row["outcome"] != str(Outcome.WAITING), now or row["at"]
+    run.go_to(at)
     if was_given:
         run.actual[case] = row["rep_id"]
     lead = lead_of(row) if row["inputs"] is not None else None
-    if lead is None or lead.only_pool is not None:
+    since = (lead.waiting_since or row["at"]) if lead is not None and now is not None else None
+    if lead is None or (lead.only_pool is not None and was_given):
         if was_given:
             run.force(row)
+    elif lead.only_pool is not None:
+        # A person chose the pool, no policy the rep: it takes the room there that it would have taken.
+        if case not in run.simulated:
+            run.decide(case, replace(lead, waiting_since=since), at)
     elif case not in run.arrived:
-        run.arrived[case] = row["at"]
+        run.arrived[case] = at
         run.not_recorded.update(run.unknown[row["policy_version"]])
         is_touched = lead.touched or case in run.really.untimed
-        if run.asks_untouched and case in run.really.untimed:
+        if run.asks_untouched and case in run.really.untimed and not lead.touched:
             run.not_recorded[UNTOUCHED] += 1
-        if not run.decide(case, replace(lead, waiting_since=None, touched=is_touched), row["at"]):
+        if not run.decide(case, replace(lead, waiting_since=since, touched=is_touched), at):
             run.waited += 1
 
 
-async def _unknown(conn: Connection, version: int, document: Mapping[str, Any]) -> Collection[str]:
-    """Return what a document asks of companies that the policy of this version did not look up."""
-    found = await policy_of(conn, version)
-    return policies.looked_up(document) - (policies.looked_up(found[1]) if found is not None else set())
+async def _look_up(
+    conn: Connection, version: int, document: Mapping[str, Any], unknown: dict[int, Collection[str]]
+) -> None:
+    """Note what a document asks of companies that the policy of this version did not look up."""
+    if version not in unknown:
+        found = await policy_of(conn, version)
+        unknown[version] = policies.looked_up(document) - (policies.looked_up(found[1]) if found is not None else set())
 
 
 async def _really(conn: Connection, since: datetime, *, asks_untouched: bool) -> _Really:
@@ -235,7 +251,7 @@ async def _really(conn: Connection, since: datetime, *, asks_untouched: bool) ->
 
 def _told(run: _Run) -> dict[str, Any]:
     was = Counter(rep_id for case, rep_id in run.actual.items() if case in run.arrived)
-    would_be = Counter(rep_id for rep_id, _ in run.simulated.values())
+    would_be = Counter(rep_id for case, (rep_id, _) in run.simulated.items() if case in run.arrived)
     peak = {rep_id: max(day.get(rep_id, 0) for day in run.peaks.values()) for rep_id in would_be}
     others = [case for case in run.arrived if run.actual.get(case) != run.simulated.get(case, (None,))[0]]
     return {
