@@ -79,7 +79,7 @@ def confirm(desk: Desk, row: Row, *, why: Why) -> None:
 
 
 def tell_confirmed(desk: Desk, row: Row) -> None:
-    """Say of an SQL that was told as ready for sales that it is confirmed: the deal of its own is as far as the lead."""
+    """Say of an SQL that was told as ready for sales that it is confirmed: its own deal is as far as the lead."""
     if row.state.stage is Stage.SQL and row.score is not None:
         desk.tell(events.sales_qualified(row, row.score, desk.now))
 

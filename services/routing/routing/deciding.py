@@ -189,7 +189,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         host_rep=who_may_have(desk.group.by_email.get(row.host_email or ""), roles, role=role),
         only_pool=only_pool,
         by_rules_too=only_pool is not None and parting.CONVERTED in reasons,
-        declined=row.declined | leaves,
+        declined=row.refused_by | leaves,
         touched=row.touched and parting.is_by_person(reasons),
     )
 

@@ -28,7 +28,7 @@ def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
     """
     if not standing.owner_id or (row.lead_id in desk.assignments and not _is_theirs_now(desk, row, standing)):
         return
-    if standing.owner_id in row.declined and not ends_work(standing.stage):
+    if standing.owner_id in row.refused_by and not ends_work(standing.stage):
         return
     rep = desk.group.index.reps.get(standing.owner_id)
     if rep is None:
