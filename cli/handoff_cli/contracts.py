@@ -151,6 +151,8 @@ def explain_policy(
         return
     to = f"to {answer['rep_id']}" if answer["rep_id"] else f"waits, {answer['reason_code']}"
     out.print(f"{to}: rule {answer['rule'] or '–'}, pool {answer['pool'] or '–'}", highlight=False, markup=False)
+    if answer["not_routed"]:
+        out.print(f"As it stands it is not routed. {answer['not_routed']}", highlight=False)
     table = Table("rep", "", "reason")
     for one in answer["considered"]:
         table.add_row(Text(one["rep_id"]), "chosen" if one["chosen"] else "", Text(one["reason"] or ""))

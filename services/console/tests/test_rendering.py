@@ -175,6 +175,14 @@ def test_a_lead_of_which_nothing_is_known_yet_has_a_page() -> None:
     assert "Log a touch" not in html
 
 
+@pytest.mark.parametrize(
+    ("live", "why"), [(True, "only a qualified lead is routed"), (False, "it is history, which is not routed until it")]
+)
+def test_a_lead_that_nobody_was_asked_about_has_a_page_that_says_why(live: bool, why: str) -> None:
+    html = pages.render_lead(asked(), PERSON, samples.lead(decision=None, live=live), {})
+    assert f"Nobody was asked yet: {why}" in html
+
+
 def test_the_journey_names_a_second_once() -> None:
     html = pages.render_lead(asked(), PERSON, samples.lead(), {})
     assert [text in html for text in (">14:28:28.104<", ">.131<", ">14:28:31.020<", ">.052<")] == [True] * 4

@@ -78,6 +78,10 @@ class Handler:
         message = event.message
         if isinstance(message, qualification_pb2.LeadSalesReady):
             await self._open(conn, event, message)
+            if message.qualification.previous_stage == "sql":
+                # It is an SRL again.
+                less = {"stage": domain.UNQUALIFIED}
+                await self._move(conn, event, message.stamp, less, only_from=(domain.QUALIFIED,))
         elif isinstance(message, qualification_pb2.LeadSalesQualified):
             await self._move(conn, event, message.stamp, {"stage": domain.QUALIFIED}, only_from=(domain.UNQUALIFIED,))
         elif isinstance(message, qualification_pb2.LeadHandedBack):

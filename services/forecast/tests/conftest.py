@@ -111,10 +111,10 @@ class Company:
         made = getattr(qualification_pb2, name)(stamp=self.stamp(of, at), qualification=qualification, **fields)
         return of, made
 
-    def sales_ready(self, lead: UUID, at: str = AT) -> tuple[UUID, Any]:
+    def sales_ready(self, lead: UUID, at: str = AT, **fields: Any) -> tuple[UUID, Any]:
         """Return LeadSalesReady."""
-        fields = common_pb2.LeadFields(company="Acme", account_domain="acme.example")
-        return self.said(lead, "LeadSalesReady", at, lead=fields, sdr_id="ana")
+        told = common_pb2.LeadFields(company="Acme", account_domain="acme.example")
+        return self.said(lead, "LeadSalesReady", at, lead=told, sdr_id="ana", **fields)
 
     def merged(self, survivor: UUID, merged: UUID, at: str = AT) -> list[tuple[UUID, Any]]:
         """Return LeadMerged, under either key."""

@@ -111,6 +111,23 @@ async def test_who_is_parted_from_a_merge_is_qualified_anew_and_its_deal_is_hand
     assert sorted(deal["stage"] for deal in await company.deals(parted)) == ["handed_back", "unqualified"]
 
 
+async def test_who_goes_on_as_an_sql_has_a_qualified_deal_of_its_own(company: Any) -> None:
+    kept, merged = ids.new(), ids.new()
+    at = "2026-11-1{}T12:00:00Z".format
+    await company.tell("intake", company.captured(kept, at(0)), company.captured(merged, at(0)))
+    ready = [company.sales_ready(one, at(1)) for one in (kept, merged)]
+    await company.tell("qualification", *ready, company.said(merged, "LeadSalesQualified", at(2)))
+    await company.tell("intake", *company.merged(kept, merged, at(3)))
+    further = company.sales_ready(kept, at(3), previous_stage="srl"), company.said(kept, "LeadSalesQualified", at(3))
+    await company.tell("qualification", *further)
+    await company.tell("intake", *company.unmerged(kept, merged, at(4)))
+    stages = [[deal["stage"] for deal in await company.deals(one)] for one in (kept, merged)]
+    assert stages == [["qualified"], ["handed_back"]]
+    # What made it an SQL had ended before, as is read after, or its source says so: it is an SRL again.
+    await company.tell("qualification", company.sales_ready(kept, at(5), previous_stage="sql"))
+    assert [deal["stage"] for deal in await company.deals(kept)] == ["unqualified"]
+
+
 async def test_a_deal_finds_its_lead_whichever_comes_first(company: Any) -> None:
     for deal_first in (True, False):
         lead, name = ids.new(), f"crm-{ids.new()}"

@@ -78,6 +78,12 @@ def confirm(desk: Desk, row: Row, *, why: Why) -> None:
     )
 
 
+def tell_confirmed(desk: Desk, row: Row) -> None:
+    """Say of an SQL that was told as ready for sales that it is confirmed: its own deal is as far as the lead."""
+    if row.state.stage is Stage.SQL and row.score is not None:
+        desk.tell(events.sales_qualified(row, row.score, desk.now))
+
+
 def hand_back(desk: Desk, row: Row, *, why: Why, rep_id: str | None) -> None:
     """Make an SRL an MQL again, for the SDR who made it."""
 
@@ -139,6 +145,7 @@ def unite(desk: Desk, survivor: Row, merged: Row) -> None:
             return shape(moved, qualification, desk.now)
 
         desk.move(survivor, stage, why=Why(code=MERGED), by_person=True, tell=tell)
+        tell_confirmed(desk, survivor)
     elif stage is Stage.MQL and survivor.state.stage in (Stage.NEW, Stage.NURTURE):
         # Somebody has it, or it waits for somebody: who survives goes on so, unless its own score says otherwise.
         desk.move(
@@ -165,9 +172,7 @@ def lower(desk: Desk, survivor: Row, stage: Stage) -> None:
         return shape(moved, qualification, desk.now)
 
     desk.move(survivor, stage, why=Why(code=MERGED), by_person=stage is Stage.DISQUALIFIED, tell=tell)
-    if stage is Stage.SQL and survivor.score is not None:
-        # It may have a deal of its own only now, which is as far as the lead.
-        desk.tell(events.sales_qualified(survivor, survivor.score, desk.now))
+    tell_confirmed(desk, survivor)
     desk.score_anew(survivor.lead_id)
 
 

@@ -164,8 +164,7 @@ def _take_over(desk: Desk, row: Row, stage: Stage, standing: common_pb2.Standing
         return None  # Nobody was told that it was more.
 
     desk.move(row, stage, why=why, by_person=stage is not Stage.NEW, definition=domain.IMPORTED, tell=tell)
-    if stage is Stage.SQL and row.score is not None:
-        desk.tell(events.sales_qualified(row, row.score, desk.now))
+    moving.tell_confirmed(desk, row)
 
 
 def _announce_again(desk: Desk, row: Row) -> None:

@@ -70,6 +70,20 @@ async def test_what_was_sales_work_is_that_again_and_they_are_told(
         await company.told(kept, "LeadSalesQualified", count=2)
 
 
+async def test_who_goes_on_as_an_sql_is_told_as_one_and_stays_so(company: Any, stamped: Any, leads: Any) -> None:
+    """The survivor's own deal, which it has as an SRL, is as far as the lead from then on."""
+    kept, lost = leads
+    for lead, stage in ((kept, "srl"), (lost, "sql")):
+        await company.publish(company.captured(lead, standing=common_pb2.Standing(stage=stage)))
+    await merge(company, stamped, kept, lost)
+    (confirmed,) = await company.told(kept, "LeadSalesQualified")
+    assert (confirmed.qualification.stage, confirmed.qualification.previous_stage) == ("sql", "srl")
+    told = [name for name in await company.names(kept) if name.startswith("LeadSales")]
+    assert told == ["LeadSalesReady", "LeadSalesReady", "LeadSalesQualified"]
+    await merge(company, stamped, kept, lost, undo=True)
+    assert (await company.shown(kept))["stage"] == "sql"
+
+
 async def test_who_bought_as_well_stays_a_customer(company: Any, stamped: Any, leads: Any) -> None:
     kept, lost = leads
     await company.publish(won(lost, lost, stamped), topic="forecast")

@@ -137,7 +137,8 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         """End the assignment with an outcome; qualification moves the stage by it.
 
         An SDR's lead that waits for sales is theirs: it waits on, with nobody meanwhile. So is one that is ready for
-        sales, was given to an SDR, and who says yes to it.
+        sales, was given to an SDR, and who says yes to it. One of sales who closes an SRL as `converted` confirms it
+        and is done with the lead, not with its deal; `confirm` of a sales decision leaves the lead with them.
         """
         said = body or Close()
 

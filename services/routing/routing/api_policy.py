@@ -111,7 +111,9 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
         Of a lead that waits: what trying it now comes to, since when and for which pool it waits included. Of one that
         somebody has: what would be decided if it were to be routed anew now, by the same rules as the router's: its
         place in that rep's load counts as free, and who has it now may be who gets it, unless they declined it.
+        `not_routed` says why one that there is would not be routed as it stands, whatever the policy would do with it.
         """
+        not_routed = None
         async with db.transaction() as conn:
             desk = await transaction.open_desk(conn, cache, [body.lead.lead_id] if body.lead.lead_id else [])
             # The choice counts itself in what this process knows of the group, which nobody is to see.
@@ -119,6 +121,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             group = desk.group
             if body.lead.lead_id:
                 decision = await anew(conn, desk, body.lead.lead_id)
+                not_routed = deciding.why_not_routed(desk.rows[body.lead.lead_id])
             else:
                 lead = await imagining.lead_of(conn, body.lead, group, desk.now)
                 decision = assigning.decide(lead, group.index, group.policy, desk.now, most=None)
@@ -129,6 +132,7 @@ def router(db: database.Database, out: outbox.Outbox, cache: Cache) -> APIRouter
             "strategy": decision.strategy,
             "rep_id": decision.rep_id,
             "reason_code": decision.reason_code or None,
+            "not_routed": not_routed,
             "policy_version": group.policy.version if group.policy is not None else 0,
             "considered": [
                 {"rep_id": one.rep_id, "chosen": one.chosen, "reason": one.reason}

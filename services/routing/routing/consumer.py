@@ -71,6 +71,8 @@ def _concerned(event: Incoming) -> set[UUID]:
     concerned = {event.subject, event.original_subject}
     if isinstance(event.message, intake_pb2.PersonalDataErased):
         concerned |= {UUID(lead_id) for lead_id in event.message.merged_lead_ids}
+    elif isinstance(event.message, intake_pb2.LeadUnmerged):
+        concerned.add(UUID(event.message.survivor_id))
     return concerned
 
 
@@ -101,6 +103,10 @@ def _take_in(desk: Desk, event: Incoming) -> None:
     elif isinstance(message, intake_pb2.LeadUnmerged):
         row.closed = row.closed and str(row.lead_id) != message.unmerged_id
         _learn(row, message.stamp, message.lead)
+        survivor = desk.rows[UUID(message.survivor_id)]
+        if survivor.brought.pop(message.unmerged_id, None) and survivor.lead_id in desk.waiting:
+            # Whoever refused the other one may have it.
+            _to_route(desk, survivor)
     elif isinstance(message, _QUALIFYING):
         _qualified(desk, row, message)
     elif isinstance(message, qualification_pb2.LeadHandedBack):
@@ -175,7 +181,7 @@ def _qualified(
         desk.withdraw(row, parting.CONVERTED)
     if is_news:
         # Sales begin anew: nobody of them declined it or touched it, and no pool that a person named was theirs.
-        row.declined, row.touched = frozenset(), False
+        row.declined, row.brought, row.touched = frozenset(), {}, False
         desk.stop_waiting(row)
         taking_over.pass_on(desk, row)
     if message.HasField("standing") and not row.closed:
@@ -200,7 +206,7 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
 
 def _over(desk: Desk, row: Row, message: _Ending) -> None:
     row.qualification, row.stage, row.own_stage = message.qualification, message.qualification.stage, None
-    row.declined, row.touched, row.in_work = frozenset(), False, False
+    row.declined, row.brought, row.touched, row.in_work = frozenset(), {}, False, False
     desk.release(row, outcome=_outcome(message), why=Why(message.qualification.reason), by="qualification")
     desk.stop_waiting(row)
 
@@ -246,7 +252,7 @@ def _escalated(desk: Desk, row: Row, message: sla_pb2.SlaEscalated) -> None:
     """
     assignment = desk.assignments.get(row.lead_id)
     is_of_cycle = assignment is not None and assignment.cycle == (message.alert.assignment_cycle or message.clock.cycle)
-    if message.alert.to == pausing.PAUSE and (is_of_cycle or message.clock.rep_id in row.declined):
+    if message.alert.to == pausing.PAUSE and (is_of_cycle or message.clock.rep_id in row.refused_by):
         pausing.pause(desk, message.clock.rep_id, message.alert.alert_id)
     if message.alert.to != "reassign" or assignment is None or not is_of_cycle:
         return

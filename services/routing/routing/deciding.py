@@ -143,6 +143,17 @@ def imagine(desk: Desk, row: Row) -> Decision:
     return assigning.decide(lead_of(desk, row), desk.group.index, desk.group.policy, desk.now, most=None)
 
 
+def why_not_routed(row: Row) -> str | None:
+    """Return why a lead is nobody's work as it stands, None for one that is routed."""
+    if desks.is_routable(row):
+        return None
+    if row.closed:
+        return "It was merged into another lead."
+    if row.stage not in desks.ROUTABLE:
+        return "Only a qualified lead is routed."
+    return "It is history, which is not routed until it does something."
+
+
 def order_of(desk: Desk, row: Row) -> tuple[int, datetime, UUID]:
     """Return the one ordering of arrivals and of those who wait: best, then oldest."""
     grade = row.qualification.grade if row.qualification is not None else ""
@@ -178,7 +189,7 @@ def lead_of(desk: Desk, row: Row) -> Lead:
         host_rep=who_may_have(desk.group.by_email.get(row.host_email or ""), roles, role=role),
         only_pool=only_pool,
         by_rules_too=only_pool is not None and parting.CONVERTED in reasons,
-        declined=row.declined | leaves,
+        declined=row.refused_by | leaves,
         touched=row.touched and parting.is_by_person(reasons),
     )
 

@@ -20,7 +20,8 @@ def merge(desk: Desk, survivor: Row | None, merged: Row | None) -> None:
     if survivor is None or survivor is merged:
         return
     survivor.in_work = survivor.in_work or merged.in_work
-    survivor.declined |= merged.declined
+    if merged.refused_by:
+        survivor.brought[str(merged.lead_id)] = sorted(merged.refused_by)
     if held is None:
         return
     if _is_further(desk, merged, held, survivor):

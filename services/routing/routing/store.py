@@ -17,10 +17,11 @@ from routing.meetings import Meetings
 
 _LEAD = (
     "lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle, touched, previous_rep,"
-    " previous_at, sdr_id, declined, closed, host_email, previous, meetings, in_work, own_stage"
+    " previous_at, sdr_id, declined, closed, host_email, previous, meetings, in_work, own_stage,"
+    " brought"
 )
-
-
+_SAVED = f"{_LEAD}, account_domain, company"
+_CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _SAVED.split(", ") if name != "lead_id")
 _LIST: Final = "\x1f"
 """Between the ids of a list; no id has it."""
 
@@ -43,6 +44,7 @@ class Row:
     previous_at: datetime | None = None
     sdr_id: str | None = None
     declined: frozenset[str] = frozenset()
+    """Who gave it back, or lost it for want of a touch or an answer."""
     closed: bool = False
     host_email: str | None = None
     """Of whoever hosts the meeting that the lead booked."""
@@ -55,6 +57,13 @@ class Row:
     own_stage: str | None = None
     """At which stage it is itself, while it goes on as a lead that was merged into it and qualification has not said
     what it is now."""
+    brought: dict[str, list[str]] = field(default_factory=dict)
+    """By the id of a lead that was merged into it: who had refused that one, which is so until they are parted."""
+
+    @property
+    def refused_by(self) -> frozenset[str]:
+        """Who does not get it again: of whichever of the leads that are one they said so."""
+        return self.declined.union(*self.brought.values())
 
     @property
     def domain(self) -> str:
@@ -116,28 +125,14 @@ def _row(row: Any) -> Row:
 async def save(conn: Connection, rows: Sequence[Row]) -> None:
     """Write whole leads."""
     await conn.execute(
-        "INSERT INTO lead (lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle,"
-        " touched, previous_rep, previous_at, sdr_id, declined, closed, account_domain, host_email, previous, company,"
-        " meetings, in_work, own_stage)"
-        " SELECT v.lead_id, v.fields, v.qualification, v.live, v.stage, v.created_at, v.recorded_at, v.arrived_at,"
-        " v.cycle, v.touched, v.previous_rep, v.previous_at, v.sdr_id,"
-        " string_to_array(v.declined, chr(31)), v.closed, v.account_domain, v.host_email, v.previous, v.company,"
-        " v.meetings::jsonb, v.in_work, v.own_stage"
+        f"INSERT INTO lead ({_SAVED}) SELECT lead_id, fields, qualification, live, stage, created_at, recorded_at,"  # noqa: S608
+        " arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, string_to_array(declined, chr(31)), closed,"
+        " host_email, previous, meetings::jsonb, in_work, own_stage, brought, account_domain, company"
         " FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::boolean[], $5::text[], $6::timestamptz[],"
         " $7::timestamptz[], $8::timestamptz[], $9::int[], $10::boolean[], $11::text[], $12::timestamptz[],"
-        " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::text[], $18::jsonb[], $19::text[],"
-        " $20::text[], $21::boolean[], $22::text[])"
-        " AS v(lead_id, fields, qualification, live, stage,"
-        " created_at, recorded_at, arrived_at, cycle, touched, previous_rep, previous_at, sdr_id, declined, closed,"
-        " account_domain, host_email, previous, company, meetings, in_work, own_stage)"
-        " ON CONFLICT (lead_id) DO UPDATE SET fields = excluded.fields, qualification = excluded.qualification,"
-        " live = excluded.live, stage = excluded.stage, created_at = excluded.created_at,"
-        " recorded_at = excluded.recorded_at, arrived_at = excluded.arrived_at, cycle = excluded.cycle,"
-        " touched = excluded.touched, previous_rep = excluded.previous_rep, previous_at = excluded.previous_at,"
-        " sdr_id = excluded.sdr_id, declined = excluded.declined, closed = excluded.closed,"
-        " account_domain = excluded.account_domain, host_email = excluded.host_email, previous = excluded.previous,"
-        " company = excluded.company, meetings = excluded.meetings, in_work = excluded.in_work,"
-        " own_stage = excluded.own_stage",
+        " $13::text[], $14::text[], $15::boolean[], $16::text[], $17::jsonb[], $18::text[], $19::boolean[],"
+        f" $20::text[], $21::jsonb[], $22::text[], $23::text[]) AS v({_SAVED})"
+        f" ON CONFLICT (lead_id) DO UPDATE SET {_CHANGES}",
         [row.lead_id for row in rows],
         [row.fields.SerializeToString() if row.fields is not None else None for row in rows],
         [row.qualification.SerializeToString() if row.qualification is not None else None for row in rows],
@@ -153,14 +148,15 @@ async def save(conn: Connection, rows: Sequence[Row]) -> None:
         [row.sdr_id for row in rows],
         [_LIST.join(sorted(row.declined)) for row in rows],
         [row.closed for row in rows],
-        [row.fields.account_domain if row.fields is not None else None for row in rows],
         [row.host_email for row in rows],
         [row.previous for row in rows],
-        [row.company for row in rows],
         # As text: a list in an array would be one more dimension of it.
         [msgspec.json.encode(row.meetings).decode() for row in rows],
         [row.in_work for row in rows],
         [row.own_stage for row in rows],
+        [row.brought for row in rows],
+        [row.fields.account_domain if row.fields is not None else None for row in rows],
+        [row.company for row in rows],
     )
 
 

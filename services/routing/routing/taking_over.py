@@ -28,7 +28,7 @@ def stand(desk: Desk, row: Row, standing: common_pb2.Standing) -> None:
     """
     if not standing.owner_id or (row.lead_id in desk.assignments and not _is_theirs_now(desk, row, standing)):
         return
-    if standing.owner_id in row.declined and not ends_work(standing.stage):
+    if standing.owner_id in row.refused_by and not ends_work(standing.stage):
         return
     rep = desk.group.index.reps.get(standing.owner_id)
     if rep is None:
@@ -99,12 +99,14 @@ def is_sales_work(desk: Desk, row: Row) -> bool:
 def pass_on(desk: Desk, row: Row) -> None:
     """Let whoever has a lead that is ready for sales pass it on, in a cycle of its own.
 
-    An SDR has it, and in that load, until somebody of sales has room; one of sales keeps it.
+    An SDR has it, and in that load, until somebody of sales has room, as has one of sales who left; another one of
+    sales keeps it.
     """
     held = desk.assignments.get(row.lead_id)
     if held is None or not desks.is_routable(row):
         return
-    if desk.group.roles.get(held.rep_id) != SALES:
+    rep = desk.group.index.reps[held.rep_id]
+    if rep.role != SALES or rep.away is WhyNot.INACTIVE:
         desk.look_for_another(row, parting.CONVERTED)
         return
     clocks = held.starts_clocks and not held.touched

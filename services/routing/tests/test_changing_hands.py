@@ -232,3 +232,17 @@ async def test_what_an_sdr_was_given_and_says_yes_to_goes_to_sales(routing: Acto
     sdr = routing.as_role("sdr", rep=who)
     assert (await sdr.post(f"/v1/assignments/{lead}/close", json={"outcome": "converted"})).status_code == 200
     assert await holder(routing, lead) == "sam"
+
+
+async def test_one_of_sales_who_left_does_not_keep_what_is_made_ready_for_sales(routing: Actor) -> None:
+    """Another one gets it, as soon as one has room."""
+    lead = ids.new()
+    await learn(routing, "qualification", qualified(lead))
+    answer = await routing.http.post(f"/v1/assignments/{lead}/reassign", json={"rep_id": "sam", "reason": "other"})
+    assert answer.status_code == 200, answer.text
+    await put_rep(routing, "sam", role="sales", active=False)
+    await sales_ready(routing, lead)
+    assert (await holder(routing, lead), set(await waiting(routing))) == ("sam", {str(lead)})
+    await put_rep(routing, "ben", role="sales")
+    assert (await holder(routing, lead), await waiting(routing)) == ("ben", {})
+    assert await released(routing, 2) == [("ana", "reassigned", "manager"), ("sam", "converted", "qualification")]

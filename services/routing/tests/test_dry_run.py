@@ -8,7 +8,17 @@ import pytest
 from backbone import ids
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from services.routing.tests.desk import decision, holder, learn, loads, put_policy, put_rep, qualified, waiting
+from services.routing.tests.desk import (
+    decision,
+    holder,
+    learn,
+    loads,
+    put_policy,
+    put_rep,
+    qualified,
+    recycled,
+    waiting,
+)
 
 POOLS = """
 pools:
@@ -84,6 +94,20 @@ async def test_a_fallback_is_asked_once_the_lead_has_waited_long_enough(routing:
         assert thoughts(await explained(routing, lead)) == {"ana": "at_cap", "sid": "at_cap"}
 
     await eventually(fallback_is_due)
+
+
+async def test_why_a_lead_is_not_routed_is_said_beside_what_the_policy_would_do_with_it(routing: Actor) -> None:
+    await put_policy(routing, f"{POOLS}rules: [{{rule: rest, to: sdr}}]")
+    news, old, out = ids.new(), ids.new(), ids.new()
+    await learn(routing, "qualification", qualified(news), qualified(old, live=False), qualified(out))
+    await learn(routing, "qualification", recycled(out))
+    said = {lead: await explained(routing, lead) for lead in (news, old, out)}
+    assert {(one["outcome"], one["rep_id"]) for one in said.values()} == {("assigned", "ana")}
+    assert [one["not_routed"] for one in said.values()] == [
+        None,
+        "It is history, which is not routed until it does something.",
+        "Only a qualified lead is routed.",
+    ]
 
 
 async def test_the_place_of_the_lead_itself_is_free_to_it(routing: Actor) -> None:

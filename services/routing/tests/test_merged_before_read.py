@@ -11,6 +11,7 @@ from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, forecast_pb2, intake_pb2, qualification_pb2
 from services.routing.tests.desk import (
     FIELDS,
+    decision,
     fields,
     holder,
     learn,
@@ -134,6 +135,45 @@ async def test_who_refused_the_other_does_not_get_the_survivor(routing: Actor) -
     await learn(routing, "qualification", qualified(kept))
     assert await holder(routing, kept) is None
     assert set(await waiting(routing)) == {str(kept)}
+
+
+async def refuse(routing: Actor, lead: UUID, rep_id: str) -> None:
+    """Let a rep refuse what a manager gives them."""
+    given = await routing.http.post(f"/v1/assignments/{lead}/reassign", json={"rep_id": rep_id, "reason": "other"})
+    assert given.status_code == 200, given.text
+    rep = routing.as_role("rep", rep=rep_id)
+    assert (await rep.post(f"/v1/assignments/{lead}/decline", json={"reason": "timing"})).status_code == 200
+
+
+@pytest.mark.parametrize("halves", ["both", "survivor's first", "other's first"])
+async def test_whoever_refused_the_other_alone_gets_the_survivor_once_they_are_parted(
+    routing: Actor, halves: str
+) -> None:
+    kept, lost = ids.new(), ids.new()
+    reps = ("ana", "ben", "cem")
+    for rep_id in reps:
+        await put_rep(routing, rep_id)
+        await routing.http.post(f"/v1/reps/{rep_id}/pause")
+    await learn(routing, "qualification", qualified(kept), qualified(lost))
+    await refuse(routing, kept, "ben")
+    await refuse(routing, lost, "ana")
+    await merge(routing, kept, lost)
+    await refuse(routing, kept, "cem")
+    for rep_id in reps:
+        await routing.http.post(f"/v1/reps/{rep_id}/resume")
+    assert (await holder(routing, kept), set(await waiting(routing))) == (None, {str(kept)})
+    apart = intake_pb2.LeadUnmerged(stamp=stamp(kept), survivor_id=str(kept), unmerged_id=str(lost), lead=FIELDS)
+    told = [(lost, apart), (kept, apart)] if halves == "other's first" else [(kept, apart), (lost, apart)]
+    for some in [told] if halves == "both" else [[one] for one in told]:
+        await learn(routing, "intake", *some)
+    assert (await holder(routing, kept), await waiting(routing)) == ("ana", {})
+    seen = await decision(routing, kept)
+    assert {one["rep_id"]: one["reason"] for one in seen["considered"]} == {
+        "ana": "chosen",
+        "ben": "declined_before",
+        "cem": "declined_before",
+        "zoe": "no_match",
+    }
 
 
 def merging(kept: UUID, lost: UUID) -> list[tuple[UUID, Any]]:
