@@ -46,6 +46,8 @@ class _Really:
     """Of those of before the span, when it began."""
     changes: list[Change] = field(default_factory=list)
     """Of the same; a heap."""
+    handed_over: set[Case] = field(default_factory=set)
+    """To a pool, by a person, and given to a rep of it in the end."""
 
 
 @dataclass(slots=True)
@@ -194,7 +196,7 @@ def _go_through(run: _Run, row: Any, now: datetime | None = None) -> None:
             run.force(row)
     elif lead.only_pool is not None:
         # A person chose the pool, no policy the rep: it takes the room there that it would have taken.
-        if case not in run.simulated:
+        if case in run.really.handed_over and case not in run.simulated:
             run.decide(case, replace(lead, waiting_since=since), at)
     elif case not in run.arrived:
         run.arrived[case] = at
@@ -246,6 +248,10 @@ async def _really(conn: Connection, since: datetime, *, asks_untouched: bool) ->
         if ended_at is not None:
             found.changes.append((ended_at, True, row["rep_id"], row["pool"], case))
     heapify(found.changes)
+    given = "SELECT lead_id, cycle FROM decision WHERE rule = $1 AND outcome <> 'waiting' AND at >= $2"
+    found.handed_over = {
+        (row["lead_id"], row["cycle"]) for row in await conn.fetch(given, assigning.HANDED_OVER, since)
+    }
     return found
 
 
