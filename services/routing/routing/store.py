@@ -17,8 +17,7 @@ from routing.meetings import Meetings
 
 _LEAD = (
     "lead_id, fields, qualification, live, stage, created_at, recorded_at, arrived_at, cycle, touched, previous_rep,"
-    " previous_at, sdr_id, declined, closed, host_email, previous, meetings, in_work, own_stage,"
-    " brought"
+    " previous_at, sdr_id, declined, closed, host_email, previous, meetings, in_work, own_stage, brought"
 )
 _SAVED = f"{_LEAD}, account_domain, company"
 _CHANGES = ", ".join(f"{name} = excluded.{name}" for name in _SAVED.split(", ") if name != "lead_id")
