@@ -10,7 +10,7 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
-from backbone import refusals, unquoted
+from backbone import conditions, refusals, unquoted
 from backbone.problem import Pointer, Problem
 
 BODY: Final = {"requestBody": {"required": True, "content": {"application/yaml": {"schema": {"type": "string"}}}}}
@@ -124,7 +124,7 @@ def _unread(text: str, error: yaml.MarkedYAMLError, schema: Mapping[str, Any]) -
     if condition is None:
         return Pointer("/", error.problem or "not YAML", mark.line + 1, mark.column + 1)
     start, words = condition
-    return Pointer("/", words, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+    return Pointer("/", words, *conditions.place(text, start))
 
 
 def _pattern(_: Any, pattern: str, text: Any, __: Any) -> Iterator[ValidationError]:

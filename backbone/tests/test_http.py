@@ -61,7 +61,7 @@ async def test_service_routes_are_closed_to_admins(actor: Actor) -> None:
 
 
 async def test_a_token_of_somebody_else_is_nobodys(actor: Actor) -> None:
-    from backbone.testing.stage import Signer
+    from backbone.testing.signer import Signer
 
     client = actor.as_nobody()
     forged = Signer().token("admin")

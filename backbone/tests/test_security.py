@@ -15,7 +15,8 @@ from fastapi import Depends
 from backbone import database, process, security
 from backbone.settings import ServiceSettings
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 
 REVOKED_WITHIN_S = 5.0
 

@@ -14,7 +14,8 @@ import pytest
 from backbone import database, ids
 from backbone.testing import eventually
 from backbone.testing.servers import Servers
-from backbone.testing.stage import Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Stage
 from tests import telling
 from tests.failures.member import begin
 

@@ -10,7 +10,8 @@ import pytest
 
 from backbone.testing import eventually
 from backbone.testing.servers import KAFKA_OVERRIDES, Servers
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 from handoff.events import topics
 from handoff_local import ports
 from handoff_local.kafka import Broker

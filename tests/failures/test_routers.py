@@ -12,7 +12,8 @@ import pytest
 from backbone import ids
 from backbone.testing import eventually
 from backbone.testing.servers import Servers
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 from services.routing.tests.desk import put_policy, put_rep, qualified, recycled
 from tests.failures.member import begin
 

@@ -17,7 +17,8 @@ from backbone.consumer import Incoming
 from backbone.testing import eventually, ledger
 from backbone.testing.ledger import Ledger, touch
 from backbone.testing.servers import Servers
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 from tests.failures import invariants, victim
 from tests.failures.member import SESSION_TIMEOUT_MS
 

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 
 from backbone.database import Database, connect
 from backbone.testing.servers import PACKAGES, Servers, servers, started
-from backbone.testing.stage import Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Stage
 
 __all__ = [
     "chance",

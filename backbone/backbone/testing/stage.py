@@ -4,58 +4,27 @@ import asyncio
 import base64
 import importlib
 import socket
-import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 import httpx
-import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
-from backbone import calling, database, envelope, ids, kafka, process, security, telemetry
+from backbone import calling, database, envelope, ids, kafka, process, telemetry
 from backbone.envelope import Incoming
 from backbone.settings import ServiceSettings
 from backbone.testing import PATIENCE_S, eventually, servers
+from backbone.testing.signer import Signer
 from backbone.testing.tap import Predicate, Tap
 from handoff.events import topics
 
 PARTITIONS: Final = 2
 START_PATIENCE_S: Final = 30.0
-
-
-@dataclass(slots=True)
-class Signer:
-    """Signs tokens that every service of the test trusts."""
-
-    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
-
-    def jwk(self) -> dict[str, Any]:
-        """Return the public half."""
-        return security.public_jwk(self.key)
-
-    def pem(self, path: Path) -> str:
-        """Write the key where the console reads it, and return that path."""
-        kind = serialization.NoEncryption()
-        path.write_bytes(self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kind))
-        return str(path)
-
-    def token(self, role: str, rep: str | None = None, sub: str | None = None) -> str:
-        """Return a bearer token."""
-        claims = {"sub": sub or f"test:{role}", "role": role, "iss": security.ISSUER, "exp": int(time.time()) + 3600}
-        return jwt.encode(
-            {**claims, **({"rep": rep} if rep else {})},
-            self.key,
-            security.ALGORITHM,
-            headers={"kid": security.key_id(self.key)},
-        )
 
 
 @dataclass(slots=True)

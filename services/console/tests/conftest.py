@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 
 StartConsole = Callable[..., Awaitable[Actor]]
 

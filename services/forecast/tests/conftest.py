@@ -12,7 +12,8 @@ from uuid import UUID
 import pytest
 
 from backbone import ids, times
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 from forecast import store
 from handoff.events.v1 import common_pb2, intake_pb2, qualification_pb2, routing_pb2
 

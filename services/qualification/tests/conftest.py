@@ -12,7 +12,8 @@ import pytest
 
 from backbone import ids, times
 from backbone.testing import eventually
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 
 DEFINITION = """

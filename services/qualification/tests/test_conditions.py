@@ -3,10 +3,12 @@
 import json
 from typing import Any
 
-from backbone import ids, lead_values, times
+import pytest
+
+from backbone import closed, conditions, ids, lead_values, times
 from backbone.testing import promised
 from handoff.events.v1 import common_pb2
-from qualification import definitions
+from qualification import definitions, domain
 
 FREE_MAIL = "{rule: free mail, when: lead.email_is_free, points: -30}"
 
@@ -48,3 +50,45 @@ async def test_a_score_sees_how_a_lead_stands_elsewhere_what_it_allowed_and_whet
     assert await counted() == {"old", "of the old system", "may be called"}
     await company.publish(engagement(lead, "page_viewed"))
     assert await counted() == {"of the old system", "may be called"}
+
+
+def doubted(definition_text: str, condition: str) -> list[str]:
+    text = definition_text.replace("lead.employees >= 100 && lead.employees < 5000", json.dumps(condition))
+    return [one.detail for one in definitions.warnings(definitions.parse(text.encode())) if one.pointer[:4] == "/fit"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "field"),
+    [
+        ("lead.employees < 100", "employees"),
+        ('lead.employees < 100 && lead.country == "DE"', "employees"),
+        ('lead.email_domain != "gmail.com"', "email_domain"),
+        ('lead.attributes.tool != "sheet"', "attributes.tool"),
+        ('!("employees" in lead.missing) && lead.employees < 100', None),
+        ('has(lead.attributes.tool) && lead.attributes.tool != "sheet"', None),
+        ('lead.country == "DE" || lead.employees > 100', None),
+        ("!lead.has_email", None),
+        ('lead.assigned_at <= timestamp("2026-01-01T00:00:00Z")', "assigned_at"),
+        ('!("assigned_at" in lead.missing) && lead.assigned_at < timestamp("2026-01-01T00:00:00Z")', None),
+        ('lead.occurred_at < timestamp("2026-01-01T00:00:00Z")', None),
+        ("lead.cycle == 1", None),
+    ],
+)
+def test_a_condition_that_holds_for_want_of_a_field_is_doubted(
+    definition_text: str, condition: str, field: str | None
+) -> None:
+    found = doubted(definition_text, condition)
+    assert bool(found) == (field is not None)
+    assert all(f"where {field} is missing" in detail for detail in found)
+
+
+def test_a_condition_on_a_stage_that_there_is_not_is_doubted(definition_text: str) -> None:
+    (detail,) = doubted(definition_text, 'lead.stage == "MQL"')
+    assert detail.partition(";")[0] == 'lead.stage is never "MQL"'
+    assert set(closed.OF_LEADS["lead.stage"]) == set(domain.Stage)
+
+
+def test_a_condition_that_costs_too_much_does_not_hold() -> None:
+    numbers = "[" + ",".join("1" for _ in range(300)) + "]"
+    costly = f"{numbers}.all(a, {numbers}.all(b, {numbers}.all(c, a + b + c > 0)))"
+    assert not conditions.Language.of(lead_values.LEAD).compile(costly).holds(lead_values.of(common_pb2.LeadFields()))

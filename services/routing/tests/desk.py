@@ -146,3 +146,18 @@ async def made_again(routing: Actor, leads: Sequence[UUID]) -> None:
         (made,) = (await routing.http.get(f"/v1/leads/{lead}/decisions")).json()["items"]
         again = (await routing.http.post(f"/v1/decisions/{made['decision_id']}/replay")).json()
         assert (again["same"], again["considered"]) == (True, made["considered"])
+
+
+async def come(routing: Actor, count: int) -> list[UUID]:
+    """Let so many leads come at once."""
+    leads = [ids.new() for _ in range(count)]
+    await learn(routing, "qualification", *(qualified(lead) for lead in leads))
+    return leads
+
+
+async def what_if(routing: Actor, policy: str, since: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    """Ask what a policy would have done with the leads since then."""
+    answer = await routing.http.post("/v1/policy/simulate", json={"policy": policy, "from": since})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found

@@ -8,6 +8,7 @@ import pytest
 
 from backbone import ids, times
 from backbone.testing.stage import Actor, Stage
+from services.routing.tests import desk
 from services.routing.tests.desk import holder, learn, put_policy, put_rep, qualified, recycled, touched, waiting
 
 POLICY = """
@@ -33,9 +34,7 @@ async def come(routing: Actor, count: int) -> list[UUID]:
 
 
 async def what_if(routing: Actor, policy: str, since: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
-    answer = await routing.http.post("/v1/policy/simulate", json={"policy": policy, "from": since})
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
+    found = await desk.what_if(routing, policy, since)
     return {name: found[name] for name in ("leads", "same", "waited", "still_waiting", "not_recorded")}
 
 

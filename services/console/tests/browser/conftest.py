@@ -13,7 +13,8 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from backbone.testing import eventually
 from backbone.testing.servers import Servers
-from backbone.testing.stage import Actor, Signer, Stage
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Actor, Stage
 
 NAMES: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 CLOSE_S: Final = 20.0
