@@ -25,19 +25,19 @@ class Chain:
 
     spec: Spec
     escalations: Sequence[Escalation]
-    after: Callable[[float, datetime], datetime | None]
+    after: Callable[[float, datetime], datetime]
     """When so many seconds of the clock's hours have passed since an instant."""
     awake: Callable[[datetime], datetime | None]
-    """When somebody may be told that would have been at an instant; both None where that never comes."""
+    """When somebody may be told that would have been at an instant; None where that never comes."""
 
     def steps(
-        self, start: datetime, due_at: datetime, told: Sequence[Step] = (), now: datetime | None = None
+        self, start: datetime, due_at: datetime, told: Sequence[Step] = (), now: datetime | None = None, *, stays: bool
     ) -> list[dict[str, Any]]:
-        """Return what is still to come of a clock, in order; with `now` nothing before it.
+        """Return what is still to come of a clock, in order; with `now` nothing before it, but a deadline that `stays`.
 
         Nobody is told again what was `told`, whenever that was.
         """
-        breach_at, left = max(due_at, now or due_at), list(told)
+        breach_at, left = due_at if stays else max(due_at, now or due_at), list(told)
         warnings = [_step(at, Level.WARNING, "rep") for at in sorted(self._warnings(start, breach_at, now))]
         found = [step for step in warnings if take(left, step) is None]
         breach = _step(breach_at, Level.BREACH, "rep") | ({"moved": True} if breach_at > due_at else {})
@@ -63,25 +63,24 @@ class Chain:
         """
         for one in sorted(self.escalations, key=lambda one: (one.after_seconds, ESCALATED_TO.index(one.to))):
             own = self.after(self.spec.within_seconds + one.after_seconds, start)
-            step = _step(own or start, Level.ESCALATION, one.to)
+            step = _step(own, Level.ESCALATION, one.to)
             before = take(told, step)
             at = times.parse(before["at"]) if before is not None else self._told_at(self._behind(held, one, own), now)
-            if own is None or at is None:
+            if at is None:
                 continue
             held = (one.after_seconds, at) if at > own else None
             if before is None:
                 yield _step(at, Level.ESCALATION, one.to) | ({"times": one.times} if one.to == REASSIGN else {})
 
-    def _behind(self, held: Held | None, one: Escalation, own: datetime | None) -> datetime | None:
+    def _behind(self, held: Held | None, one: Escalation, own: datetime) -> datetime:
         """Return when a step comes by itself, behind the one that was held back before it."""
-        if held is None or own is None:
+        if held is None:
             return own
         gap, at = one.after_seconds - held[0], held[1]
-        later = self.after(gap, at) if gap else at
-        return max(own, later) if later is not None else None
+        return max(own, self.after(gap, at) if gap else at)
 
-    def _told_at(self, at: datetime | None, now: datetime | None) -> datetime | None:
-        return self.awake(max(at, now or at)) if at is not None else None
+    def _told_at(self, at: datetime, now: datetime | None) -> datetime | None:
+        return self.awake(max(at, now or at))
 
 
 def _step(at: datetime, level: Level, to: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ class Changes:
 
     def start(self, clock: Clock, known: dict[UUID, list[Clock]]) -> None:
         """Let a clock begin."""
+        clocks.tell_without_hours(clock)
         self.fresh.append(clock)
         known.setdefault(clock.lead_id, []).append(clock)
 

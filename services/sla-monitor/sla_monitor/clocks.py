@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,16 +12,16 @@ from prometheus_client import Counter
 from backbone import calendars, ids, times
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
-from sla_monitor import agreement, chain, keeping
+from sla_monitor import agreement, chain, hours, keeping
 from sla_monitor.agreement import Policy, Spec
 from sla_monitor.chain import Chain
 from sla_monitor.domain import ARRIVAL, Facts, Level, State
-from sla_monitor.hours import REP, WALL, Calendars
+from sla_monitor.hours import NEVER, REP, WALL, Calendars
 from sla_monitor.store_clocks import Clock
 
-UNSTARTED: Final = Counter("handoff_clocks_without_hours_total", "Clocks that did not start: their hours do not come")
-REMEMBERED: Final = 10_000
-"""Clocks that did not start, so that each is told of once, though each later fact of its lead tries it again."""
+WITHOUT_HOURS: Final = Counter(
+    "handoff_clocks_without_hours_total", "Clocks without a deadline: their hours do not come"
+)
 Steps = Sequence[Mapping[str, Any]]
 
 log = structlog.get_logger()
@@ -38,28 +37,34 @@ class Plan:
     """What to cite, and the calendar; None by the wall."""
     waking: Calendar | None
     """Outside the policy's quiet hours; None where it has none."""
+    version: int = 0
+    """That of whose hours, or zone, all this is: the rep's, or for the lead's own clocks the company's; 0: nobody's."""
 
     @property
     def calendar(self) -> str:
         """Return what the clock cites."""
         return self.hours[0] if self.hours is not None else WALL
 
-    def after(self, seconds: float, start: datetime) -> datetime | None:
-        """Return when so many seconds of these hours have passed; None: not within the calendar's horizon."""
+    def after(self, seconds: float, start: datetime) -> datetime:
+        """Return when so many seconds of these hours have passed."""
         if self.hours is None:
             return start + timedelta(seconds=seconds)
-        return calendars.add(self.hours[1], start, seconds)
+        return hours.after(self.hours[1], start, seconds)
 
-    def due(self, start: datetime) -> datetime | None:
+    def due(self, start: datetime) -> datetime:
         """Return the deadline."""
         return self.after(self.spec.within_seconds, start)
 
     def steps(
-        self, start: datetime, due_at: datetime, told: Steps = (), now: datetime | None = None
+        self, start: datetime, due_at: datetime, told: Steps = (), now: datetime | None = None, *, stays: bool = False
     ) -> list[dict[str, Any]]:
         """Return what happens when: warnings, the breach, and what is escalated after it."""
         escalations = [one for one in self.policy.escalations if one.is_of(self.spec)]
-        return Chain(self.spec, escalations, self.after, self._awake).steps(start, due_at, told, now)
+        return Chain(self.spec, escalations, self.after, self._awake).steps(start, due_at, told, now, stays=stays)
+
+    def lasting(self, seconds: float) -> "Plan":
+        """Return the same of a promise that lasts as long as its rep said."""
+        return replace(self, spec=replace(self.spec, within_seconds=seconds))
 
     def _awake(self, at: datetime) -> datetime | None:
         return at if self.waking is None else calendars.next_opening(self.waking, at)
@@ -67,19 +72,18 @@ class Plan:
 
 def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> Plan | None:
     """Return a line of a policy on a rep's hours; None where its hours are not known."""
-    hours = named.of(spec.hours, rep) if spec.hours != WALL else None
-    if spec.hours != WALL and hours is None:
+    running_on = named.of(spec.hours, rep) if spec.hours != WALL else None
+    if spec.hours != WALL and running_on is None:
         return None
     waking = named.waking(policy.quiet, rep) if policy.quiet is not None else None
-    return Plan(policy, spec, hours, waking)
+    is_quiet_there = policy.quiet is not None and not policy.quiet.zone
+    version = named.version_of(rep) if spec.hours == REP or is_quiet_there else 0
+    return Plan(policy, spec, running_on, waking, version)
 
 
-def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock | None:
-    """Return a clock with its steps; None when its hours never come, which is told."""
+def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock:
+    """Return a clock with its steps."""
     due_at = by.due(started_at)
-    if due_at is None:
-        _tell_unstarted(lead_id, by.spec.clock, cycle, by.policy.reference, by.calendar)
-        return None
     policy, spec = by.policy, by.spec
     steps = by.steps(started_at, due_at)
     return Clock(
@@ -92,39 +96,40 @@ def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: com
         policy=policy.reference,
         calendar=by.calendar,
         hours=spec.hours,
-        rep_version=rep.version if spec.hours == REP else 0,
+        rep_version=by.version,
         steps=steps,
         next_at=times.parse(steps[0]["at"]),
     )
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _tell_unstarted(lead_id: UUID, clock: str, cycle: int, policy: str, calendar: str) -> None:
-    UNSTARTED.inc()
-    words = "a clock did not start: so many of its hours do not come in ten years"
-    log.warning(words, lead_id=str(lead_id), clock=clock, cycle=cycle, policy=policy, calendar=calendar)
+def tell_without_hours(clock: Clock) -> None:
+    """Log, and count, a promise that nobody can break before its hours are changed; nothing for every other."""
+    if clock.terms.due_at == clock.terms.started_at + NEVER:
+        WITHOUT_HOURS.inc()
+        words = "a promise has no deadline until its hours are changed: so many of them do not come in ten years"
+        of = {"lead_id": str(clock.lead_id), "clock": clock.clock, "cycle": clock.cycle}
+        log.warning(words, **of, policy=clock.policy, calendar=clock.calendar)
 
 
-def recompute(clock: Clock, by: Plan, version: int, now: datetime) -> bool:
-    """Bring the steps that are still to come to a changed calendar; one that had been over by now falls due now.
+def recompute(clock: Clock, by: Plan, now: datetime) -> None:
+    """Bring the steps that are still to come to changed hours; a deadline that they put before now falls due now.
 
-    Steps that fired stay as they were, and none fires again. False when the calendar never opens again.
+    Steps that fired stay as they were, and none fires again.
     """
     began = clock.terms.started_at
-    due_at = by.due(began)
-    if due_at is None:
-        return False
-    left: list[Mapping[str, Any]] = list(by.steps(began, due_at, told_now(clock), now))
+    stays = by.calendar == clock.calendar or by.due(began) == clock.terms.due_at
+    due_at = clock.terms.due_at if stays else by.due(began)
+    left: list[Mapping[str, Any]] = list(by.steps(began, due_at, told_now(clock), now, stays=stays))
     if clock.state is State.BREACHED:
         due_at = clock.terms.due_at
         left = [step for step in left if step["level"] == Level.ESCALATION]
     for step in clock.steps[clock.step :]:
         if step.get("off") and (same := chain.take(left, step)) is not None:
             left.append({**same, "off": True})
-    move(clock, began, max(due_at, now) if clock.state is State.RUNNING else due_at, left)
-    clock.calendar, clock.rep_version = by.calendar, version
+    move(clock, began, max(due_at, now) if clock.state is State.RUNNING and not stays else due_at, left)
+    clock.calendar, clock.rep_version = by.calendar, by.version
     clock.version += 1
-    return True
+    tell_without_hours(clock)
 
 
 def move(clock: Clock, started_at: datetime, due_at: datetime, left: Steps) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from backbone import calendars, times
@@ -15,15 +15,26 @@ Named = Mapping[str, tuple[int, Mapping[str, Any]]]
 WALL: Final = "wall"
 REP: Final = "rep"
 DAY: Final = 24 * 60
+NEVER: Final = timedelta(days=3653)
+"""Ten years: beyond what calendars look ahead."""
+
+
+def after(calendar: Calendar, begins: datetime, seconds: float) -> datetime:
+    """Return when so many open seconds have passed; of hours that do not come in ten years, ten years on.
+
+    So a promise on such hours runs and is on record, whatever is known first, and moves once they change.
+    """
+    found = calendars.add(calendar, begins, seconds)
+    return found if found is not None else begins + NEVER
 
 
 class Calendars:
     """The calendars that a policy may name: a rep's own, and the company's by name; each made once."""
 
-    def __init__(self, named: Named, year: int, zone: str = "UTC") -> None:
+    def __init__(self, named: Named, year: int, zone: tuple[str, int] = ("UTC", 1)) -> None:
         self._named = named
         self._year = year
-        self._zone = zone
+        self._zone, self._zone_version = zone
         """The company's."""
         self._made: dict[tuple[str, int], tuple[str, Calendar]] = {}
 
@@ -40,6 +51,10 @@ class Calendars:
             closed = calendar.closed | {date.fromisoformat(day) for day in document.get("closed") or ()}
             self._made[hours, -version] = (f"{hours}@{version}", replace(calendar, closed=frozenset(closed)))
         return self._made[hours, -version]
+
+    def version_of(self, rep: common_pb2.Rep) -> int:
+        """Return the version of a rep's zone and hours; for nobody, as of a lead's own clocks, the company's zone's."""
+        return rep.version if rep.rep_id else self._zone_version
 
     def waking(self, quiet: Quiet, rep: common_pb2.Rep) -> Calendar:
         """Return the hours outside a policy's quiet ones, each day of the week; of a lead's own clocks by no rep."""
@@ -86,20 +101,20 @@ class Past:
         return [(since, found[1]) for since, found in versions if found is not None]
 
 
-def fell_due(versions: Sequence[tuple[datetime, Calendar]], begins: datetime, seconds: float) -> datetime | None:
-    """Return when a window fell due by hours that changed meanwhile, None while they never come.
+def fell_due(versions: Sequence[tuple[datetime, Calendar]], begins: datetime, seconds: float) -> datetime:
+    """Return when a window fell due by hours that changed meanwhile.
 
     As open clocks are computed: by the hours of when it begins, anew whenever they change before it is due, and due at
     once where they had passed by then.
     """
-    found: datetime | None = None
+    found = begins + NEVER
     for number, (since, calendar) in enumerate(versions):
         until = versions[number + 1][0] if number + 1 < len(versions) else None
         if until is not None and until <= begins:
             continue
-        found = calendars.add(calendar, begins, seconds)
-        if found is not None and begins < since and number:
+        found = after(calendar, begins, seconds)
+        if begins < since and number:
             found = max(found, since)
-        if until is None or (found is not None and found <= until):
+        if until is None or found <= until:
             break
     return found

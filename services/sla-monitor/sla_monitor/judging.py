@@ -94,8 +94,6 @@ def _reopen(clock: Clock) -> Sequence[Told]:
 
 def _run_from(clock: Clock, anew: Elsewhere) -> None:
     due_at = anew.by.due(anew.at)
-    if due_at is None:
-        return
     clock.met_at, clock.breached_at, clock.reason = None, None, ""
     clocks.begin_anew(clock, anew.at, due_at, anew.by.steps(anew.at, due_at))
     for other in anew.others:

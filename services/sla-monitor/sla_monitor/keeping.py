@@ -12,8 +12,8 @@ from sla_monitor import verdicts
 from sla_monitor.domain import NEXT_STEP, Facts, Mark, Terms, Touch
 from sla_monitor.verdicts import End
 
-After = Callable[[datetime], datetime | None]
-"""When a window ends that begins at an instant; None: never within the calendar's horizon."""
+After = Callable[[datetime], datetime]
+"""When a window ends that begins at an instant."""
 FROM_THE_ASSIGNMENT_ON: Final = "stale"
 """The kind that runs before anybody touched the lead."""
 
@@ -35,7 +35,7 @@ class Kept:
 
 
 def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
-    """Decide a moving clock by all facts about its lead; None where it has not begun, or its hours never come."""
+    """Decide a moving clock by all facts about its lead; None where it has not begun."""
     assignment = facts.assignments.get(cycle)
     if assignment is None:
         return None

@@ -5,7 +5,7 @@ one that was taken for the first.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -67,14 +67,12 @@ def _of_line(
     if plan is None or began_at is None:
         return
     first = clocks.start(lead_id, plan, cycle=assignment.cycle, started_at=began_at, rep=rep)
-    begun = rounds.begun(spec, first.terms, assignment, facts) if first is not None else set()
+    begun = rounds.begun(spec, first.terms, assignment, facts)
     number = max((one.round for one in there.values()), default=-1)
     for at, seconds in found.sort(there, begun):
-        lasting = replace(plan, spec=replace(spec, within_seconds=seconds))
-        clock = clocks.start(lead_id, lasting, cycle=assignment.cycle, started_at=at, rep=rep)
-        if clock is not None:
-            clock.round = number = number + 1
-            found.fresh.append(clock)
+        clock = clocks.start(lead_id, plan.lasting(seconds), cycle=assignment.cycle, started_at=at, rep=rep)
+        clock.round = number = number + 1
+        found.fresh.append(clock)
 
 
 def of_marks(by: Starting, lead_id: UUID, facts: Facts, known: Sequence[Clock], found: Promised) -> None:
@@ -103,9 +101,8 @@ def _promised(by: Starting, lead_id: UUID, name: str, marks: Sequence[Mark], fac
                 continue
             rep = by.reps.get(holder_of(mark, facts), NOBODY)
             plan = clocks.plan(policy, spec, rep, by.named)
-            clock = clocks.start(lead_id, plan, cycle=0, started_at=mark.at, rep=rep) if plan is not None else None
-            if clock is not None:
-                made.append(clock)
+            if plan is not None:
+                made.append(clocks.start(lead_id, plan, cycle=0, started_at=mark.at, rep=rep))
     return made
 
 

@@ -1,11 +1,11 @@
-"""Open clocks follow the hours that they run on when these change, a rep's or a calendar's, each change on record.
+"""Open clocks follow their hours, and the zone of their quiet ones, when these change, each new deadline on record.
 
-Apart from the batch that brings the change: it locks the rep, and the clocks' leads would have to be locked before.
+Hours are a rep's or a calendar's; where quiet hours name no zone it is the rep's, or for a lead's own clocks the
+company's. Apart from the batch that brings the change: it locks the rep, and the leads would have to be locked before.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import takewhile
@@ -14,11 +14,9 @@ from uuid import UUID
 
 from backbone import database, subjects, times
 from backbone.database import Connection, Database
-from handoff.events.v1 import common_pb2
 from sla_monitor import clocks, events, store, store_changes, store_clocks, store_policies, store_reps
 from sla_monitor.applying import Applying
 from sla_monitor.domain import Terms
-from sla_monitor.hours import REP, Calendars
 from sla_monitor.starting import NOBODY
 from sla_monitor.store_clocks import Clock
 from sla_monitor.taking_in import Batch
@@ -27,17 +25,6 @@ AT_ONCE: Final = 500
 REST_S: Final = 0.25
 SHORT_REST_S: Final = 0.02
 LONGEST_TRANSACTION: Final = timedelta(seconds=15)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Hours that changed, and which clocks run on them."""
-
-    rep: common_pb2.Rep | None
-    """Whose hours changed; of a calendar's clocks the rep only says in which zone quiet hours are."""
-    named: Calendars
-    version: int
-    is_of: Callable[[Clock], bool]
 
 
 async def run(db: Database, applying: Applying) -> None:
@@ -53,29 +40,47 @@ async def run(db: Database, applying: Applying) -> None:
 
 
 async def _some(conn: Connection, applying: Applying) -> bool:
-    """Compute a few hundred clocks of one rep or calendar anew; returns whether there may be more."""
-    return await _of_a_rep(conn, applying) or await _of_a_calendar(conn, applying)
+    """Compute a few hundred clocks of one rep, one calendar or the company anew; returns whether there may be more."""
+    for some in (_of_a_rep, _of_a_calendar, _of_the_company):
+        if await some(conn, applying):
+            return True
+    return False
 
 
 async def _of_a_rep(conn: Connection, applying: Applying) -> bool:
     row = await conn.fetchrow(
-        "SELECT rep_id, version, rep, judged_to FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "SELECT rep_id, version, judged_to FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
     )
     if row is None:
         return False
     rep_id, version = row["rep_id"], row["version"]
-    wanted = await store_changes.of_changed_rep(conn, rep_id, version, limit=AT_ONCE)
-    if not wanted:
+    if not await _of_older(conn, applying, rep_id, version):
         await _judge_by_team(conn, applying, rep_id, row["judged_to"])
-        return True
-    named = Calendars({}, (await times.now(conn)).year)
-
-    def is_of(clock: Clock) -> bool:
-        return (clock.terms.rep_id, clock.hours) == (rep_id, REP) and clock.rep_version < version
-
-    change = Change(common_pb2.Rep.FromString(row["rep"]), named, version, is_of)
-    await _recompute(conn, applying, wanted, change)
     return True
+
+
+async def _of_older(conn: Connection, applying: Applying, rep_id: str, version: int) -> bool:
+    """Compute clocks anew that are by an older version of a rep's hours or zone; of nobody's, of the company's zone."""
+    wanted = await store_changes.of_changed_rep(conn, rep_id, version, limit=AT_ONCE)
+    if wanted:
+        await _recompute(conn, applying, wanted, partial(_is_by_older, rep_id, version))
+    return bool(wanted)
+
+
+def _is_by_older(rep_id: str, version: int, clock: Clock) -> bool:
+    return clock.terms.rep_id == rep_id and 0 < clock.rep_version < version
+
+
+async def _of_the_company(conn: Connection, applying: Applying) -> bool:
+    version = await conn.fetchval("SELECT zone_version FROM setting WHERE recompute FOR UPDATE SKIP LOCKED")
+    if version is None:
+        return False
+    if await _of_older(conn, applying, NOBODY.rep_id, version):
+        return True
+    await conn.execute(
+        "UPDATE setting SET recompute = false WHERE zone_since < now() - $1::interval", LONGEST_TRANSACTION
+    )
+    return False
 
 
 async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str, judged_to: UUID | None) -> None:
@@ -102,9 +107,7 @@ async def _of_a_calendar(conn: Connection, applying: Applying) -> bool:
         reference = f"{name}@{version}"
         wanted = await store_changes.of_changed_calendar(conn, name, reference, limit=AT_ONCE)
         if wanted:
-            _, named = await applying.policies.in_force(conn, await times.now(conn))
-            change = Change(None, named, 0, partial(_runs_on_older, name, reference))
-            await _recompute(conn, applying, wanted, change)
+            await _recompute(conn, applying, wanted, partial(_runs_on_older, name, reference))
             return True
         # Whoever began a transaction before the calendar was put may yet start a clock on the one before.
         await conn.execute(
@@ -121,28 +124,27 @@ def _runs_on_older(name: str, reference: str, clock: Clock) -> bool:
     return clock.hours == name and clock.calendar != reference
 
 
-async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], change: Change) -> None:
+async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], is_of: Callable[[Clock], bool]) -> None:
     # The lead of a clock may be in a batch that waits for this rep: never waited for.
     free = await subjects.try_lock(conn, wanted)
     leads, now = await store.load(conn, free), await times.now(conn)
-    changed: list[tuple[Clock, str, Terms]] = []
+    _, named = await applying.policies.in_force(conn, now)
     known = await store_clocks.clocks(conn, free)
-    reps = await store_reps.reps_as_known(conn, {clock.terms.rep_id for some in known.values() for clock in some})
-    for of_lead in known.values():
-        for clock in of_lead:
-            if clock.next_at is None or not change.is_of(clock):
-                continue
-            before = (clock.calendar, clock.terms)
-            policy = await applying.policies.of(conn, clock.policy)
-            spec = policy.spec(clock.clock)
-            rep = change.rep or reps.get(clock.terms.rep_id, NOBODY)
-            by = clocks.plan(policy, spec, rep, change.named) if spec is not None else None
-            if by is None or not clocks.recompute(clock, by, change.version, now):
-                # It never opens again: the deadline stays, under the calendar that was asked.
-                clock.rep_version, clock.calendar = change.version, by.calendar if by is not None else clock.calendar
-            changed.append((clock, *before))
-    if changed:
-        some = [clock for clock, _, _ in changed]
-        await store_clocks.change(conn, some)
-        await store_changes.note_changes(conn, changed)
-        await applying.outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock in some])
+    some = [clock for of_lead in known.values() for clock in of_lead if clock.next_at is not None and is_of(clock)]
+    reps = await store_reps.reps_as_known(conn, {clock.terms.rep_id for clock in some})
+    moved: list[tuple[Clock, str, Terms]] = []
+    for clock in some:
+        before = (clock.calendar, clock.terms)
+        policy = await applying.policies.of(conn, clock.policy)
+        spec = policy.spec(clock.clock)
+        by = clocks.plan(policy, spec, reps.get(clock.terms.rep_id, NOBODY), named) if spec is not None else None
+        if by is None:
+            clock.rep_version = 0  # A line that policies have no more, of those built in: it follows nobody.
+            continue
+        clocks.recompute(clock, by.lasting(clock.terms.within_seconds), now)
+        if (clock.calendar, clock.terms) != before:
+            moved.append((clock, *before))
+    await store_clocks.change(conn, some)
+    if moved:
+        await store_changes.note_changes(conn, moved)
+        await applying.outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock, _, _ in moved])

@@ -41,8 +41,13 @@ SELECT * FROM arrived FULL JOIN assigned USING (key) LEFT JOIN tried USING (key)
 
 
 async def count_in(conn: Connection, zone: str, week_starts: str) -> None:
-    """Count days, weeks and hours in this zone from now on."""
-    await conn.execute("UPDATE setting SET zone = $1, week_starts = $2", zone, week_starts or "mon")
+    """Count days, weeks and hours in this zone from now on; quiet hours that name none, and are no rep's, follow."""
+    await conn.execute("UPDATE setting SET week_starts = $1", week_starts or "mon")
+    await conn.execute(
+        "UPDATE setting SET zone = $1, zone_version = zone_version + 1, zone_since = now(), recompute = true"
+        " WHERE zone <> $1",
+        zone,
+    )
 
 
 async def speed(conn: Connection, start: datetime, end: datetime, *, by: str, as_of: datetime) -> list[dict[str, Any]]:

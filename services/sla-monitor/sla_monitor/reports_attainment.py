@@ -206,15 +206,13 @@ async def _started(
         for number in range(0, len(rows), known.AT_ONCE):
             some = [(row, store_clocks.clock_of(row)) for row in rows[number : number + known.AT_ONCE]]
             then = [(tuple(row["keys"]), _then(row, clock, past), clock) for row, clock in some]
-            yield [(keys, was, clock) for keys, was, clock in then if was is not None]
+            yield then
         last = upto
 
 
-def _then(row: Any, clock: Clock, past: Past) -> Clock | None:
-    """Return a clock with the terms that it had then; None where its hours of then never come from there."""
+def _then(row: Any, clock: Clock, past: Past) -> Clock:
+    """Return a clock with the terms that it had then."""
     due_at = row["due_then"] or _after(clock, {}, past)(row["started_then"])
-    if due_at is None:
-        return None
     return replace(clock, terms=replace(clock.terms, started_at=row["started_then"], due_at=due_at))
 
 

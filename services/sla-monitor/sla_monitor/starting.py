@@ -145,11 +145,10 @@ class Starting:
     ) -> list[Clock]:
         key = (lead_id, spec.clock, cycle)
         by = clocks.plan(policy, spec, rep, self.named) if key not in self.present else None
-        clock = clocks.start(lead_id, by, cycle=cycle, started_at=at, rep=rep) if by is not None else None
-        if clock is None:
+        if by is None:
             return []
         self.present.add(key)
-        return [clock]
+        return [clocks.start(lead_id, by, cycle=cycle, started_at=at, rep=rep)]
 
 
 async def arrivals(

@@ -10,10 +10,10 @@ from sla_monitor.store_clocks import Clock
 
 
 async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: int) -> list[UUID]:
-    """Return leads with clocks that run on an older version of the rep's hours."""
+    """Return leads with clocks by an older version of the rep's hours or zone; "" for the company's zone."""
     rows = await conn.fetch(
-        "SELECT DISTINCT lead_id FROM clock WHERE rep_id = $1 AND hours = 'rep' AND next_at IS NOT NULL"
-        " AND rep_version < $2 ORDER BY lead_id LIMIT $3",
+        "SELECT DISTINCT lead_id FROM (SELECT lead_id FROM clock WHERE rep_id = $1 AND next_at IS NOT NULL"
+        " AND rep_version > 0 AND rep_version < $2 LIMIT $3) AS one",
         rep_id,
         version,
         limit,

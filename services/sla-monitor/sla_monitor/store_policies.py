@@ -15,7 +15,7 @@ PARTIES: Final = ("marketing", "sales")
 _NEWEST: Final = """
 SELECT 'policy' AS what, name, max(version) AS version FROM policy GROUP BY name
 UNION ALL SELECT 'calendar', name, max(version) FROM calendar GROUP BY name
-UNION ALL SELECT 'zone', zone, 0 FROM setting
+UNION ALL SELECT 'zone', zone, zone_version FROM setting
 ORDER BY what, name
 """
 
@@ -33,7 +33,7 @@ class Policies:
         """Return the newest version of each name, or the built-in one while there is none; and the calendars."""
         rows = await conn.fetch(_NEWEST)
         found = [await self._version(conn, row["name"], row["version"]) for row in rows if row["what"] == "policy"]
-        (zone,) = (row["name"] for row in rows if row["what"] == "zone")
+        (zone,) = ((row["name"], row["version"]) for row in rows if row["what"] == "zone")
         wanted = (now.year, zone, *((row["name"], row["version"]) for row in rows if row["what"] == "calendar"))
         if wanted != self._calendars_are:
             # The transaction may see a newer one by now; then it is the next batch that notes it.

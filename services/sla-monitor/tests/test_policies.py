@@ -4,10 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from prometheus_client import REGISTRY
-from structlog.testing import capture_logs
 
-from backbone import ids, times
+from backbone import times
 from backbone.problem import Problem
 from backbone.testing import promised
 from handoff.events.v1 import common_pb2
@@ -54,25 +52,6 @@ def test_who_is_warned_of_an_instant_is_warned_of_it_once() -> None:
     text = b"clocks: [{kind: first_response_5m, within: 4s, from: assignment, warn: [50%, 2s, 75%]}]"
     policy = policies.build("standard", 1, policies.parse(text, []).data)
     assert policy.clocks[0].warn_seconds == [2.0, 3.0]
-
-
-def unstarted() -> float:
-    return REGISTRY.get_sample_value("handoff_clocks_without_hours_total") or 0
-
-
-def test_a_clock_that_does_not_start_for_want_of_hours_is_told_of_once() -> None:
-    text = b"clocks: [{kind: first_response_5m, within: 5m, from: assignment, hours: rep}]"
-    policy = policies.build("standard", 1, policies.parse(text, []).data)
-    idle = common_pb2.Rep(rep_id="ana", time_zone="UTC", version=2)
-    plan = clocks.plan(policy, policy.clocks[0], idle, Calendars({}, 2026))
-    assert plan is not None
-    before, lead = unstarted(), ids.new()
-    with capture_logs() as said:
-        # Each fact that comes of the lead tries again.
-        for cycle in (1, 1, 2):
-            assert clocks.start(lead, plan, cycle=cycle, started_at=START, rep=idle) is None
-    assert unstarted() - before == len(said) == 2
-    assert {(one["log_level"], one["lead_id"], one["calendar"]) for one in said} == {("warning", str(lead), "ana@2")}
 
 
 def places(text: str) -> list[str]:
