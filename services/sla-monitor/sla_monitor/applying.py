@@ -29,7 +29,7 @@ from sla_monitor import (
 )
 from sla_monitor import known as when_known
 from sla_monitor.changes import Changes
-from sla_monitor.domain import ARRIVAL, OF_ASSIGNMENTS, Facts, State, Verdict
+from sla_monitor.domain import ARRIVAL, FOR_EVER, OF_ASSIGNMENTS, Facts, State, Verdict
 from sla_monitor.judging import Said
 from sla_monitor.known import Decided
 from sla_monitor.promising import Promised
@@ -263,7 +263,7 @@ async def _end_untold(
         for clock in some
         if rows[clock.lead_id].closed and clock.next_at is not None and clock.next_at <= changes.now
     ]
-    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in due}, staying.FOR_EVER)
+    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in due}, FOR_EVER)
     for clock, next_at in due:
         assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
         is_released = assignment is not None and assignment.released_at is not None

@@ -39,6 +39,8 @@ class Plan:
     """Outside the policy's quiet hours; None where it has none."""
     version: int = 0
     """That of whose hours, or zone, all this is: the rep's, or for the lead's own clocks the company's; 0: nobody's."""
+    then: Sequence[tuple[datetime, Calendar]] = ()
+    """The hours as they were since when, so that what was missed by those of then stays so."""
 
     @property
     def calendar(self) -> str:
@@ -53,7 +55,8 @@ class Plan:
 
     def due(self, start: datetime) -> datetime:
         """Return the deadline."""
-        return self.after(self.spec.within_seconds, start)
+        seconds = self.spec.within_seconds
+        return hours.fell_due(self.then, start, seconds) if self.then else self.after(seconds, start)
 
     def steps(
         self, start: datetime, due_at: datetime, told: Steps = (), now: datetime | None = None, *, stays: bool = False

@@ -2,10 +2,13 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from uuid import UUID
+
+FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
+"""Later than anything is known."""
 
 FIRST_RESPONSE: Final = ("first_response_5m", "first_response_30m", "first_response_1d")
 MOVING: Final = ("stale", "next_step")

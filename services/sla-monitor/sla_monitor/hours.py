@@ -1,6 +1,7 @@
 """Whose hours a clock runs on: by the wall, a rep's own, or a calendar of the company's."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -33,7 +34,8 @@ class Calendars:
 
     def __init__(self, named: Named, year: int, zone: tuple[str, int] = ("UTC", 1)) -> None:
         self._named = named
-        self._year = year
+        self.year = year
+        """The one that holidays are known around."""
         self._zone, self._zone_version = zone
         """The company's."""
         self._made: dict[tuple[str, int], tuple[str, Calendar]] = {}
@@ -82,21 +84,34 @@ class Calendars:
         code: str,
         off: tuple[tuple[datetime, datetime], ...],
     ) -> Calendar:
-        closed = calendars.holidays(code, self._year) if code else frozenset()
+        closed = calendars.holidays(code, self.year) if code else frozenset()
         return Calendar(zone=zone, windows=calendars.windows(windows), closed=closed, off=off)
 
 
-class Past:
-    """Calendars as they were, each version with the instant since when; a rep's own are given with each question."""
+Versions = Mapping[str, Sequence[tuple[datetime, common_pb2.Rep]]]
+"""Reps as they were since when."""
 
-    def __init__(self, named: Sequence[tuple[datetime, Named]], year: int) -> None:
+
+class Past:
+    """Hours as they were, each version with the instant since when."""
+
+    def __init__(self, named: Sequence[tuple[datetime, Named]] = (), year: int = 0) -> None:
         self._named = [(since, Calendars(some, year)) for since, some in named]
         self._own = Calendars({}, year)
+        self._reps: Versions = {}
 
-    def of(self, hours: str, own: Sequence[tuple[datetime, common_pb2.Rep]]) -> list[tuple[datetime, Calendar]]:
-        """Return which hours held since when; `own` is the rep as they were."""
+    def knowing(self, reps: Versions) -> "Past":
+        """Return the same with the reps' own hours."""
+        made = copy(self)
+        made._reps = reps
+        return made
+
+    def of(self, hours: str, rep_id: str) -> list[tuple[datetime, Calendar]]:
+        """Return which hours held since when; none by the wall."""
+        if hours == WALL:
+            return []
         if hours == REP:
-            return [(since, self._own.of_rep(rep)[1]) for since, rep in own if rep.rep_id]
+            return [(since, self._own.of_rep(rep)[1]) for since, rep in self._reps.get(rep_id, ())]
         versions = [(since, made.of(hours, common_pb2.Rep())) for since, made in self._named]
         return [(since, found[1]) for since, found in versions if found is not None]
 

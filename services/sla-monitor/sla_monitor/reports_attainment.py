@@ -9,10 +9,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
-from handoff.events.v1 import common_pb2
 from sla_monitor import cohort, known, promising, staying, store_clocks, store_marks, store_policies, store_reps
 from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS, Facts
-from sla_monitor.hours import REP, WALL, Past, fell_due
+from sla_monitor.hours import REP, WALL, Past, Versions, fell_due
 from sla_monitor.keeping import After
 from sla_monitor.known import Decided
 from sla_monitor.reports import share
@@ -155,14 +154,14 @@ async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
         about = await staying.note(conn, about, over, as_of)
         begun = await known.begun(conn, clocks, about)
         without = await known.ended_by_merge(conn, clocks, over, as_of) | known.erased(now)
-        reps = await _reps(conn, clocks, as_of)
+        own = past.knowing(await _reps(conn, clocks, as_of))
         decided = []
         for keys, clock, _ in some:
             if clock.key not in begun or clock.key in without:
                 continue
             terms, of_lead = clock.terms, about[clock.lead_id]
             if terms.source == LAST_TOUCH:
-                said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, reps, past))
+                said = known.decide_moving(terms, of_lead, clock.cycle, as_of, _after(clock, own))
             else:
                 said = known.decide(terms, of_lead, clock.cycle, as_of)
             if said is not None:
@@ -205,29 +204,26 @@ async def _started(
         rows = await conn.fetch(query, asked.start, asked.end, as_of, *last, *upto, asked.kinds)
         for number in range(0, len(rows), known.AT_ONCE):
             some = [(row, store_clocks.clock_of(row)) for row in rows[number : number + known.AT_ONCE]]
-            then = [(tuple(row["keys"]), _then(row, clock, past), clock) for row, clock in some]
-            yield then
+            yield [(tuple(row["keys"]), _then(row, clock, past), clock) for row, clock in some]
         last = upto
 
 
 def _then(row: Any, clock: Clock, past: Past) -> Clock:
     """Return a clock with the terms that it had then."""
-    due_at = row["due_then"] or _after(clock, {}, past)(row["started_then"])
+    due_at = row["due_then"] or _after(clock, past)(row["started_then"])
     return replace(clock, terms=replace(clock.terms, started_at=row["started_then"], due_at=due_at))
 
 
-async def _reps(
-    conn: Connection, clocks: Sequence[Clock], as_of: datetime
-) -> Mapping[str, Sequence[tuple[datetime, common_pb2.Rep]]]:
+async def _reps(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> Versions:
     """Return those whose hours decide when a window ends that began anew, as they were since when."""
     wanted = {clock.terms.rep_id for clock in clocks if clock.terms.source == LAST_TOUCH and clock.hours == REP}
     return await store_reps.versions(conn, wanted, as_of) if wanted else {}
 
 
-def _after(clock: Clock, reps: Mapping[str, Sequence[tuple[datetime, common_pb2.Rep]]], past: Past) -> After:
+def _after(clock: Clock, past: Past) -> After:
     """Return when a window of the clock ended, by its own hours as they were."""
     seconds = clock.terms.within_seconds
     if clock.hours == WALL:
         return lambda begins: begins + timedelta(seconds=seconds)
-    versions = past.of(clock.hours, reps.get(clock.terms.rep_id, ()))
+    versions = past.of(clock.hours, clock.terms.rep_id)
     return lambda begins: fell_due(versions, begins, seconds)

@@ -6,18 +6,16 @@ come on different topics: what was known of it when it was merged decides, which
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Final
+from datetime import datetime
 from uuid import UUID
 
 from backbone.database import Connection
 from sla_monitor import store_links, store_marks
-from sla_monitor.domain import Brought, Facts, Mark
+from sla_monitor.domain import FOR_EVER, Brought, Facts, Mark
 from sla_monitor.starting import holder_of
 
 Over = Callable[[Facts], Awaitable[Mapping[UUID, Collection[str]]]]
 """Which clocks of a lead were over by some facts, by the marks that began them."""
-FOR_EVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 async def note(

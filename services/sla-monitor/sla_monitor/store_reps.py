@@ -7,6 +7,7 @@ from typing import Final
 
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
+from sla_monitor.hours import Versions
 
 
 def team_of(rep_id: str, at: str) -> str:
@@ -91,9 +92,7 @@ async def reps_as_known(conn: Connection, rep_ids: Iterable[str]) -> dict[str, c
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 
 
-async def versions(
-    conn: Connection, rep_ids: Iterable[str], as_of: datetime
-) -> dict[str, list[tuple[datetime, common_pb2.Rep]]]:
+async def versions(conn: Connection, rep_ids: Iterable[str], as_of: datetime) -> Versions:
     """Return since when reps were what, by what was known at an instant; of before that, as they came."""
     rows = await conn.fetch(
         "SELECT rep_id, since, rep FROM rep_version WHERE rep_id = ANY($1::text[]) AND (since <= $2 OR since ="
