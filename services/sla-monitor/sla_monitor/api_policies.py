@@ -26,7 +26,7 @@ class CalendarBody(fields.Body):
 
     time_zone: fields.Zone
     working_hours: Annotated[list[fields.Hours], Field(min_length=1, max_length=100)]
-    """At least one window: a clock on hours that never come would be none, and nobody would be told."""
+    """At least one window: a promise on hours that never come has no deadline, and nobody would be told."""
     holidays: fields.Holidays | None = None
     closed: Annotated[list[date], Field(max_length=1000)] = Field(default_factory=list)
 
