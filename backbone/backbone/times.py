@@ -10,6 +10,8 @@ from backbone.database import Connection
 
 YEARS: Final = (1900, 2200)
 """What instants may lie in: the calendars of our tools end, and their sums overflow."""
+LATEST: Final = datetime(YEARS[1], 12, 31, 23, 59, 59, tzinfo=UTC)
+"""Where sums of them end."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -58,17 +58,24 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         return [_alert(row) for row in rows]
 
     @api.get("/v1/alerts/stream", response_class=_Events)
-    async def stream(caller: Reading, given: Annotated[str | None, Header(alias="Last-Event-ID")] = None) -> Response:
+    async def stream(
+        caller: Reading,
+        given: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+        after: Annotated[str | None, Query(max_length=64)] = None,
+    ) -> Response:
         """Send alerts as they fire (server-sent events); `Last-Event-ID` goes on where the last connection ended.
+
+        `after` says where the first one begins, an alert_id or a position as `/v1/alerts` gives it; without, now.
 
         An event `alert` is a new one. One that turns out to be wrong comes again as `retracted`, at a new position and
         with `retracted_at`; and as `restored`, without it, should it have been right after all.
         """
         mine = _whose(caller)
         async with db.reading() as conn:
-            position = (
-                await _position(conn, given, "header/Last-Event-ID") if given else await store_alerts.newest(conn)
-            )
+            if given:
+                position = await _position(conn, given, "header/Last-Event-ID")
+            else:
+                position = await _position(conn, after) if after else await store_alerts.newest(conn)
         return _Events(_stream(db, position, mine, stopping))
 
     return api
@@ -127,7 +134,10 @@ def _event(row: Any) -> str:
 async def _stream(
     db: database.Database, position: int, rep_id: str | None, stopping: asyncio.Event
 ) -> AsyncIterator[str]:
-    """Yield alerts after a position, from the database alone, so that any replica serves any client."""
+    """Yield alerts after a position, from the database alone, so that any replica serves any client.
+
+    While it is quiet it says where it stands: whose connection breaks before the first alert goes on from there too.
+    """
     yield ": connected\n\n"
     quiet = 0.0
     while not stopping.is_set():
@@ -140,5 +150,5 @@ async def _stream(
         quiet = 0.0 if found else quiet + STREAM_POLL_S
         if quiet >= KEEP_ALIVE_S:
             quiet = 0.0
-            yield ": still here\n\n"
+            yield f": still here\nid: {position}\n\n"
         await asyncio.sleep(STREAM_POLL_S)

@@ -22,6 +22,7 @@ from sla_monitor import (
     starting,
     staying,
     store,
+    store_changes,
     store_clocks,
     store_links,
     store_marks,
@@ -81,6 +82,8 @@ class Applying:
             await _end_untold(conn, rows, known, facts, changes)
             changes.doubted |= {*batch.unmerged, *(clock.lead_id for clock, _, _ in changes.moved)}
         await changes.write(conn)
+        if batch.unmerged:
+            await store_changes.look_again(conn, batch.unmerged)
         await changes.settle(conn, rows, known)
         for event in batch.erased:
             changes.outgoing += await _erase(conn, rows, event, now)
@@ -95,7 +98,7 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
         await store_marks.note_promise(conn, message)
     reps: Reps = {}
     if batch.reps:
-        reps = await store_reps.note_reps(conn, [(rep, since) for rep, since in batch.reps if rep.rep_id])
+        reps = await store_reps.note_reps(conn, [seen for seen in batch.reps if seen.rep.rep_id])
     if batch.linked:
         await store_links.link(conn, batch.linked)
     if batch.unlinked:
@@ -256,19 +259,23 @@ async def _end_untold(
     facts: Mapping[UUID, Facts],
     changes: Changes,
 ) -> None:
-    """End what was due of a merged lead's assignments and is not told: nobody fires that, it would be due for ever."""
-    due = [
+    """End what is left of a merged lead's assignments that are over, and what was due by then and is not told.
+
+    Nobody fires that: it would be due for ever.
+    """
+    left = [
         (clock, clock.next_at)
         for some in known.values()
         for clock in some
-        if rows[clock.lead_id].closed and clock.next_at is not None and clock.next_at <= changes.now
+        if rows[clock.lead_id].closed and clock.next_at is not None and clock.terms.source in OF_ASSIGNMENTS
     ]
-    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in due}, FOR_EVER)
-    for clock, next_at in due:
+    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in left}, FOR_EVER) if left else {}
+    for clock, next_at in left:
         assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
         is_released = assignment is not None and assignment.released_at is not None
-        if is_released or next_at <= merged_at.get(clock.lead_id, changes.now):
-            if clock.state is State.RUNNING:
+        is_due = next_at <= changes.now
+        if is_released or (is_due and next_at <= merged_at.get(clock.lead_id, changes.now)):
+            if clock.state is State.RUNNING and is_due:
                 clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
             changes.cancel(rows[clock.lead_id], clock, judging.MERGED)
 

@@ -31,21 +31,21 @@ class Chain:
     """When somebody may be told that would have been at an instant; None where that never comes."""
 
     def steps(
-        self, start: datetime, due_at: datetime, told: Sequence[Step] = (), now: datetime | None = None, *, stays: bool
+        self, start: datetime, due_at: datetime, told: Sequence[Step] = (), now: datetime | None = None
     ) -> list[dict[str, Any]]:
-        """Return what is still to come of a clock, in order; with `now` nothing before it, but a deadline that `stays`.
+        """Return what is still to come of a clock, in order; with `now` nothing before it but the deadline.
 
         Nobody is told again what was `told`, whenever that was.
         """
-        breach_at, left = due_at if stays else max(due_at, now or due_at), list(told)
-        warnings = [_step(at, Level.WARNING, "rep") for at in sorted(self._warnings(start, breach_at, now))]
+        left = list(told)
+        warnings = [_step(at, Level.WARNING, "rep") for at in sorted(self._warnings(start, due_at, now))]
         found = [step for step in warnings if take(left, step) is None]
-        breach = _step(breach_at, Level.BREACH, "rep") | ({"moved": True} if breach_at > due_at else {})
+        breach = _step(due_at, Level.BREACH, "rep")
         before = take(left, breach)
         if before is None:
             found.append(breach)
         at = times.parse((before or breach)["at"])
-        return found + list(self._escalated(start, left, now, (0, at) if at > due_at else None))
+        return found + list(self._escalated(due_at, left, now, (0, at) if at > due_at else None))
 
     def _warnings(self, start: datetime, due_at: datetime, now: datetime | None) -> Iterator[datetime]:
         """Whom quiet hours keep from warning in time, does not warn."""
@@ -55,14 +55,14 @@ class Chain:
                 yield at
 
     def _escalated(
-        self, start: datetime, told: list[Step], now: datetime | None, held: Held | None
+        self, due_at: datetime, told: list[Step], now: datetime | None, held: Held | None
     ) -> Iterator[dict[str, Any]]:
         """What is held back, by quiet hours or since it was to be before now, holds back those after it.
 
         So that each comes no sooner after the one before it, be that the breach, than the policy has them apart.
         """
         for one in sorted(self.escalations, key=lambda one: (one.after_seconds, ESCALATED_TO.index(one.to))):
-            own = self.after(self.spec.within_seconds + one.after_seconds, start)
+            own = self._later(due_at, one.after_seconds)
             step = _step(own, Level.ESCALATION, one.to)
             before = take(told, step)
             at = times.parse(before["at"]) if before is not None else self._told_at(self._behind(held, one, own), now)
@@ -76,8 +76,11 @@ class Chain:
         """Return when a step comes by itself, behind the one that was held back before it."""
         if held is None:
             return own
-        gap, at = one.after_seconds - held[0], held[1]
-        return max(own, self.after(gap, at) if gap else at)
+        return max(own, self._later(held[1], one.after_seconds - held[0]))
+
+    def _later(self, at: datetime, seconds: float) -> datetime:
+        """By the clock's hours; outside them, too, where it is no later."""
+        return self.after(seconds, at) if seconds else at
 
     def _told_at(self, at: datetime, now: datetime | None) -> datetime | None:
         return self.awake(max(at, now or at))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from sla_monitor import agreement, chain, hours, keeping
 from sla_monitor.agreement import Policy, Spec
 from sla_monitor.chain import Chain
 from sla_monitor.domain import ARRIVAL, Facts, Level, State
-from sla_monitor.hours import NEVER, REP, WALL, Calendars
+from sla_monitor.hours import NEVER, REP, WALL, Calendars, Hours
 from sla_monitor.store_clocks import Clock
 
 WITHOUT_HOURS: Final = Counter(
@@ -35,12 +35,12 @@ class Plan:
     spec: Spec
     hours: tuple[str, Calendar] | None
     """What to cite, and the calendar; None by the wall."""
+    then: Hours
+    """The same as they were since when: what was missed by the hours of then was missed."""
     waking: Calendar | None
     """Outside the policy's quiet hours; None where it has none."""
     version: int = 0
     """That of whose hours, or zone, all this is: the rep's, or for the lead's own clocks the company's; 0: nobody's."""
-    then: Sequence[tuple[datetime, Calendar]] = ()
-    """The hours as they were since when, so that what was missed by those of then stays so."""
 
     @property
     def calendar(self) -> str:
@@ -49,28 +49,28 @@ class Plan:
 
     def after(self, seconds: float, start: datetime) -> datetime:
         """Return when so many seconds of these hours have passed."""
-        if self.hours is None:
-            return start + timedelta(seconds=seconds)
-        return hours.after(self.hours[1], start, seconds)
+        if self.then:
+            return hours.fell_due(self.then, start, seconds)
+        return hours.after(self.hours[1] if self.hours is not None else None, start, seconds)
 
     def due(self, start: datetime) -> datetime:
         """Return the deadline."""
-        seconds = self.spec.within_seconds
-        return hours.fell_due(self.then, start, seconds) if self.then else self.after(seconds, start)
+        return self.after(self.spec.within_seconds, start)
 
     def steps(
-        self, start: datetime, due_at: datetime, told: Steps = (), now: datetime | None = None, *, stays: bool = False
+        self, start: datetime, due_at: datetime, told: Steps = (), now: datetime | None = None
     ) -> list[dict[str, Any]]:
         """Return what happens when: warnings, the breach, and what is escalated after it."""
         escalations = [one for one in self.policy.escalations if one.is_of(self.spec)]
-        return Chain(self.spec, escalations, self.after, self._awake).steps(start, due_at, told, now, stays=stays)
+        return Chain(self.spec, escalations, self.after, self._awake).steps(start, due_at, told, now)
 
     def lasting(self, seconds: float) -> "Plan":
         """Return the same of a promise that lasts as long as its rep said."""
         return replace(self, spec=replace(self.spec, within_seconds=seconds))
 
     def _awake(self, at: datetime) -> datetime | None:
-        return at if self.waking is None else calendars.next_opening(self.waking, at)
+        opens_at = at if self.waking is None else calendars.next_opening(self.waking, at)
+        return min(opens_at, times.LATEST) if opens_at is not None else None
 
 
 def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> Plan | None:
@@ -81,7 +81,7 @@ def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> P
     waking = named.waking(policy.quiet, rep) if policy.quiet is not None else None
     is_quiet_there = policy.quiet is not None and not policy.quiet.zone
     version = named.version_of(rep) if spec.hours == REP or is_quiet_there else 0
-    return Plan(policy, spec, running_on, waking, version)
+    return Plan(policy, spec, running_on, named.then(spec.hours, rep.rep_id), waking, version)
 
 
 def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock:
@@ -115,21 +115,19 @@ def tell_without_hours(clock: Clock) -> None:
 
 
 def recompute(clock: Clock, by: Plan, now: datetime) -> None:
-    """Bring the steps that are still to come to changed hours; a deadline that they put before now falls due now.
+    """Bring the deadline and the steps that are still to come to changed hours; no step falls due before now.
 
     Steps that fired stay as they were, and none fires again.
     """
     began = clock.terms.started_at
-    stays = by.calendar == clock.calendar or by.due(began) == clock.terms.due_at
-    due_at = clock.terms.due_at if stays else by.due(began)
-    left: list[Mapping[str, Any]] = list(by.steps(began, due_at, told_now(clock), now, stays=stays))
+    due_at = clock.terms.due_at if clock.state is State.BREACHED else by.due(began)
+    left: list[Mapping[str, Any]] = list(by.steps(began, due_at, told_now(clock), now))
     if clock.state is State.BREACHED:
-        due_at = clock.terms.due_at
         left = [step for step in left if step["level"] == Level.ESCALATION]
     for step in clock.steps[clock.step :]:
         if step.get("off") and (same := chain.take(left, step)) is not None:
             left.append({**same, "off": True})
-    move(clock, began, max(due_at, now) if clock.state is State.RUNNING and not stays else due_at, left)
+    move(clock, began, due_at, left)
     clock.calendar, clock.rep_version = by.calendar, by.version
     clock.version += 1
     tell_without_hours(clock)
@@ -214,21 +212,22 @@ def go_on(clock: Clock, steps: Steps) -> None:
     move(clock, clock.terms.started_at, broken[-1] if broken else clock.terms.due_at, left)
 
 
-Broken = Mapping[datetime, datetime | None]
-"""Deadlines that somebody broke, each with when it was done after all, or over; None where it has not been."""
+Missed = Mapping[datetime, datetime | None]
+"""Windows that ran out, by when they began, each with when it was done after all, or over; None where it was not."""
 
 
-def told_wrongly(clock: Clock, broken: Broken | None = None) -> list[tuple[str, int]]:
-    """Take back what fired of deadlines that nobody broke, each once: (level, step) of the breaches and what followed.
+def told_wrongly(clock: Clock, missed: Missed | None = None) -> list[tuple[str, int]]:
+    """Take back what fired of windows that nobody let run out, each once: (level, step) of breaches and what followed.
 
-    Of those that somebody broke, what was escalated later than it was done, or over.
+    Of those that somebody did, what was escalated later than it was done, or over.
     """
     steps, taken, stands, until = [dict(step) for step in clock.steps], [], True, None
     took_away = False
     for number, step in enumerate(steps[: clock.step]):
         at = times.parse(step["at"])
         if step["level"] == Level.BREACH:
-            until, stands, took_away = *_of(at, step, broken or {}), False
+            began = times.parse(step["of_the_past"]) if "of_the_past" in step else clock.terms.started_at
+            stands, until, took_away = began in (missed or {}), (missed or {}).get(began), False
         # Whoever had it when it was taken away is paused, though that one has it no more by then.
         is_wrong = not stands or (until is not None and at > until and not (took_away and step["to"] == chain.PAUSE))
         took_away = took_away or (step["to"] == chain.REASSIGN and not is_wrong)
@@ -237,17 +236,6 @@ def told_wrongly(clock: Clock, broken: Broken | None = None) -> list[tuple[str, 
             taken.append((str(step["level"]), number))
     clock.steps = steps
     return taken
-
-
-def _of(at: datetime, step: Mapping[str, Any], broken: Broken) -> tuple[datetime | None, bool]:
-    """Return of a breach until when it was one, and whether it was.
-
-    A deadline that a changed calendar put to an instant of its own is broken if one before it is.
-    """
-    due_at = at if at in broken else None
-    if step.get("moved") and due_at is None:
-        due_at = max((one for one in broken if one <= at), default=None)
-    return (broken[due_at], True) if due_at is not None else (None, False)
 
 
 def _is_others(clock: Clock, step: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from backbone import database, kafka, parking, relay, subjects, times
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
-from sla_monitor import chain, clocks, events, recipients, store, store_alerts, store_clocks
+from sla_monitor import chain, clocks, events, recipients, store, store_alerts, store_clocks, store_links
 from sla_monitor.domain import Level, State
 from sla_monitor.recipients import Recipient
 from sla_monitor.store_alerts import Fired
@@ -101,11 +101,6 @@ class Firing:
 
     async def run(self) -> None:
         """Wait for the backlog, then fire what falls due; wait again after an absence, or when facts come in late."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._keep_ends())
-            await self._fire_for_ever()
-
-    async def _fire_for_ever(self) -> None:
         while True:
             try:
                 look = await self._look()
@@ -174,7 +169,8 @@ class Firing:
         try:
             async with self._db.reading() as conn:
                 at = await times.now(conn)
-            return Ends(at, await asyncio.wait_for(self._consumer.ends(), ENDS_TIMEOUT_S))
+            async with asyncio.timeout(ENDS_TIMEOUT_S):
+                return Ends(at, await self._consumer.ends())
         except (kafka.KafkaError, TimeoutError, OSError):
             return None
         except Exception as error:
@@ -182,7 +178,7 @@ class Firing:
                 raise
             return None
 
-    async def _keep_ends(self) -> None:
+    async def keep_ends(self) -> None:
         """Look where the topics end whenever somebody waits for it; who does not, never waits for Kafka."""
         while True:
             await self._wants_ends.wait()
@@ -240,11 +236,13 @@ class Firing:
         """
         if self._ends is None or self._ends.at < max(times.parse(clock.steps[clock.step]["at"]), self._settled_at):
             return False
-        number = kafka.partition_of(clock.lead_id.bytes, self._partitions)
+        # What was recorded for a lead that is one with it by now is read where that one's is.
+        members = (await store_links.members(conn, [clock.lead_id]))[clock.lead_id]
+        numbers = {kafka.partition_of(lead_id.bytes, self._partitions) for lead_id in members}
         mine = {
             partition: end
             for partition, end in self._ends.offsets.items()
-            if partition.partition == number and partition.topic in self._topics
+            if partition.partition in numbers and partition.topic in self._topics
         }
         return await self._consumer.have_read(conn, mine)
 

@@ -63,7 +63,7 @@ def judge(clock: Clock, facts: Facts, anew: Elsewhere | None = None) -> Said | N
         restored = _reopen(clock)
         _miss(clock, verdict)
         over_at = min((at for at in (verdict.met_at, verdict.ended_at) if at is not None), default=None)
-        taken = clocks.told_wrongly(clock, dict.fromkeys(clocks.deadlines_told(clock), over_at))
+        taken = clocks.told_wrongly(clock, {clock.terms.started_at: over_at})
     if (*_essence(clock), clock.terms) == before:
         return None
     clock.retracted = clock.state is not State.BREACHED and clocks.is_taken_back(clock)
@@ -119,12 +119,12 @@ def keep(clock: Clock, facts: Facts, by: Plan) -> Said | None:
         taken = clocks.told_wrongly(clock)
     elif found.is_over:
         _end(clock, found)
-        taken = clocks.told_wrongly(clock, found.broken)
+        taken = clocks.told_wrongly(clock, found.missed)
     else:
         _go_on(clock, found, by)
         restored = clocks.told_rightly(clock) if clock.state is State.BREACHED else ()
         over_at = found.ended[0] if found.ended is not None else None
-        taken = clocks.told_wrongly(clock, {**found.broken, clock.terms.due_at: over_at})
+        taken = clocks.told_wrongly(clock, {**found.missed, found.since: over_at})
     _note_breach(clock, found)
     if (*_essence(clock), clock.terms) == before:
         return None

@@ -26,6 +26,8 @@ class Kept:
     due_at: datetime
     broken: Mapping[datetime, datetime]
     """The deadlines that a touch came after, with when it did."""
+    missed: Mapping[datetime, datetime]
+    """The same by when the window began."""
     ended: End | None
 
     @property
@@ -44,9 +46,10 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
     since = assignment.begins if terms.kind == FROM_THE_ASSIGNMENT_ON else None
     due_at = after(since) if since is not None else None
     broken: dict[datetime, datetime] = {}
+    missed: dict[datetime, datetime] = {}
     for one in _in_order(terms.kind, verdicts.counting(base, facts.touches, ended), facts.plans(assignment)):
-        if due_at is not None and due_at < one.at:
-            broken[due_at] = one.at
+        if since is not None and due_at is not None and due_at < one.at:
+            broken[due_at] = missed[since] = one.at
         if isinstance(one, Touch):
             since = max(one.next_at or one.at if terms.kind == NEXT_STEP else one.at, assignment.begins)
         else:
@@ -54,7 +57,7 @@ def kept(terms: Terms, facts: Facts, cycle: int, after: After) -> Kept | None:
         due_at = after(since) if since is not None else None
     if since is None or due_at is None:
         return None
-    return Kept(since, due_at, broken, ended)
+    return Kept(since, due_at, broken, missed, ended)
 
 
 def _in_order(kind: str, touches: Sequence[Touch], plans: Sequence[Mark]) -> list[Touch | Mark]:

@@ -59,6 +59,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.app.include_router(api_policies.router(db))
     service.app.include_router(api_reports.router(db, consumer))
     service.work("firing", firing.run)
+    service.work("ends", firing.keep_ends)
     service.work("recomputing", lambda: recomputing.run(db, applying))
 
 

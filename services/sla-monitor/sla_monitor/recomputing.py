@@ -16,7 +16,7 @@ from backbone import database, subjects, times
 from backbone.database import Connection, Database
 from sla_monitor import clocks, events, store, store_changes, store_clocks, store_policies, store_reps
 from sla_monitor.applying import Applying
-from sla_monitor.domain import Terms
+from sla_monitor.domain import FOR_EVER, Terms
 from sla_monitor.starting import NOBODY
 from sla_monitor.store_clocks import Clock
 from sla_monitor.taking_in import Batch
@@ -48,14 +48,17 @@ async def _some(conn: Connection, applying: Applying) -> bool:
 
 
 async def _of_a_rep(conn: Connection, applying: Applying) -> bool:
+    # One instance a rep. The rep itself stays free: batches that tell of it hold leads that this waits for otherwise.
     row = await conn.fetchrow(
-        "SELECT rep_id, version, judged_to FROM rep WHERE recompute ORDER BY rep_id LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "SELECT rep_id, version, judged_to FROM rep"
+        " WHERE recompute AND pg_try_advisory_xact_lock(hashtextextended('recompute ' || rep_id, 0))"
+        " ORDER BY rep_id LIMIT 1"
     )
     if row is None:
         return False
     rep_id, version = row["rep_id"], row["version"]
     if not await _of_older(conn, applying, rep_id, version):
-        await _judge_by_team(conn, applying, rep_id, row["judged_to"])
+        await _judge_by_team(conn, applying, rep_id, version, row["judged_to"])
     return True
 
 
@@ -83,7 +86,9 @@ async def _of_the_company(conn: Connection, applying: Applying) -> bool:
     return False
 
 
-async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str, judged_to: UUID | None) -> None:
+async def _judge_by_team(
+    conn: Connection, applying: Applying, rep_id: str, version: int, judged_to: UUID | None
+) -> None:
     """Judge the clocks anew that a colleague's touch may have met: of which team the rep is may be known only now.
 
     In the order of leads, up to one that somebody else holds: the next transaction goes on there.
@@ -94,9 +99,14 @@ async def _judge_by_team(conn: Connection, applying: Applying, rep_id: str, judg
     if ready:
         await applying.apply(conn, Batch(news=set(ready)), await store.load(conn, ready))
     if leads:
-        await conn.execute("UPDATE rep SET judged_to = $2 WHERE rep_id = $1", rep_id, ready[-1] if ready else judged_to)
+        judged_to = ready[-1] if ready else judged_to
+        await conn.execute(
+            "UPDATE rep SET judged_to = $3 WHERE rep_id = $1 AND version = $2", rep_id, version, judged_to
+        )
     else:
-        await conn.execute("UPDATE rep SET recompute = false, judged_to = NULL WHERE rep_id = $1", rep_id)
+        # Whoever began before the rep changed, and started a clock by the version of before, held the rep's row.
+        done = "UPDATE rep SET recompute = false, judged_to = NULL WHERE rep_id = $1 AND version = $2"
+        await conn.execute(done, rep_id, version)
 
 
 async def _of_a_calendar(conn: Connection, applying: Applying) -> bool:
@@ -131,7 +141,9 @@ async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], i
     _, named = await applying.policies.in_force(conn, now)
     known = await store_clocks.clocks(conn, free)
     some = [clock for of_lead in known.values() for clock in of_lead if clock.next_at is not None and is_of(clock)]
-    reps = await store_reps.reps_as_known(conn, {clock.terms.rep_id for clock in some})
+    rep_ids = {clock.terms.rep_id for clock in some}
+    reps = await store_reps.reps_as_known(conn, rep_ids)
+    named = named.knowing(await store_reps.versions(conn, rep_ids, FOR_EVER))
     moved: list[tuple[Clock, str, Terms]] = []
     for clock in some:
         before = (clock.calendar, clock.terms)
@@ -148,3 +160,5 @@ async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], i
     if moved:
         await store_changes.note_changes(conn, moved)
         await applying.outbox.add(conn, [events.started(leads[clock.lead_id], clock, now) for clock, _, _ in moved])
+        # What had been too late may have been in time, or over before, and the other way round.
+        await applying.apply(conn, Batch(news={clock.lead_id for clock, _, _ in moved}), leads)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from backbone.database import Connection
 from sla_monitor import cohort, known, promising, staying, store_clocks, store_marks, store_policies, store_reps
 from sla_monitor.domain import ARRIVAL, LAST_TOUCH, OF_ASSIGNMENTS, Facts
-from sla_monitor.hours import REP, WALL, Past, Versions, fell_due
+from sla_monitor.hours import REP, WALL, Calendars, Reps, after, fell_due
 from sla_monitor.keeping import After
 from sla_monitor.known import Decided
 from sla_monitor.reports import share
@@ -145,7 +145,7 @@ async def counted(conn: Connection, asked: Asked, *, as_of: datetime | None = No
 
 
 async def _as_of(conn: Connection, asked: Asked, as_of: datetime) -> Counted:
-    past = Past(await store_policies.calendar_versions(conn, as_of), as_of.year)
+    past = Calendars(await store_policies.versions(conn, as_of), as_of.year)
     found: dict[tuple[tuple[str, ...], str], Counter[Decided]] = {}
     over = partial(promising.over, conn, Policies())
     async for some in _started(conn, asked, as_of, past):
@@ -193,7 +193,7 @@ async def _named(
 
 
 async def _started(
-    conn: Connection, asked: Asked, as_of: datetime, past: Past
+    conn: Connection, asked: Asked, as_of: datetime, past: Calendars
 ) -> AsyncIterator[Sequence[tuple[tuple[str, ...], Clock, Clock]]]:
     """Yield the clocks of the span, some at a time: keys, clock with the terms that it had then, clock as it is now."""
     query = asked.of(_PAGE, "$3", "coalesce(m.arrived_at, c.started_at)")
@@ -208,22 +208,22 @@ async def _started(
         last = upto
 
 
-def _then(row: Any, clock: Clock, past: Past) -> Clock:
+def _then(row: Any, clock: Clock, past: Calendars) -> Clock:
     """Return a clock with the terms that it had then."""
     due_at = row["due_then"] or _after(clock, past)(row["started_then"])
     return replace(clock, terms=replace(clock.terms, started_at=row["started_then"], due_at=due_at))
 
 
-async def _reps(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> Versions:
+async def _reps(conn: Connection, clocks: Sequence[Clock], as_of: datetime) -> Reps:
     """Return those whose hours decide when a window ends that began anew, as they were since when."""
     wanted = {clock.terms.rep_id for clock in clocks if clock.terms.source == LAST_TOUCH and clock.hours == REP}
     return await store_reps.versions(conn, wanted, as_of) if wanted else {}
 
 
-def _after(clock: Clock, past: Past) -> After:
+def _after(clock: Clock, past: Calendars) -> After:
     """Return when a window of the clock ended, by its own hours as they were."""
     seconds = clock.terms.within_seconds
     if clock.hours == WALL:
-        return lambda begins: begins + timedelta(seconds=seconds)
-    versions = past.of(clock.hours, clock.terms.rep_id)
+        return lambda begins: after(None, begins, seconds)
+    versions = past.then(clock.hours, clock.terms.rep_id)
     return lambda begins: fell_due(versions, begins, seconds)

@@ -1,7 +1,7 @@
 """Which clocks start: by the policy that applied when the fact came that starts them, whatever is put later."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 from uuid import UUID
@@ -9,11 +9,11 @@ from uuid import UUID
 from backbone import lead_values, times
 from backbone.database import Connection
 from handoff.events.v1 import common_pb2
-from sla_monitor import agreement, clocks, domain, judging, rounds, store_policies, store_reps
+from sla_monitor import agreement, clocks, domain, judging, rounds, store_reps
 from sla_monitor.agreement import Policy, Spec
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import FOR_EVER, Assignment, Facts, Mark, Marked
-from sla_monitor.hours import REP, WALL, Calendars, Past
+from sla_monitor.hours import REP, WALL, Calendars
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
@@ -90,8 +90,6 @@ class Starting:
     reps: Reps
     named: Calendars
     present: set[Key]
-    past: Past = field(default_factory=Past)
-    """Hours as they were, of what runs from another instant than it began."""
 
     def judge(self, clock: Clock, facts: Facts, others: Sequence[Clock] = ()) -> judging.Said | None:
         """Bring a clock to what the facts say; of `others` that are one lead with its own, it goes on where they were.
@@ -140,8 +138,7 @@ class Starting:
         spec = policy.spec(clock.clock) if policy is not None else None
         if policy is None or spec is None:
             return None
-        plan = clocks.plan(policy, spec, self.reps.get(clock.terms.rep_id, NOBODY), self.named)
-        return replace(plan, then=self.past.of(clock.hours, clock.terms.rep_id)) if plan is not None else None
+        return clocks.plan(policy, spec, self.reps.get(clock.terms.rep_id, NOBODY), self.named)
 
     def _start(
         self, lead_id: UUID, policy: Policy, spec: Spec, cycle: int, at: datetime, rep: common_pb2.Rep
@@ -249,20 +246,9 @@ async def prepare(
     missing = wanted - reps.keys() - {""}
     if missing:
         reps = {**reps, **await store_reps.reps(conn, missing)}
-    windows = {(one.hours, one.terms.rep_id) for one in moving}
-    windows |= {
-        (spec.hours, one.rep_id) for _, one in assigned for spec in compiled[one.policy or ""].clocks if spec.moves
-    }
-    return Starting(compiled, reps, named, present, await _past(conn, windows, named.year))
-
-
-async def _past(conn: Connection, windows: set[tuple[str, str]], year: int) -> Past:
-    """Return the hours of windows as they were: (hours, rep) each."""
-    own = {rep_id for hours, rep_id in windows if hours == REP}
-    versions = await store_reps.versions(conn, own, FOR_EVER) if own else {}
-    is_named = any(hours not in (WALL, REP) for hours, _ in windows)
-    past = Past(await store_policies.calendar_versions(conn, FOR_EVER) if is_named else (), year)
-    return past.knowing(versions)
+    if wanted and any(spec.hours == REP for policy in compiled.values() for spec in policy.clocks):
+        named = named.knowing(await store_reps.versions(conn, wanted, FOR_EVER))
+    return Starting(compiled, reps, named, present)
 
 
 def _lacks(lead_id: UUID, one: Assignment, compiled: Mapping[str, Policy], present: set[Key], facts: Facts) -> bool:

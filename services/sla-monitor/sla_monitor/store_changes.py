@@ -1,6 +1,6 @@
 """Which clocks run on hours, or on a team, that changed; and the record of what that, or a merge, moved."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,8 +12,9 @@ from sla_monitor.store_clocks import Clock
 async def of_changed_rep(conn: Connection, rep_id: str, version: int, *, limit: int) -> list[UUID]:
     """Return leads with clocks by an older version of the rep's hours or zone; "" for the company's zone."""
     rows = await conn.fetch(
-        "SELECT DISTINCT lead_id FROM (SELECT lead_id FROM clock WHERE rep_id = $1 AND next_at IS NOT NULL"
-        " AND rep_version > 0 AND rep_version < $2 LIMIT $3) AS one",
+        "SELECT DISTINCT lead_id FROM (SELECT c.lead_id FROM clock c JOIN subject s ON s.subject_id = c.lead_id"
+        " WHERE c.rep_id = $1 AND c.next_at IS NOT NULL AND c.rep_version > 0 AND c.rep_version < $2"
+        " AND s.merged_into IS NULL LIMIT $3) AS one",
         rep_id,
         version,
         limit,
@@ -45,14 +46,28 @@ async def touched_by_colleague(conn: Connection, rep_id: str, *, after: UUID | N
 async def of_changed_calendar(conn: Connection, name: str, reference: str, *, limit: int) -> list[UUID]:
     """Return leads with clocks that run on an older version of a calendar."""
     rows = await conn.fetch(
-        "SELECT DISTINCT lead_id FROM clock WHERE hours = $1 AND hours NOT IN ('wall', 'rep')"
-        " AND next_at IS NOT NULL"
-        " AND calendar <> $2 ORDER BY lead_id LIMIT $3",
+        "SELECT DISTINCT c.lead_id FROM clock c JOIN subject s ON s.subject_id = c.lead_id"
+        " WHERE c.hours = $1 AND c.hours NOT IN ('wall', 'rep') AND c.next_at IS NOT NULL AND c.calendar <> $2"
+        " AND s.merged_into IS NULL ORDER BY c.lead_id LIMIT $3",
         name,
         reference,
         limit,
     )
     return [row[0] for row in rows]
+
+
+async def look_again(conn: Connection, lead_ids: Iterable[UUID]) -> None:
+    """Let the clocks of leads follow hours that changed while they did not run, as merged ones."""
+    for statement in _LOOK_AGAIN:
+        await conn.execute(statement, list(lead_ids))
+
+
+_OPEN: Final = "SELECT FROM clock c WHERE c.lead_id = ANY($1::uuid[]) AND c.next_at IS NOT NULL"
+_LOOK_AGAIN: Final = (
+    f"UPDATE rep SET recompute = true WHERE EXISTS ({_OPEN} AND c.rep_id = rep.rep_id AND c.rep_version < version)",  # noqa: S608
+    f"UPDATE calendar SET recompute = true WHERE EXISTS ({_OPEN} AND c.hours = name)",  # noqa: S608
+    f"UPDATE setting SET recompute = true WHERE EXISTS ({_OPEN} AND c.rep_id = '' AND c.rep_version < zone_version)",  # noqa: S608
+)
 
 
 async def note_changes(conn: Connection, given: Sequence[tuple[Clock, str, Terms]]) -> None:

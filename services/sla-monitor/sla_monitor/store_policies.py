@@ -7,7 +7,8 @@ from typing import Any, Final
 from backbone.database import Connection
 from sla_monitor import policies
 from sla_monitor.agreement import NO_POLICY, Policy
-from sla_monitor.hours import Calendars
+from sla_monitor.domain import FOR_EVER
+from sla_monitor.hours import Calendars, Named
 
 PARTIES: Final = ("marketing", "sales")
 
@@ -26,7 +27,7 @@ class Policies:
     def __init__(self) -> None:
         self._known: dict[tuple[str, int], Policy] = {}
         self._built_in = policies.built_in()
-        self._calendars = Calendars({}, 0)
+        self._calendars = Calendars()
         self._calendars_are: tuple[Any, ...] = ()
 
     async def in_force(self, conn: Connection, now: datetime) -> tuple[list[Policy], Calendars]:
@@ -37,7 +38,7 @@ class Policies:
         wanted = (now.year, zone, *((row["name"], row["version"]) for row in rows if row["what"] == "calendar"))
         if wanted != self._calendars_are:
             # The transaction may see a newer one by now; then it is the next batch that notes it.
-            self._calendars, self._calendars_are = Calendars(await calendars(conn), now.year, zone), wanted
+            self._calendars, self._calendars_are = Calendars(await versions(conn), now.year, zone), wanted
         return found or [self._built_in], self._calendars
 
     async def of(self, conn: Connection, reference: str) -> Policy:
@@ -131,23 +132,21 @@ async def unsigned_by(conn: Connection) -> list[str]:
 
 
 async def calendars(conn: Connection) -> dict[str, tuple[int, dict[str, Any]]]:
-    """Return the newest version of each calendar."""
+    """Return the newest version of each calendar: number, document."""
     rows = await conn.fetch(
         "SELECT DISTINCT ON (name) name, version, document FROM calendar ORDER BY name, version DESC"
     )
     return {row["name"]: (row["version"], row["document"]) for row in rows}
 
 
-async def calendar_versions(
-    conn: Connection, as_of: datetime
-) -> list[tuple[datetime, dict[str, tuple[int, dict[str, Any]]]]]:
+async def versions(conn: Connection, as_of: datetime = FOR_EVER) -> list[Named]:
     """Return since when calendars were what, by what was known at an instant; of before that, the first."""
     rows = await conn.fetch(
-        "SELECT name, made_at, version, document FROM calendar WHERE made_at <= $1 OR version = 1"
+        "SELECT made_at, name, version, document FROM calendar WHERE made_at <= $1 OR version = 1"
         " ORDER BY name, version",
         as_of,
     )
-    return [(row["made_at"], {row["name"]: (row["version"], row["document"])}) for row in rows]
+    return [(row["made_at"], row["name"], row["version"], row["document"]) for row in rows]
 
 
 async def add_calendar(conn: Connection, name: str, document: Mapping[str, Any]) -> int:

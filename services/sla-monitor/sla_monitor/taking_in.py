@@ -15,6 +15,7 @@ from sla_monitor import taking_meetings
 from sla_monitor.domain import Mark, Marked, Touch
 from sla_monitor.store import Release, Row
 from sla_monitor.store_links import Link
+from sla_monitor.store_reps import RepSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,7 @@ class Batch:
     """(Who is a lead of its own again, when that was recorded)."""
     unmerged: list[UUID] = field(default_factory=list)
     """Those of them that this says of for the first time."""
-    reps: list[tuple[common_pb2.Rep, datetime]] = field(default_factory=list)
-    """(Rep, since when they are so)."""
+    reps: list[RepSeen] = field(default_factory=list)
     promises: list[Any] = field(default_factory=list)
     settings: list[Any] = field(default_factory=list)
     erased: list[Incoming] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Batch:
 _FORECAST: Final = "forecast"
 
 _OF_NO_LEAD: Final[Mapping[str, Callable[[Batch, Any], None]]] = {
-    "RepChanged": lambda batch, message: batch.reps.append((message.rep, times.at(message.changed_at))),
+    "RepChanged": lambda batch, said: batch.reps.append(RepSeen(said.rep, times.at(said.changed_at), is_told=True)),
     "SettingsChanged": lambda batch, message: batch.settings.append(message),
     "DefinitionActivated": lambda batch, message: batch.promises.append(message),
     "DefinitionRetired": lambda batch, message: batch.promises.append(message),
@@ -271,7 +271,8 @@ def _note_routing(batch: Batch, row: Row, message: Message) -> None:
         if message.stamp.live and not row.live:
             row.live = row.changed = True
         batch.routed.append((lead_id, message))
-        batch.reps.append((message.rep, times.at(message.assigned_at)))
+        since = max(times.at(message.assigned_at), times.at(message.stamp.recorded_at))
+        batch.reps.append(RepSeen(message.rep, since, is_told=False))
         if message.accepted:
             batch.accepted.append((lead_id, message.cycle, times.at(message.assigned_at)))
     elif isinstance(message, routing_pb2.AssignmentAccepted):

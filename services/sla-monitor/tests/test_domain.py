@@ -168,18 +168,25 @@ def test_changed_hours_move_what_is_still_to_come_and_fire_nothing_again() -> No
     assert (one.steps[0], one.step, one.calendar) == (fired, 1, "ana@2")
 
 
-def _wednesday() -> list[common_pb2.WorkingHours]:
-    return [common_pb2.WorkingHours(days=["wed"], start="09:00", end="18:00")]
+def _wednesday(*days: str) -> list[common_pb2.WorkingHours]:
+    return [common_pb2.WorkingHours(days=["wed", *days], start="09:00", end="18:00")]
 
 
-def test_a_deadline_that_changed_hours_put_in_the_past_is_now() -> None:
+@pytest.mark.parametrize(("changed_after", "due_after"), [(0, 2), (4, 4), (30, 8)])
+def test_a_deadline_that_changed_hours_put_before_the_change_is_then(changed_after: int, due_after: int) -> None:
     said = "within: 2d, from: assignment, hours: rep"
-    one = clock(said)
+    one, policy = clock(said), policy_of(f"clocks: [{{kind: first_response_5m, {said}}}]")
     always = [common_pb2.WorkingHours(days=["tue", "wed", "thu"], start="00:00", end="24:00")]
     rep = common_pb2.Rep(rep_id="ana", time_zone="UTC", working_hours=always, version=2)
-    later = START + timedelta(days=30)
-    clocks.recompute(one, plan(policy_of(f"clocks: [{{kind: first_response_5m, {said}}}]"), rep), later)
-    assert one.terms.due_at == later
+    changed_at = START + timedelta(days=changed_after)
+    before = common_pb2.Rep(rep_id="ana", time_zone="UTC", working_hours=_wednesday("tue", "thu", "fri"), version=1)
+    named = Calendars().knowing({"ana": [(START - timedelta(days=9), before), (changed_at, rep)]})
+    by = clocks.plan(policy, policy.clocks[0], rep, named)
+    assert by is not None
+    clocks.recompute(one, by, changed_at + timedelta(days=1))
+    # Two days are five and a third of nine hours each. What was missed by then was missed, whatever came later.
+    assert (one.terms.due_at - START).days == due_after
+    assert (one.terms.due_at == changed_at) is (due_after == changed_after)
 
 
 def test_the_policy_with_the_lowest_order_that_applies_wins_not_the_first_by_name() -> None:

@@ -1,6 +1,7 @@
 """What quiet hours hold back: warnings and escalations, never the breach; the chain keeps its order and its gaps."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backbone import ids, times
+from backbone.calendars import Calendar, Window
 from backbone.testing.stage import Actor
 from handoff.events.v1 import common_pb2, console_pb2
 from sla_monitor import clocks, policies
@@ -44,6 +46,13 @@ def change(clock: Clock, by: Plan, now: datetime) -> None:
     """Let the hours change."""
     clock.calendar = "as it was"
     clocks.recompute(clock, by, now)
+
+
+def changed(at: datetime) -> Plan:
+    """Return a plan by hours that did not come and changed at an instant, so that the deadline was over by then."""
+    always = Calendar(zone="UTC", windows=tuple(Window(day, 0, 24 * 60) for day in range(7)))
+    then = [(START - timedelta(days=1), Calendar(zone="UTC", windows=())), (at, always)]
+    return replace(plan("1m", LINES[1:]), then=then)
 
 
 def told(steps: Any) -> list[tuple[datetime, str]]:
@@ -109,23 +118,23 @@ def test_what_was_to_be_told_in_the_night_comes_behind_what_was_told_in_the_morn
 
 
 def test_a_breach_that_changed_hours_put_to_now_holds_back_what_comes_after_it() -> None:
-    clock, early = started(plan("2h", LINES[1:])), plan("1m", LINES[1:])
+    clock = started(plan("2h", LINES[1:]))
     first, again = minutes(START, 25, 30)
     for instant in (first, again):
-        change(clock, early, instant)
+        change(clock, changed(instant), instant)
         assert (clock.steps[0]["level"], clock.next_at) == ("breach", instant)
         assert [at for at, _ in told(clock.steps)] == minutes(instant, 3, 5, 10, 15)
     # It is told, and a touch that came late switches off the rest, until it turns out to be another lead's.
     clock.step, clock.state, clock.breached_at = 1, State.BREACHED, again
     clocks.let_come(clock, is_over=True, is_missed=False)
     clocks.let_come(clock, is_over=False, is_missed=True)
-    change(clock, early, again + timedelta(minutes=1))
+    change(clock, changed(again), again + timedelta(minutes=1))
     assert [at for at, _ in told(clock.steps)] == minutes(again, 3, 5, 10, 15)
 
 
 def test_a_breach_that_is_put_to_the_end_of_the_night_keeps_its_gap_to_the_morning() -> None:
     clock, now = started(plan("14h", LINES[1:])), MORNING - timedelta(minutes=2)
-    change(clock, plan("1m", LINES[1:]), now)
+    change(clock, changed(now), now)
     assert clock.next_at == now
     assert [at for at, _ in told(clock.steps)] == minutes(now, 3, 5, 10, 15)
 
