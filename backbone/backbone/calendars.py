@@ -7,6 +7,7 @@ and what it brings twice is worked twice.
 
 import heapq
 import re
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ _DAY: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
-_COUNTRY: Final = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", re.ASCII)
 
 Interval = tuple[datetime, datetime]
 
@@ -176,6 +176,8 @@ class _Year(NamedTuple):
     ends: Sequence[int]
     before: Sequence[int]
     total: int
+    over: int
+    """When the next one begins."""
 
     def open_until(self, at: int) -> int:
         """Return the open microseconds of the year until an instant of it."""
@@ -188,12 +190,12 @@ class _Year(NamedTuple):
         return self.begins[place] + opened - self.before[place]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=4096)
 def _year(zone: str, of: tuple[Window, ...], closed: frozenset[date], year: int) -> _Year:
     """Add a year up once, so that a month costs what an hour does. Times away are not in it: they are one person's."""
     calendar = Calendar(zone=zone, windows=of, closed=closed)
     first, last = datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC)
-    begins, ends, before, total = [], [], [], 0
+    begins, ends, before, total = array("q"), array("q"), array("q"), 0
     for start, end in openings(calendar, first):
         if start >= last:
             break
@@ -201,7 +203,7 @@ def _year(zone: str, of: tuple[Window, ...], closed: frozenset[date], year: int)
         ends.append(_us(min(end, last)))
         before.append(total)
         total += ends[-1] - begins[-1]
-    return _Year(begins, ends, before, total)
+    return _Year(begins, ends, before, total, _us(last))
 
 
 def _us(at: datetime) -> int:
@@ -212,22 +214,49 @@ def _at(us: int) -> datetime:
     return _EPOCH + us * _MICROSECOND
 
 
-def _opened(calendar: Calendar, start: int, end: int) -> int:
-    """Return the microseconds that the calendar is open between two instants, times away among them."""
-    if end <= start:
-        return 0
-    first, last = _at(start).year, _at(end).year
-    years = [_year(calendar.zone, calendar.windows, calendar.closed, year) for year in range(first, last + 1)]
-    return sum(year.total for year in years[:-1]) + years[-1].open_until(end) - years[0].open_until(start)
+class _Sum:
+    """The open microseconds since the year of an instant began, times away among them, up to instants after it."""
+
+    def __init__(self, calendar: Calendar, start: int) -> None:
+        self._of, self._number = (calendar.zone, calendar.windows, calendar.closed), _at(start).year
+        self._last, self._before, self._year = self._number + HORIZON_YEARS - 1, 0, _year(*self._of, self._number)
+        self.horizon = _us(datetime(self._last + 1, 1, 1, tzinfo=UTC))
+
+    def _next(self) -> None:
+        self._before += self._year.total
+        self._number += 1
+        self._year = _year(*self._of, self._number)
+
+    def upto(self, at: int) -> int:
+        """Return how much there is until an instant, none before the one that was asked last."""
+        while at >= self._year.over:
+            self._next()
+        return self._before + self._year.open_until(at)
+
+    def when(self, opened: int) -> int | None:
+        """Return by when there was so much, no less than was asked before; None: not within the horizon."""
+        while self._before + self._year.total < opened:
+            if self._number == self._last:
+                return None
+            self._next()
+        return self._year.when(opened - self._before)
 
 
-def _away(calendar: Calendar, since: int) -> Iterator[tuple[int, int]]:
-    """Yield the times away that end after an instant, in order and apart."""
-    for start, end in sorted(calendar.off):
-        begins, ends = max(_us(start), since), _us(end)
+@lru_cache(maxsize=4096)
+def _apart(off: tuple[Interval, ...]) -> Sequence[tuple[int, int]]:
+    """Return times away in order and apart, as microseconds since the epoch."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(off):
+        begins, ends = max(_us(start), found[-1][1] if found else _us(start)), _us(end)
         if ends > begins:
-            yield begins, ends
-            since = ends
+            found.append((begins, ends))
+    return found
+
+
+def _away(calendar: Calendar, since: int) -> Sequence[tuple[int, int]]:
+    """Return the times away that end after an instant, in order and apart."""
+    found = _apart(calendar.off)
+    return found[bisect_right(found, since, key=lambda one: one[1]) :]
 
 
 def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
@@ -235,19 +264,16 @@ def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
     now, left = _us(start), round(seconds * 1_000_000)
     if left <= 0:
         return next_opening(calendar, start)
+    opened = _Sum(calendar, now)
+    wanted = opened.upto(now) + left
     for begins, ends in _away(calendar, now):
-        here = _opened(calendar, now, begins)
-        if here >= left:
+        if begins >= opened.horizon or (before := opened.upto(max(begins, now))) >= wanted:
             break
-        left, now = left - here, ends
-    this = _at(now).year
-    for number in range(this, this + HORIZON_YEARS):
-        year = _year(calendar.zone, calendar.windows, calendar.closed, number)
-        before = year.open_until(now) if number == this else 0
-        if year.total - before >= left:
-            return max(start, _at(year.when(before + left)))
-        left -= year.total - before
-    return None
+        if ends >= opened.horizon:
+            return None
+        wanted += opened.upto(ends) - before
+    found = opened.when(wanted)
+    return max(start, _at(found)) if found is not None else None
 
 
 def add_any(of: Iterable[Calendar], start: datetime, seconds: float) -> datetime | None:
@@ -266,23 +292,12 @@ def add_any(of: Iterable[Calendar], start: datetime, seconds: float) -> datetime
 def elapsed(calendar: Calendar, start: datetime, end: datetime) -> float:
     """Return the open seconds between two instants."""
     since, until = _us(start), _us(end)
-    away = sum(_opened(calendar, begins, min(ends, until)) for begins, ends in _away(calendar, since) if begins < until)
-    return (_opened(calendar, since, until) - away) / 1_000_000
-
-
-@lru_cache(maxsize=512)
-def holidays(code: str, year: int) -> frozenset[date]:
-    """Return the public holidays of a country or a part of it (`US`, `US-CA`) from `year` - 1 to `year` + 2.
-
-    ValueError for a code that is not known.
-    """
-    import holidays as library
-
-    if _COUNTRY.fullmatch(code) is None:
-        raise ValueError("no such country or part of it")
-    country, _, part = code.partition("-")
-    try:
-        found = library.country_holidays(country, subdiv=part or None, years=range(year - 1, year + 3))
-    except NotImplementedError as error:
-        raise ValueError("no such country or part of it") from error
-    return frozenset(found.keys())
+    if until <= since:
+        return 0.0
+    opened = _Sum(calendar, since)
+    total = -opened.upto(since)
+    for begins, ends in _away(calendar, since):
+        if begins >= until:
+            break
+        total += opened.upto(max(begins, since)) - opened.upto(min(ends, until))
+    return (total + opened.upto(until)) / 1_000_000

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from backbone import calendars
+from backbone import calendars, public_holidays
 
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 2200
@@ -29,7 +29,7 @@ def _zone(value: str) -> str:
 
 def _country(value: str) -> str:
     try:
-        calendars.holidays(value, 2026)
+        public_holidays.of(value, 2026)
     except ValueError:
         raise ValueError("a country or a part of one, such as DE or US-CA") from None
     return value

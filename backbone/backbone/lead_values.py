@@ -33,6 +33,12 @@ LEAD: Final[Names] = {
 """What conditions about a lead may read. Sealed fields are not among them."""
 
 
+BY_QUALIFICATION: Final = frozenset(
+    f"lead.{name}" for name in ("stage", "grade", "persona", "cycle", "fit", "interest")
+)
+"""What nothing is known of before a lead is qualified."""
+
+
 def of(fields: Any, qualification: Any = None, *, live: bool = False) -> dict[str, Any]:
     """Return the values of LEAD from the messages LeadFields and Qualification (or None), and whether it is news."""
     external_ids, first_touch, given = fields.external_ids, fields.first_touch, qualification

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backbone import calendars
+from backbone import calendars, public_holidays
 from backbone.calendars import Calendar, Window
 
 OFFICE = Calendar(
@@ -78,10 +78,10 @@ def test_who_never_works_never_opens() -> None:
 
 
 def test_holidays_by_country_and_part() -> None:
-    assert date(2026, 7, 4) in calendars.holidays("US", 2026)
-    assert date(2026, 3, 31) in calendars.holidays("US-CA", 2026)
+    assert date(2026, 7, 4) in public_holidays.of("US", 2026)
+    assert date(2026, 3, 31) in public_holidays.of("US-CA", 2026)
     with pytest.raises(ValueError, match="country"):
-        calendars.holidays("XX", 2026)
+        public_holidays.of("XX", 2026)
 
 
 @pytest.mark.parametrize(

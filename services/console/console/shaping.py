@@ -8,7 +8,7 @@ from uuid import UUID
 
 from google.protobuf.json_format import MessageToDict
 
-from backbone import calendars, times
+from backbone import calendars, public_holidays, times
 from console import domain, zones
 from console.views import (
     Attribution,
@@ -56,7 +56,7 @@ def _calendar(rep: common_pb2.Rep, now: datetime) -> calendars.Calendar | None:
         return None
     try:
         off = tuple((times.at(one.start), times.at(one.end)) for one in rep.time_off)
-        closed = calendars.holidays(rep.holidays, now.year) if rep.holidays else frozenset()
+        closed = public_holidays.of(rep.holidays, now.year) if rep.holidays else frozenset()
         windows = calendars.windows([(list(one.days), one.start, one.end) for one in rep.working_hours])
     except ValueError:
         return None

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from backbone import calendars
+from backbone import calendars, public_holidays
 from backbone.calendars import Calendar
 from handoff.events.v1 import common_pb2
 from routing import policies
@@ -55,7 +55,7 @@ def known_of(row: Any, off: Sequence[tuple[datetime, datetime]], year: int) -> K
     """
     document = row["document"]
     hours = tuple((tuple(one["days"]), one["start"], one["end"]) for one in document["working_hours"])
-    closed = calendars.holidays(document["holidays"], year) if document.get("holidays") else frozenset()
+    closed = public_holidays.of(document["holidays"], year) if document.get("holidays") else frozenset()
     calendar = Calendar(zone=document["time_zone"], windows=_windows(hours), closed=closed, off=tuple(off))
     return Known(
         document=document,

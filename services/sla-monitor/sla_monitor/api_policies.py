@@ -146,7 +146,7 @@ def _not_reserved(name: str, *taken: str) -> None:
 
 
 async def _warnings(conn: database.Connection, name: str, document: documents.Document) -> list[dict[str, Any]]:
-    found = list(senseless.doubts(document, await store_policies.zone(conn)))
+    found = list(senseless.doubts(document, await store_policies.zone(conn), policies.condition(document)))
     # Which of two of one order is a lead's depends on their names.
     order = document.data.get("order", policies.FIRST)
     others = await store_policies.of_order(conn, order, but=name)

@@ -35,10 +35,10 @@ class Plan:
     spec: Spec
     hours: tuple[str, Calendar] | None
     """What to cite, and the calendar; None by the wall."""
-    then: Hours
-    """The same as they were since when: what was missed by the hours of then was missed."""
     waking: Calendar | None
     """Outside the policy's quiet hours; None where it has none."""
+    then: Hours = ()
+    """The hours as they were since when: what was missed by those of then was missed."""
     version: int = 0
     """That of whose hours, or zone, all this is: the rep's, or for the lead's own clocks the company's; 0: nobody's."""
 
@@ -81,7 +81,7 @@ def plan(policy: Policy, spec: Spec, rep: common_pb2.Rep, named: Calendars) -> P
     waking = named.waking(policy.quiet, rep) if policy.quiet is not None else None
     is_quiet_there = policy.quiet is not None and not policy.quiet.zone
     version = named.version_of(rep) if spec.hours == REP or is_quiet_there else 0
-    return Plan(policy, spec, running_on, named.then(spec.hours, rep.rep_id), waking, version)
+    return Plan(policy, spec, running_on, waking, named.then(spec.hours, rep.rep_id), version)
 
 
 def start(lead_id: UUID, by: Plan, *, cycle: int, started_at: datetime, rep: common_pb2.Rep) -> Clock:
@@ -127,8 +127,10 @@ def recompute(clock: Clock, by: Plan, now: datetime) -> None:
     for step in clock.steps[clock.step :]:
         if step.get("off") and (same := chain.take(left, step)) is not None:
             left.append({**same, "off": True})
+    if due_at != clock.terms.due_at or by.spec.hours != REP:
+        clock.calendar = by.calendar  # Which version of a rep's hours made the deadline stays with it.
     move(clock, began, due_at, left)
-    clock.calendar, clock.rep_version = by.calendar, by.version
+    clock.rep_version = by.version
     clock.version += 1
     tell_without_hours(clock)
 

@@ -17,9 +17,7 @@ from backbone import database, kafka, parking, relay, subjects, times
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from backbone.outbox import Outbox
-from sla_monitor import chain, clocks, events, recipients, store, store_alerts, store_clocks, store_links
-from sla_monitor.domain import Level, State
-from sla_monitor.recipients import Recipient
+from sla_monitor import chain, events, raising, recipients, store, store_alerts, store_clocks, store_links
 from sla_monitor.store_alerts import Fired
 from sla_monitor.store_clocks import Clock, Key
 
@@ -32,8 +30,7 @@ COALESCED_S: Final = 0.025
 """How far apart transactions begin: one costs as much as twenty alerts in it, which share it when due meanwhile."""
 SWEEP_EVERY_S: Final = 1.0
 """How often what fell due before that is looked for: clocks that started late, or were locked meanwhile."""
-LATE_S: Final = 1.0
-AWAY: Final = timedelta(seconds=LONGEST_SLEEP_S + LATE_S)
+AWAY: Final = timedelta(seconds=LONGEST_SLEEP_S + raising.LATE_S)
 """Whoever has not looked for longer was stopped, or the database was away: what happened meanwhile is not read yet."""
 SETTLING: Final = timedelta(seconds=relay.SEND_DEADLINE_S + relay.LONGEST_BACKOFF_S)
 """How long after Kafka is back the other services' relays may be about to tell what happened meanwhile."""
@@ -127,7 +124,7 @@ class Firing:
         """
         was_away = now - self._looked_at > AWAY
         self._looked_at = now
-        is_behind = self._consumer.lag_seconds > LATE_S and now >= self._waited_until
+        is_behind = self._consumer.lag_seconds > raising.LATE_S and now >= self._waited_until
         if was_away or (is_behind and self._back_at is None):
             self._back_at = now
         if self._back_at is None:
@@ -200,21 +197,16 @@ class Firing:
         found = [store_clocks.clock_of(row) for row in rows]
         held = await self._held(conn, found, now)
         due_now = [clock for clock in found if clock.key not in held]
-        spent = await _spent(conn, due_now)
+        spent = await raising.spent(conn, due_now)
         to = await recipients.of(conn, due_now)
-        fired = [_step(clock, to[id(clock)], now) for clock in due_now]
+        fired = [raising.step(clock, to[id(clock)], now) for clock in due_now]
         await self._write(conn, fired, spent, now)
         return fired
 
     async def _held(self, conn: Connection, found: Sequence[Clock], now: datetime) -> set[Key]:
         """Put off those whose step has to wait, and return them; another that is due of them goes before it."""
         acting = [clock for clock in found if clock.steps[clock.step]["to"] in chain.ACTS]
-        parked = (
-            await parking.parked_subjects(conn, self._consumer.group, {clock.lead_id for clock in acting})
-            if acting
-            else set()
-        )
-        waiting = [clock for clock in acting if clock.lead_id in parked or not await self._may_act(conn, clock)]
+        waiting = await self._waiting(conn, acting) if acting else ()
         if not waiting:
             return set()
         self._wants_ends.set()
@@ -228,7 +220,20 @@ class Firing:
         await store_clocks.postpone(conn, held, now + POSTPONED)
         return {clock.key for clock in held}
 
-    async def _may_act(self, conn: Connection, clock: Clock) -> bool:
+    async def _waiting(self, conn: Connection, acting: Sequence[Clock]) -> Sequence[Clock]:
+        """Return those that may not act yet, by what is read and parked of all that are one lead."""
+        members = await store_links.members(conn, {clock.lead_id for clock in acting})
+        parked = await parking.parked_subjects(
+            conn, self._consumer.group, {one for some in members.values() for one in some}
+        )
+        return [
+            clock
+            for clock in acting
+            if not parked.isdisjoint(members[clock.lead_id])
+            or not await self._may_act(conn, clock, members[clock.lead_id])
+        ]
+
+    async def _may_act(self, conn: Connection, clock: Clock, members: Sequence[UUID]) -> bool:
         """Say whether the lead's topics were read past the ends seen after the deadline, and after an outage.
 
         Taking a lead away waits for that, as it does for what is parked of the lead: neither an outage nor a record
@@ -236,8 +241,6 @@ class Firing:
         """
         if self._ends is None or self._ends.at < max(times.parse(clock.steps[clock.step]["at"]), self._settled_at):
             return False
-        # What was recorded for a lead that is one with it by now is read where that one's is.
-        members = (await store_links.members(conn, [clock.lead_id]))[clock.lead_id]
         numbers = {kafka.partition_of(lead_id.bytes, self._partitions) for lead_id in members}
         mine = {
             partition: end
@@ -255,42 +258,3 @@ class Firing:
         leads = await store.load(conn, {one.clock.lead_id for one in mine})
         await self._outbox.add(conn, [events.alert(leads[one.clock.lead_id], one.clock, one.alert) for one in mine])
         await store_alerts.add(conn, mine)
-
-
-async def _spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
-    """Return which would take a lead away once more than the policy allows."""
-    taking = [clock for clock in acting if clock.steps[clock.step]["to"] == chain.REASSIGN]
-    if not taking:
-        return set()
-    taken = await store_alerts.taken_away(conn, {clock.lead_id for clock in taking})
-    spent: set[Key] = set()
-    for clock in taking:
-        times_before = taken.get(clock.lead_id, 0)
-        if times_before >= clock.steps[clock.step].get("times", 1):
-            spent.add(clock.key)
-        taken[clock.lead_id] = times_before + 1
-    return spent
-
-
-def _step(clock: Clock, to: Recipient, now: datetime) -> Fired:
-    said = clock.steps[clock.step]
-    late_by = (now - times.parse(said["at"])).total_seconds()
-    alert: dict[str, Any] = {
-        "alert_id": clocks.alert_id(clock, said["level"], clock.step),
-        "at": now,
-        "level": said["level"],
-        "step": clock.step,
-        "goes_to": to.role(said["to"]),
-        "rep_id": to.rep_id,
-        "manager_ids": to.manager_ids,
-        "assignment_cycle": to.cycle,
-        "late_by_seconds": late_by,
-        "late": late_by > LATE_S,
-    }
-    fired = Fired(clock, alert, step=clock.step, version=clock.version)
-    if said["level"] == Level.BREACH:
-        clock.state, clock.breached_at = State.BREACHED, now
-    clock.step += 1
-    clock.next_at = clocks.step_at(clock, clock.step)
-    clock.version += 1
-    return fired

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, Final
 
-from backbone import calendars, times
+from backbone import calendars, public_holidays, times
 from backbone.calendars import Calendar, Window
 from handoff.events.v1 import common_pb2
 from sla_monitor.agreement import Quiet
@@ -108,7 +108,7 @@ class Calendars:
         code: str,
         off: tuple[tuple[datetime, datetime], ...],
     ) -> Calendar:
-        closed = calendars.holidays(code, self._year) if code else frozenset()
+        closed = public_holidays.of(code, self._year) if code else frozenset()
         return Calendar(zone=zone, windows=calendars.windows(windows), closed=closed, off=off)
 
 

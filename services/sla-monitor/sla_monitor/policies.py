@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from backbone import conditions, documents
 from backbone.calendars import minutes
-from backbone.conditions import Language
+from backbone.conditions import Condition, Language
 from backbone.documents import CONDITION, DURATION, ORDER, Document
 from backbone.lead_values import LEAD
 from backbone.problem import Pointer
@@ -107,6 +107,12 @@ def parse(raw: bytes, calendars: Sequence[str]) -> Document:
     if faults:
         raise documents.refuse("SLA policy", faults)
     return document
+
+
+def condition(document: Document) -> Condition | None:
+    """Return which leads a policy applies to; None where it says so without asking them."""
+    applies = document.data.get("applies")
+    return _LEADS.compile(applies) if isinstance(applies, str) else None
 
 
 def build(name: str, version: int, data: Mapping[str, Any]) -> Policy:

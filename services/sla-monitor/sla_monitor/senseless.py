@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-from backbone import documents
+from backbone import closed, documents
 from backbone.calendars import minutes
+from backbone.conditions import Condition
 from backbone.documents import Document
+from backbone.lead_values import BY_QUALIFICATION
 from backbone.problem import Pointer
 from sla_monitor.chain import REASSIGN
 from sla_monitor.domain import (
@@ -54,8 +56,10 @@ def faults(document: Document, calendars: Sequence[str]) -> list[Pointer]:
     return [*found, *_of_escalations(document, names), *_of_quiet_hours(document)]
 
 
-def doubts(document: Document, zone: str) -> Iterator[Pointer]:
-    """Yield what a policy permits but hardly means; `zone` is the company's."""
+def doubts(document: Document, zone: str, applies: Condition | None) -> Iterator[Pointer]:
+    """Yield what a policy permits but hardly means; `zone` is the company's, `applies` its condition."""
+    if applies is not None:
+        yield from _of_applies(document, applies)
     quiet = document.data.get("quiet_hours")
     own = sorted({one["from"] for one in document.data["clocks"]}.intersection(REPLESS))
     if quiet is not None and "zone" not in quiet and own:
@@ -64,6 +68,19 @@ def doubts(document: Document, zone: str) -> Iterator[Pointer]:
             f" company's, {zone}; `zone: {zone}` makes them all so"
         )
         yield document.fault(("quiet_hours",), why)
+
+
+def _of_applies(document: Document, applies: Condition) -> Iterator[Pointer]:
+    for words, line, column in closed.never(applies.text, closed.OF_LEADS):
+        yield document.fault(("applies",), words, line=line, column=column)
+    unknown = [name for name in applies.reads if name in BY_QUALIFICATION]
+    for number, clock in enumerate(document.data["clocks"]):
+        if clock["from"] == ARRIVAL and unknown:
+            why = (
+                f"when a lead arrives nobody knows its {' and '.join(name.removeprefix('lead.') for name in unknown)}"
+                " yet, which `applies` asks for; `from: qualification` begins when that is known"
+            )
+            yield document.fault(("clocks", number, "from"), why)
 
 
 def warned_after(text: str, within: float) -> float:

@@ -23,6 +23,7 @@ from sla_monitor import (
 from sla_monitor.clocks import Plan
 from sla_monitor.domain import Facts, State
 from sla_monitor.store_clocks import Clock
+from sla_monitor.store_reps import RepSeen
 
 DAY = 86_400
 
@@ -171,7 +172,7 @@ async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str,
     opens = {"days": ["mon", "tue", "wed", "thu", "fri"], "end": "11:00"}
     windows = [common_pb2.WorkingHours(start="08:00", **opens)]
     rep = common_pb2.Rep(rep_id="ana", team="north", version=2, time_zone="UTC", working_hours=windows)
-    await store_reps.note_reps(told.conn, [(rep, told.start)])
+    await store_reps.note_reps(told.conn, [RepSeen(rep, told.start, is_told=True)])
     document = {"time_zone": "UTC", "working_hours": [{"start": "09:00", **opens}]}
     await store_policies.add_calendar(told.conn, "office", document)
     await told.clock(lead, stale(told, within=1800), hours=hours)
@@ -184,7 +185,7 @@ async def test_a_moving_clock_is_decided_on_its_own_hours(told: Any, hours: str,
     # Open on Sundays alone from a minute later on: what was missed by then is so.
     sundays = {"days": ["sun"], "start": "00:00", "end": "24:00"}
     changed = common_pb2.Rep(rep_id="ana", team="north", version=3, time_zone="UTC", working_hours=[sundays])
-    await store_reps.note_reps(told.conn, [(changed, told.at(due + 60))])
+    await store_reps.note_reps(told.conn, [RepSeen(changed, told.at(due + 60), is_told=True)])
     await store_policies.add_calendar(told.conn, "office", {"time_zone": "UTC", "working_hours": [sundays]})
     for version, since in ((1, -DAY), (2, due + 60)):
         await told.conn.execute("UPDATE calendar SET made_at = $2 WHERE version = $1", version, told.at(since))

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -46,8 +46,7 @@ async def let_be_due(db: Database, count: int, ago: timedelta, policy: Policy = 
     named, rep = Calendars({}, 2026), common_pb2.Rep(rep_id="ana")
     by = clocks.plan(policy, policy.clocks[0], rep, named)
     assert by is not None
-    started = [clocks.start(ids.new(), by, cycle=1, started_at=at, rep=rep) for _ in range(count)]
-    made = [one for one in started if one is not None]
+    made = [clocks.start(ids.new(), by, cycle=1, started_at=at, rep=rep) for _ in range(count)]
     leads = [one.lead_id for one in made]
     async with db.transaction() as conn:
         subjects.make(conn, leads)
@@ -102,3 +101,20 @@ async def test_two_that_find_the_same_step_alert_it_once(db: Database) -> None:
     for _ in range(2):
         await asyncio.gather(*(look_and_fire(one) for one in both))
     assert await alerts(db) == 300
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_looking_where_topics_end_stops_whenever_it_is_told_to(db: Database, turns: int) -> None:
+    class Kafka:
+        async def ends(self) -> dict[Any, int]:
+            asyncio.get_running_loop().call_soon(looking.cancel)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            return {}
+
+    monitoring = monitor(db)
+    monitoring._consumer, _ = cast(Any, Kafka()), monitoring._wants_ends.set()
+    looking = asyncio.create_task(monitoring.keep_ends())
+    _, left = await asyncio.wait([looking], timeout=5)
+    looking.cancel()
+    assert not left

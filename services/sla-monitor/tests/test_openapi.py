@@ -42,8 +42,11 @@ async def test_every_answer_has_a_schema(sla: Actor) -> None:
                 assert path in ANY_OBJECT or not says_nothing(one["schema"]), (method, path, kind)
     assert seen == {"application/json", "text/csv", "text/event-stream"}
     assert {"Clock", "Alert", "Policy", "Calendar", "MarketingReport"} <= set(described["components"]["schemas"])
-    (last,) = described["paths"]["/v1/alerts/stream"]["get"]["parameters"]
-    assert (last["name"], last["in"], last["required"]) == ("Last-Event-ID", "header", False)
+    where = described["paths"]["/v1/alerts/stream"]["get"]["parameters"]
+    assert {(one["name"], one["in"], one["required"]) for one in where} == {
+        ("Last-Event-ID", "header", False),
+        ("after", "query", False),
+    }
 
 
 async def test_answers_have_the_shapes_that_are_published(sla: Actor) -> None:

@@ -9,7 +9,7 @@ from backbone import times
 from backbone.problem import Problem
 from backbone.testing import promised
 from handoff.events.v1 import common_pb2
-from sla_monitor import clocks, domain, policies, starting
+from sla_monitor import clocks, domain, policies, senseless, starting
 from sla_monitor.hours import Calendars
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
@@ -202,3 +202,26 @@ escalations:
   - {kind: first_response_30m, after: 0s,  to: manager}
   - {kind: first_response_30m, after: 30m, to: reassign, times: 1}
 """
+
+
+@pytest.mark.parametrize(
+    ("applies", "said"),
+    [
+        ('lead.grade == "A1"', ["when a lead arrives nobody knows its grade yet"]),
+        ('lead.fit >= 40.0 && lead.stage == "mqll"', ['lead.stage is never "mqll"', "knows its stage and fit yet"]),
+        ('lead.country == "DE"', []),
+        ("true", []),
+    ],
+)
+def test_what_a_condition_asks_too_early_or_never_is_warned_of(applies: str, said: list[str]) -> None:
+    lines = [f"{{clock: {source}, kind: first_response_1d, within: 1h, from: {source}}}" for source in STARTS]
+    document = policies.parse(f"applies: '{applies}'\nclocks: [{', '.join(lines)}]".encode(), [])
+    found = list(senseless.doubts(document, "UTC", policies.condition(document)))
+    assert len(found) == len(said)
+    for one, words in zip(found, said, strict=True):
+        assert words in one.detail
+    if said:
+        assert found[-1].pointer.endswith("clocks/1/from")
+
+
+STARTS = ("qualification", "arrival")

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from sla_monitor import reports, reports_conversion, reports_leaks, reports_meetings
+from handoff.events.v1 import common_pb2
+from sla_monitor import reports, reports_conversion, reports_leaks, reports_meetings, store_reps
+from sla_monitor.store_reps import RepSeen
 
 HOUR, DAY = 3600, 86_400
 NO_WORD = {"not_rebooked": dict.fromkeys(reports_meetings.REASONS, 0)}
@@ -160,10 +162,9 @@ async def test_by_team_a_past_report_does_not_change_when_a_rep_changes_teams(to
     lead = await told.lead()
     await told.touch(lead, 60, rep_id="dia")
     await told.mark(lead, "meeting_booked", 60, ref="m", until=HOUR, rep_id="dia")
-    for since, team in ((-60, "north"), (DAY, "south")):
-        await told.conn.execute(
-            "INSERT INTO rep_version (rep_id, since, team, rep) VALUES ('dia', $1, $2, '')", told.at(since), team
-        )
+    for version, (since, team) in enumerate(((-60, "north"), (DAY, "south")), 1):
+        dia = common_pb2.Rep(rep_id="dia", team=team, version=version)
+        await store_reps.note_reps(told.conn, [RepSeen(dia, told.at(since), is_told=True)])
     assert set(await meetings(told, "team")) == {"north"}
     (group,) = await reports.speed(told.conn, by="team", **whole(told))
     assert group["key"] == "north"

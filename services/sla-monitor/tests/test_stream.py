@@ -15,7 +15,7 @@ from backbone import ids
 from backbone.database import Connection
 from backbone.testing import eventually
 from backbone.testing.stage import Actor, Stage
-from sla_monitor import store_alerts
+from sla_monitor import api_alerts, store_alerts
 from tests.telling import captured, learn, merged, now, rep, routed, touch, unmerged
 
 POLICY = "clocks: [{kind: first_response_5m, within: 1s, from: assignment, warn: [50%]}]"
@@ -38,10 +38,13 @@ async def let_run_out(sla: Actor, leads: list[UUID], who: str = "ana") -> None:
     await sla.publish("routing", [routed(lead, at, who=rep(who)) for lead in leads])
 
 
-async def told(http: httpx.AsyncClient, last: str | None = None) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
+async def told(
+    http: httpx.AsyncClient, last: str | None = None, after: str | None = None
+) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
     """Yield (id, alert) as they come, with the event's kind in `event`."""
     headers = {"Last-Event-ID": last} if last is not None else {}
-    async with http.stream("GET", "/v1/alerts/stream", headers=headers) as answer:
+    params = {"after": after} if after is not None else {}
+    async with http.stream("GET", "/v1/alerts/stream", headers=headers, params=params) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         position = kind = ""
         async for line in answer.aiter_lines():
@@ -54,10 +57,10 @@ async def told(http: httpx.AsyncClient, last: str | None = None) -> AsyncGenerat
                 yield position, {"event": kind, **json.loads(value)}
 
 
-async def some(http: httpx.AsyncClient, count: int, last: str | None = None) -> list[tuple[str, dict[str, Any]]]:
+async def some(http: httpx.AsyncClient, count: int, **where: str) -> list[tuple[str, dict[str, Any]]]:
     """Read so many, and go away."""
     found = []
-    async with asyncio.timeout(PATIENCE_S), aclosing(told(http, last)) as stream:
+    async with asyncio.timeout(PATIENCE_S), aclosing(told(http, **where)) as stream:
         async for one in stream:
             found.append(one)
             if len(found) == count:
@@ -125,13 +128,13 @@ async def test_that_an_alert_was_retracted_is_told_to_who_listens_and_to_who_com
         wrong = await next_of(stream, 2)
         assert said(wrong) == [("retracted", "breach", True), ("retracted", "escalation", True)]
         assert [one["alert_id"] for _, one in wrong] == [one["alert_id"] for _, one in fired]
-        assert await some(sla.http, 2, last) == wrong
+        assert await some(sla.http, 2, last=last) == wrong
         # They are two after all.
         await learn(sla, "intake", *unmerged(lead, other, now()))
         right = await next_of(stream, 2)
     assert said(right) == [("restored", "breach", False), ("restored", "escalation", False)]
     # Whoever missed a part of it, or all, gets how it is now.
-    assert await some(sla.http, 2, wrong[0][0]) == await some(sla.http, 2, last) == right
+    assert await some(sla.http, 2, last=wrong[0][0]) == await some(sla.http, 2, last=last) == right
     positions = [int(position) for position, _ in (*fired, *wrong, *right)]
     assert positions == sorted(set(positions)) == [one["position"] for _, one in (*fired, *wrong, *right)]
     # The list stays in the order in which they fired.
@@ -139,6 +142,25 @@ async def test_that_an_alert_was_retracted_is_told_to_who_listens_and_to_who_com
     assert [(str(one["position"]), one["alert_id"]) for one in listed] == [(at, one["alert_id"]) for at, one in fired]
     assert (await sla.http.get("/v1/alerts", params={"after": fired[0][0]})).json() == listed[1:]
     assert (await sla.http.get("/v1/alerts", params={"after": last})).json() == []
+
+
+async def test_whose_connection_breaks_before_the_first_alert_goes_on_from_there(
+    sla: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await let_run_out(sla, [ids.new()])
+    await sla.published(lambda seen: any(event.type == "SlaBreached" for event in seen))
+    last = (await sla.http.get("/v1/alerts")).json()[-1]
+    monkeypatch.setattr(api_alerts, "KEEP_ALIVE_S", 0.1)
+    async with asyncio.timeout(PATIENCE_S), sla.http.stream("GET", "/v1/alerts/stream") as answer:
+        stands = await anext(line async for line in answer.aiter_lines() if line.startswith("id: "))
+    assert stands == f"id: {last['position']}"
+    # Nobody listens while the next one runs out.
+    lead = ids.new()
+    await let_run_out(sla, [lead])
+    await sla.published(lambda seen: sum(event.type == "SlaBreached" for event in seen) == 2)
+    for asked in ({"last": stands.removeprefix("id: ")}, {"after": last["alert_id"]}):
+        found = await some(sla.http, 2, **asked)
+        assert {alert["lead_id"] for _, alert in found} == {str(lead)}
 
 
 async def somebody_waits(conn: Connection) -> None:
@@ -156,10 +178,10 @@ async def test_retractions_and_alerts_stand_in_the_order_of_commits_each_for_its
         # Whoever fires meanwhile waits: all that stands before a position is there when that can be seen.
         await let_run_out(sla, [ids.new()])
         await eventually(lambda: somebody_waits(conn))
-    found = await some(sla.http, 3, last)
+    found = await some(sla.http, 3, last=last)
     assert [one["event"] for _, one in found] == ["retracted", "alert", "alert"]
-    assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ana"), 2, last)] == ["alert", "alert"]
-    assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ben"), 1, last)] == ["retracted"]
+    assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ana"), 2, last=last)] == ["alert", "alert"]
+    assert [one["event"] for _, one in await some(sla.as_role("rep", rep="ben"), 1, last=last)] == ["retracted"]
     async with sla.database.transaction() as conn:
         await store_alerts.settle(conn, {UUID(breach["alert_id"]): True}, now())
         # Whoever comes without a position begins after it.
