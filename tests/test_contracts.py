@@ -41,7 +41,7 @@ TABLE: Final = {
     " LeadRecycled LeadDisqualified HotLeadDetected DefinitionActivated",
     "routing": "LeadRouted LeadWaiting AssignmentAccepted AssignmentUpdated AssignmentReleased RepChanged"
     " AccountChanged",
-    "sla": "ClockStarted ClockMet SlaWarned SlaBreached BreachRetracted SlaEscalated EscalationRetracted",
+    "sla": "ClockStarted ClockMet SlaWarned SlaBreached BreachRetracted SlaEscalated EscalationRetracted AlertRestored",
     "forecast": "OpportunityOpened OpportunityMoved OpportunityWon OpportunityLost ForecastAdjusted ForecastSubmitted",
     "notifications": "NotificationDelivered NotificationFailed",
     "console": "SettingsChanged",

@@ -270,6 +270,7 @@ _SAYING: Final[Mapping[str, Callable[[Any, Reader], Said]]] = {
     "BreachRetracted": _alerted("retracted", "miss taken back"),
     "SlaEscalated": _alerted("escalated", "escalated"),
     "EscalationRetracted": _alerted("retracted", "escalation taken back"),
+    "AlertRestored": _alerted("breached", "stands after all"),
     "OpportunityOpened": _dealt("Opportunity opened"),
     "OpportunityMoved": _dealt("Opportunity moved"),
     "OpportunityWon": _dealt("Opportunity won"),

@@ -280,6 +280,7 @@ _NOTERS: Final[Mapping[str, Callable[[Batch, Incoming, Any], None]]] = {
     "BreachRetracted": _clock,
     "SlaEscalated": _clock,
     "EscalationRetracted": _clock,
+    "AlertRestored": _clock,
     "OpportunityOpened": _dealt,
     "OpportunityMoved": _dealt,
     "OpportunityWon": _dealt,

@@ -72,10 +72,11 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         """
         mine = _whose(caller)
         async with db.reading() as conn:
-            if given:
-                position = await _position(conn, given, "header/Last-Event-ID")
-            else:
-                position = await _position(conn, after) if after else await store_alerts.newest(conn)
+            newest = await store_alerts.newest(conn)
+            where = "header/Last-Event-ID" if given else "query/after"
+            asked = await _position(conn, given or after, where) if given or after else newest
+            # Whoever comes from beyond the end has seen a database that was restored to before that.
+            position = min(asked, newest)
         return _Events(_stream(db, position, mine, stopping))
 
     return api

@@ -76,7 +76,7 @@ class Changes:
         await store_changes.note_changes(conn, [one for one in self.moved if id(one[0]) not in fresh])
 
     async def settle(self, conn: Connection, rows: Mapping[UUID, Row], known: Mapping[UUID, Sequence[Clock]]) -> None:
-        """Say of the alerts of clocks that were written which stand, and tell of those that were wrong."""
+        """Say of the alerts of clocks that were written which stand, and tell of those of which that is new."""
         doubted = {lead_id for lead_id in self.doubted if known.get(lead_id)}
         if not doubted:
             return
@@ -90,11 +90,15 @@ class Changes:
         }
         new = await store_alerts.settle(conn, theirs, self.now)
         for alert in theirs:
-            if alert in new and not theirs[alert] and alert in held:
-                clock, step = held[alert]
-                row, because = rows[clock.lead_id], self.because.get(alert)
-                to = None if step["level"] == Level.BREACH else Named(step["to"], new[alert])
-                self.outgoing.append(events.retracted(row, clock, alert, because, self.now, to=to))
+            if alert not in new or alert not in held:
+                continue
+            clock, step = held[alert]
+            row, because, to = rows[clock.lead_id], self.because.get(alert), Named(step["to"], new[alert])
+            if theirs[alert]:
+                self.outgoing.append(events.restored(row, clock, alert, step["level"], to, self.now))
+                continue
+            escalated_to = None if step["level"] == Level.BREACH else to
+            self.outgoing.append(events.retracted(row, clock, alert, because, self.now, to=escalated_to))
 
 
 async def _of_one(conn: Connection, leads: Collection[UUID], known: Mapping[UUID, Sequence[Clock]]) -> Sequence[Clock]:

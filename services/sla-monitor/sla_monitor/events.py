@@ -106,6 +106,17 @@ def retracted(
     return _event(row, message, at)
 
 
+def restored(row: Row, one: Clock, alert_id: UUID, level: str, to: Named, at: datetime) -> Event:
+    """Return AlertRestored."""
+    message = sla_pb2.AlertRestored(
+        stamp=stamp(row, at), clock=clock(one), alert_id=str(alert_id), level=level, to=to.to
+    )
+    if level == Level.ESCALATION:
+        message.clock.rep_id = to.rep_id
+    times.put(message.restored_at, at)
+    return _event(row, message, at)
+
+
 _SHAPES = {
     Level.WARNING: sla_pb2.SlaWarned,
     Level.BREACH: sla_pb2.SlaBreached,

@@ -45,10 +45,10 @@ async def stands(db: Database) -> dict[UUID, list[bool]]:
     return found
 
 
-async def retractions(db: Database) -> int:
-    """Return how often it was told that an alert was wrong."""
+async def retractions(db: Database, kind: str = "BreachRetracted") -> int:
+    """Return how often it was told that an alert was wrong, or of that `kind`."""
     async with db.reading() as conn:
-        return int(await conn.fetchval("SELECT count(*) FROM outbox WHERE type LIKE '%BreachRetracted'"))
+        return int(await conn.fetchval("SELECT count(*) FROM outbox WHERE type LIKE '%' || $1", kind))
 
 
 @pytest.mark.parametrize("first", ["x", "y"])
@@ -68,6 +68,7 @@ async def test_whose_touch_it_was_has_the_alert_taken_back_when_two_are_parted(
     met = {two.x: called == "x", two.y: called == "y"}
     assert {lead: (await monitor.states(lead))[KEY] == "met" for lead in met} == met
     assert await stands(db) == {lead: [not is_met] for lead, is_met in met.items()}
+    assert await retractions(db, "AlertRestored") == 1
     assert not await monitor.contradictions([two.x, two.y])
 
 

@@ -163,6 +163,17 @@ async def test_whose_connection_breaks_before_the_first_alert_goes_on_from_there
         assert {alert["lead_id"] for _, alert in found} == {str(lead)}
 
 
+async def test_whoever_comes_from_beyond_the_end_gets_what_comes_next(sla: Actor) -> None:
+    where = {"Last-Event-ID": "999999999"}
+    async with asyncio.timeout(PATIENCE_S), sla.http.stream("GET", "/v1/alerts/stream", headers=where) as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == ": connected"
+        lead = ids.new()
+        await let_run_out(sla, [lead])
+        data = await anext(line async for line in lines if line.startswith("data: "))
+    assert json.loads(data.removeprefix("data: "))["lead_id"] == str(lead)
+
+
 async def somebody_waits(conn: Connection) -> None:
     waiting = "datname = current_database() AND wait_event_type = 'Lock'"
     await conn.execute("SELECT pg_stat_clear_snapshot()")

@@ -431,6 +431,51 @@ class EscalationRetracted(_message.Message):
 Global___EscalationRetracted: _TypeAlias = EscalationRetracted  # noqa: Y015
 
 @_typing.final
+class AlertRestored(_message.Message):
+    """What had been taken back stands again: a merge that was undone had brought what spoke against it. Nobody acts on it
+    anew.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAMP_FIELD_NUMBER: _builtins.int
+    CLOCK_FIELD_NUMBER: _builtins.int
+    ALERT_ID_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    RESTORED_AT_FIELD_NUMBER: _builtins.int
+    alert_id: _builtins.str
+    level: _builtins.str
+    """breach or escalation"""
+    to: _builtins.str
+    """rep, manager, reassign or pause"""
+    @_builtins.property
+    def stamp(self) -> _common_pb2.Stamp: ...
+    @_builtins.property
+    def clock(self) -> Global___Clock:
+        """Whose `rep_id` is whom the alert named, of an escalation."""
+
+    @_builtins.property
+    def restored_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        stamp: _common_pb2.Stamp | None = ...,
+        clock: Global___Clock | None = ...,
+        alert_id: _builtins.str = ...,
+        level: _builtins.str = ...,
+        to: _builtins.str = ...,
+        restored_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "restored_at", b"restored_at", "stamp", b"stamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alert_id", b"alert_id", "clock", b"clock", "level", b"level", "restored_at", b"restored_at", "stamp", b"stamp", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AlertRestored: _TypeAlias = AlertRestored  # noqa: Y015
+
+@_typing.final
 class SlaEscalated(_message.Message):
     """The chain goes on. An act that it asks for is meant for `clock.cycle` alone."""
 
