@@ -50,7 +50,7 @@ _KEYED: Final = f"""touched AS (
 ), first_touch AS (
     SELECT DISTINCT ON (lead_id) lead_id, at, rep_id FROM touched ORDER BY lead_id, at, touch_id
 ), begun AS (
-    SELECT m.lead_id, m.member_id, a.rep_id, a.team, a.cycle, a.assigned_at,
+    SELECT m.lead_id, m.member_id, a.rep_id, a.team, a.cycle, a.assigned_at, a.moved,
            CASE WHEN a.released_at <= $3 THEN a.released_at END AS over_at,
            -- Who got it by a merge had it from then on, however long they had had the other one.
            CASE WHEN a.moved THEN greatest(a.assigned_at, a.recorded_at) ELSE a.assigned_at END AS began
@@ -62,9 +62,11 @@ _KEYED: Final = f"""touched AS (
            coalesce(lead(began) OVER cycles, 'infinity') AS until, lead(rep_id) OVER cycles AS next_rep
     FROM begun WINDOW cycles AS (PARTITION BY lead_id, member_id ORDER BY cycle)
 ), first_assignment AS (
-    SELECT * FROM tenure WHERE since = '-infinity' AND member_id = lead_id
+    -- The survivor's own; of one that got it by a merge, the other one's.
+    SELECT DISTINCT ON (lead_id) * FROM tenure WHERE since = '-infinity'
+    ORDER BY lead_id, moved, member_id <> lead_id, assigned_at
 ), keyed AS (
-    SELECT KEY AS key, c.lead_id, c.created_at, f.at AS touched_at, a.assigned_at,
+    SELECT KEY AS key, c.lead_id, c.created_at, f.at AS touched_at, a.assigned_at, a.rep_id AS given_to,
            -- By CASE: `greatest` passes over NULL, and would give who was never touched zero seconds.
            CASE WHEN f.at IS NOT NULL THEN greatest(extract(epoch FROM f.at - c.created_at), 0)::float8 END
                AS from_arrival
@@ -103,17 +105,17 @@ def query(by: str, *parts: str) -> str:
     """Return a query over the leads that arrived in the span: more tables, and last what is selected.
 
     It knows `member` (lead_id, member_id), `touched` by humans, each lead once in `keyed` (key, lead_id, created_at,
-    touched_at, assigned_at, from_arrival in seconds), and in `had` (key, lead_id, member_id, rep_id, assigned_at,
-    over_at, after, since, until, next_rep, counts) each time that a rep had one, or one that was merged into it; where
+    touched_at, assigned_at, given_to, from_arrival in seconds), and in `had` (key, lead_id, member_id, rep_id,
+    assigned_at, over_at, after, since, until, next_rep, counts) each time that a rep had one, or one that was merged into it; where
     nobody had, without them. Whose touches are whose says THEIRS; `counts` whether it is one that a lead is counted
-    from: its first, and by rep and by team each that one of theirs had.
+    from: its first, also as a merge moved it, and by rep and by team each that one of theirs had.
     """
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     rep, team = "coalesce(a.rep_id, f.rep_id, '')", f"coalesce(a.team, {team_of('f.rep_id', 'f.at')}, '')"
     keyed = _KEYED.replace("KEY", key(by, "c.created_at", rep=rep, team=team, source="c.source"))
     who = {"rep": "t.rep_id", "team": "t.team"}.get(by)
     keyed = keyed.replace("WHO", who or "k.key")
-    keyed = keyed.replace("COUNTS", "true" if who else "t.since = '-infinity' AND t.member_id = t.lead_id")
+    keyed = keyed.replace("COUNTS", "true" if who else "(t.rep_id, t.assigned_at) = (k.given_to, k.assigned_at)")
     return statement(THEN, ARRIVED, MEMBERS, keyed, *parts)
 
 

@@ -43,10 +43,11 @@ FROM unnest($1::uuid[], $2::timestamptz[]) WITH ORDINALITY o(lead_id, decided_at
 ) h ON true ORDER BY o.number
 """  # noqa: S608
 # What a merge moved to the survivor is counted there, as soon as it was known; where the survivor had a rep of its own
-# nothing was moved, and what had become of the other's promises by then stays.
+# nothing was moved, or what was answered already promises nothing anew, what had become of the other's promises stays.
 _STAYED: Final = f"""NOT (c.source = ANY(ARRAY{[*OF_ASSIGNMENTS]}) AND coalesce(a.outcome, '') = 'merged'
     AND a.released_at <= UPTO AND EXISTS (
         SELECT FROM link k JOIN assignment s ON s.lead_id = k.survivor_id
+        JOIN clock o ON o.lead_id = s.lead_id AND o.cycle = s.cycle AND o.clock = c.clock AND o.source = c.source
         WHERE k.member_id = c.lead_id AND s.moved AND s.rep_id = a.rep_id AND s.assigned_at = a.assigned_at AND {HOLDS}
     ))"""
 _SOURCE: Final = """coalesce((

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from sla_monitor import reports, reports_persistence
 
 Shown = dict[str, tuple[Any, ...]]
@@ -108,3 +110,18 @@ async def test_of_a_part_that_nobody_had_the_touches_are_of_who_has_the_lead(tol
     await told.touch(lost, 100, rep_id="ben")
     await told.merged(lost, kept, 300)
     assert await persistence(told) == {"ana": (1, 1.0, 0)}
+
+
+@pytest.mark.parametrize(("answered", "seconds"), [("lost", 60.0), ("kept", 120.0)])
+async def test_what_a_merge_moved_is_answered_as_the_one_lead_or_the_other(
+    told: Any, answered: str, seconds: float
+) -> None:
+    leads = {"kept": await told.lead(), "lost": await told.lead()}
+    await told.given(leads["lost"], 10, merged=100)
+    await told.merged(leads["lost"], leads["kept"], 100)
+    await told.given(leads["kept"], 10)
+    moved = "UPDATE assignment SET moved = true, recorded_at = $2 WHERE lead_id = $1"
+    await told.conn.execute(moved, leads["kept"], told.start + timedelta(seconds=100))
+    await told.touch(leads[answered], 10 + seconds)
+    for by in ("none", "rep", "source"):
+        assert list((await speed(told, by)).values()) == [(1, 1, seconds)]
