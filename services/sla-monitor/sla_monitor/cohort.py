@@ -106,9 +106,9 @@ def query(by: str, *parts: str) -> str:
 
     It knows `member` (lead_id, member_id), `touched` by humans, each lead once in `keyed` (key, lead_id, created_at,
     touched_at, assigned_at, given_to, from_arrival in seconds), and in `had` (key, lead_id, member_id, rep_id,
-    assigned_at, over_at, after, since, until, next_rep, counts) each time that a rep had one, or one that was merged into it; where
-    nobody had, without them. Whose touches are whose says THEIRS; `counts` whether it is one that a lead is counted
-    from: its first, also as a merge moved it, and by rep and by team each that one of theirs had.
+    assigned_at, over_at, after, since, until, next_rep, counts) each time that a rep had one, or one that was merged
+    into it; where nobody had, without them. Whose touches are whose says THEIRS; `counts` whether it is one that a lead
+    is counted from: its first, also as a merge moved it, and by rep and by team each that one of theirs had.
     """
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     rep, team = "coalesce(a.rep_id, f.rep_id, '')", f"coalesce(a.team, {team_of('f.rep_id', 'f.at')}, '')"

@@ -1,5 +1,7 @@
 """What reps did of leads that turned out to be one: no merge cleans a record."""
 
+import pytest
+
 from backbone import ids
 from backbone.database import Database
 from sla_monitor import reports_attainment
@@ -27,3 +29,21 @@ async def test_what_two_reps_did_before_their_leads_turned_out_to_be_one_stays(d
     await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
     await monitor.tell("routing", released(lost, at(100), outcome="merged"))
     assert await attained(db) == await attained(db, 110) == (1, 1)
+
+
+@pytest.mark.parametrize("seconds", [10, 50])
+async def test_what_was_answered_before_a_merge_moved_it_stays_answered(
+    db: Database, monitor: Monitor, seconds: float
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_5m, within: 30s, from: assignment}]", lead, lost)
+    await monitor.tell("routing", routed(lost, at(0)))
+    await monitor.fire()
+    await monitor.tell("intake", touch(lost, at(seconds)))
+    before = (1, 0) if seconds < 30 else (0, 1)
+    assert await attained(db) == before
+    moved = routed(lead, at(0), rule="merged", starts_clocks=False)
+    moved[1].stamp.recorded_at.FromDatetime(at(100))
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    await monitor.tell("routing", released(lost, at(100), outcome="merged"), moved)
+    assert await attained(db) == await attained(db, 110) == before
