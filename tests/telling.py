@@ -134,10 +134,16 @@ def converted(lead: UUID, at: datetime) -> Told:
     return lead, qualification_pb2.LeadConverted(stamp=stamp(lead, at), qualification=said)
 
 
-def disqualified(lead: UUID, at: datetime, reason: str = "spam") -> Told:
+def demoted(lead: UUID, at: datetime) -> Told:
+    """It no longer meets the definition."""
+    said = common_pb2.Qualification(stage="nurture", previous_stage="mql")
+    return lead, qualification_pb2.LeadDemoted(stamp=stamp(lead, at), qualification=said)
+
+
+def disqualified(lead: UUID, at: datetime, reason: str = "spam", *, by_score: bool = False) -> Told:
     """It is out."""
     said = common_pb2.Qualification(stage="disqualified", reason=reason)
-    return lead, qualification_pb2.LeadDisqualified(stamp=stamp(lead, at), qualification=said)
+    return lead, qualification_pb2.LeadDisqualified(stamp=stamp(lead, at), qualification=said, by_score=by_score)
 
 
 # routing
@@ -204,11 +210,11 @@ def updated(
 
 
 def released(
-    lead: UUID, at: datetime, *, cycle: int = 1, outcome: str = "recycled", rep_id: str = "ana", reason: str = ""
+    lead: UUID, at: datetime, *, cycle: int = 1, outcome: str = "recycled", rep_id: str = "ana", **fields: Any
 ) -> Told:
     """The assignment is over."""
     message = routing_pb2.AssignmentReleased(
-        stamp=stamp(lead, at), cycle=cycle, rep_id=rep_id, outcome=outcome, reason=reason
+        stamp=stamp(lead, at), cycle=cycle, rep_id=rep_id, outcome=outcome, **fields
     )
     message.released_at.FromDatetime(at)
     return lead, message

@@ -23,6 +23,8 @@ _TEXT: Final = {"type": "string", "minLength": 1, "maxLength": 4_000}
 _CONDITION: Final = {**documents.CONDITION, **_TEXT, "type": ["string", "boolean"]}
 """YAML reads a bare `true` as more than a text."""
 _NUMBER: Final = {"type": "number", "minimum": -1_000_000, "maximum": 1_000_000}
+_PERIODS: Final = ("per_week", "per_month", "per_quarter")
+_COUNT: Final = {"type": "number", "minimum": 0, "maximum": 1_000_000}
 _ACTION: Final = {"enum": [str(action) for action in Action]}
 _ANSWER: Final = {"enum": ["yes", "no", "unknown"]}
 _QUESTION: Final = {"enum": ["budget", "authority", "need", "timing"]}
@@ -106,11 +108,9 @@ SCHEMA: Final = {
             never_no=_list(_QUESTION),
         ),
         supply=_object(
-            per_week=_NUMBER,
-            per_month=_NUMBER,
-            per_quarter=_NUMBER,
+            **dict.fromkeys(_PERIODS, _COUNT),
             handoff_within=DURATION,
-            by_source={"type": "object", "additionalProperties": _NUMBER},
+            by_source={"type": "object", "additionalProperties": _COUNT},
         ),
         review=_object(every=DURATION),
     ),
@@ -133,7 +133,8 @@ def parse(raw: bytes) -> Document:
 def warnings(document: Document) -> list[Pointer]:
     """Return what is valid and may not be meant.
 
-    That is: conditions that hold for want of a field or compare with a stage that there is not, cells that say nothing.
+    That is: conditions that hold for want of a field or compare with a stage that there is not, cells that say nothing,
+    a supply of sources without the one that it is part of.
     """
     doubtful = []
     for path, text, language in _conditions(document.data):
@@ -142,6 +143,10 @@ def warnings(document: Document) -> list[Pointer]:
             doubtful.append(document.fault(path, words))
         for words, line, column in closed.never(text, closed.OF_LEADS):
             doubtful.append(document.fault(path, words, line=line, column=column))
+    supply = document.data.get("supply", {})
+    if supply.get("by_source") and not any(supply.get(period) for period in _PERIODS):
+        words = f"promises nothing: it is part of what {', '.join(_PERIODS[:-1])} or {_PERIODS[-1]} says, and none does"
+        doubtful.append(document.fault(("supply", "by_source"), words))
     return doubtful + [
         document.fault(("matrix",), f"says nothing of {cell}: such leads are nurtured")
         for cell in sorted(_cells(document) - set(document.data["matrix"]))

@@ -126,10 +126,16 @@ def sales_ready(row: Row, qualification: common_pb2.Qualification, at: datetime,
     return event(row, message, at)
 
 
-def disqualified(row: Row, qualification: common_pb2.Qualification, at: datetime, *, closed: bool = False) -> Event:
+def disqualified(
+    row: Row, qualification: common_pb2.Qualification, at: datetime, *, closed: bool = False, by_score: bool = False
+) -> Event:
     """Return LeadDisqualified."""
     message = qualification_pb2.LeadDisqualified(
-        stamp=stamp(row, at), qualification=qualification, rep_id=row.rep_id or "", closed=closed
+        stamp=stamp(row, at),
+        qualification=qualification,
+        rep_id=row.rep_id or "",
+        closed=closed,
+        by_score=by_score,
     )
     return event(row, message, at)
 

@@ -135,7 +135,7 @@ def _move(desk: Desk, row: Row, stage: Stage, reason: str) -> None:
         if stage is Stage.MQL:
             return events.qualified(moved, qualification, at)
         if stage is Stage.DISQUALIFIED:
-            return events.disqualified(moved, qualification, at)
+            return events.disqualified(moved, qualification, at, by_score=True)
         if before in (Stage.NEW, Stage.DISQUALIFIED):
             return None  # Nobody was told that it was more.
         return events.demoted(moved, qualification, at)

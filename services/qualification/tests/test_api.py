@@ -142,7 +142,8 @@ async def test_each_decision_names_its_reason_and_is_told(company: Any, engageme
         assert answer.json()["reason"] == "other"
         assert (await company.shown(lead))["history"][-1]["words"] == "knows my aunt"
     assert (await company.shown(decided["disqualify"]))["stage"] == "disqualified"
-    await company.told(decided["disqualify"], "LeadDisqualified")
+    (out,) = await company.told(decided["disqualify"], "LeadDisqualified")
+    assert not out.by_score
     await company.told(decided["recycle"], "LeadRecycled")
     # A disqualified lead stays so; a nurtured one comes back when it does something that counts.
     for lead in decided.values():

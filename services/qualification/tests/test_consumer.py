@@ -95,6 +95,8 @@ async def test_missing_fields_and_exclusions_keep_a_lead_from_mql(company: Any, 
     assert (state["stage"], state["reason"], state["missing"]) == ("nurture", "missing_fields", ["company"])
     state = await company.shown(small)
     assert (state["stage"], state["reason"]) == ("disqualified", "too_small")
+    (out,) = await company.told(small, "LeadDisqualified")
+    assert out.by_score
     grown = intake_pb2.LeadUpdated(
         stamp=company.captured(small)[1].stamp, lead=company.fields(employees=500), changed=["employees"]
     )

@@ -207,8 +207,16 @@ def _handed_back(desk: Desk, row: Row, message: qualification_pb2.LeadHandedBack
 def _over(desk: Desk, row: Row, message: _Ending) -> None:
     row.qualification, row.stage, row.own_stage = message.qualification, message.qualification.stage, None
     row.declined, row.brought, row.touched, row.in_work = frozenset(), {}, False, False
-    desk.release(row, outcome=_outcome(message), why=Why(message.qualification.reason), by="qualification")
+    why, by_score = Why(message.qualification.reason), _is_by_score(message)
+    desk.release(row, outcome=_outcome(message), why=why, by="qualification", by_score=by_score)
     desk.stop_waiting(row)
+
+
+def _is_by_score(message: _Ending) -> bool:
+    """Say whether nobody said so."""
+    if isinstance(message, qualification_pb2.LeadDisqualified):
+        return message.by_score
+    return isinstance(message, qualification_pb2.LeadDemoted)
 
 
 def _touched(desk: Desk, row: Row, message: intake_pb2.TouchRecorded) -> None:

@@ -62,6 +62,7 @@ class Desk:
         why: Why = NO_REASON,
         until: datetime | None = None,
         without_outcome: bool = False,
+        by_score: bool = False,
     ) -> Assignment | None:
         """End the lead's assignment, when it has one."""
         assignment = self.assignments.pop(row.lead_id, None)
@@ -88,6 +89,7 @@ class Desk:
                 until=until,
                 open_now=rep.open if rep is not None else 0,
                 without_outcome=without_outcome,
+                by_score=by_score,
             )
         )
         return assignment

@@ -152,6 +152,7 @@ def released(
     until: datetime | None = None,
     open_now: int,
     without_outcome: bool = False,
+    by_score: bool = False,
 ) -> Event:
     """Return AssignmentReleased."""
     message = routing_pb2.AssignmentReleased(
@@ -163,6 +164,7 @@ def released(
         released_by=by,
         without_outcome=without_outcome,
         open=open_now,
+        by_score=by_score,
     )
     times.put(message.released_at, at)
     if until is not None:

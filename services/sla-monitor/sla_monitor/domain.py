@@ -44,6 +44,8 @@ MEETING_BOOKED: Final = "meeting_booked"
 CLOSED: Final = "closed"
 ENDINGS: Final = (CONNECTED, MEETING_BOOKED, CLOSED)
 """What `ends_when` may name."""
+DEMOTED: Final = "demoted"
+"""How an assignment ends that nobody ended: its lead no longer meets the definition, or is dropped by it."""
 NOT_CLOSED: Final = ("reassigned", "declined", "returned", "merged", "handed_back")
 """Outcomes of an assignment after which somebody else works the lead."""
 

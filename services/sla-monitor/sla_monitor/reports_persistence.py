@@ -7,15 +7,15 @@ from uuid import UUID
 
 from backbone.database import Connection
 from sla_monitor import cohort, known, store_clocks, store_marks, verdicts
-from sla_monitor.domain import CONNECTED, NOT_CLOSED, Facts
+from sla_monitor.domain import CONNECTED, DEMOTED, NOT_CLOSED, Facts
 from sla_monitor.reports import share
 from sla_monitor.store_clocks import Clock
 
 MOST_IDS: Final = 1000
 """How many lead ids stand behind a number; the number is the true one."""
 MINIMUM_TOUCHES: Final = "minimum_touches"
-_NOT_GIVEN_UP: Final = (*NOT_CLOSED, "converted", "erased")
-"""Outcomes of an assignment after which nobody gave the lead up: others work it, or it got where it was to get."""
+_NOT_GIVEN_UP: Final = (*NOT_CLOSED, DEMOTED, "converted", "erased")
+"""Outcomes of an assignment after which nobody gave the lead up: others work it, or its rep did not end that."""
 _WORKED: Final = f"""numbered AS (
     SELECT h.key, h.lead_id, t.outcome,
            row_number() OVER (PARTITION BY h.key, h.lead_id ORDER BY t.at, t.touch_id) AS number

@@ -12,7 +12,7 @@ from backbone import ids, times
 from backbone.consumer import Incoming
 from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
 from sla_monitor import taking_meetings
-from sla_monitor.domain import Mark, Marked, Touch
+from sla_monitor.domain import DEMOTED, Mark, Marked, Touch
 from sla_monitor.store import Release, Row
 from sla_monitor.store_links import Link
 from sla_monitor.store_reps import RepSeen
@@ -205,9 +205,9 @@ _MARKED: Final[Mapping[str, tuple[Marked, Callable[[Any], dict[str, Any]]]]] = {
         Marked.HANDED_BACK,
         lambda message: {"rep_id": message.rep_id, "word": message.qualification.reason},
     ),
-    "LeadDisqualified": (Marked.OUT, _out("disqualified")),
+    "LeadDisqualified": (Marked.OUT, lambda said: _out(DEMOTED if said.by_score else "disqualified")(said)),
     "LeadRecycled": (Marked.OUT, _out("recycled")),
-    "LeadDemoted": (Marked.OUT, _out("demoted")),
+    "LeadDemoted": (Marked.OUT, _out(DEMOTED)),
     "LeadConverted": (Marked.OUT, _out("converted")),
     "ReviewQueued": (Marked.QUEUED, lambda _: {"word": "review"}),
     "OpportunityOpened": (Marked.DEAL_OPENED, _deal),
@@ -278,7 +278,8 @@ def _note_routing(batch: Batch, row: Row, message: Message) -> None:
     elif isinstance(message, routing_pb2.AssignmentAccepted):
         batch.accepted.append((lead_id, message.cycle, times.at(message.accepted_at)))
     elif isinstance(message, routing_pb2.AssignmentReleased):
-        said = (times.at(message.released_at), message.outcome, message.reason, message.without_outcome)
+        outcome = DEMOTED if message.by_score else message.outcome
+        said = (times.at(message.released_at), outcome, message.reason, message.without_outcome)
         batch.released.append((lead_id, message.cycle, *said))
     elif isinstance(message, routing_pb2.AssignmentUpdated):
         until = times.at(message.next_at) if message.HasField("next_at") else None

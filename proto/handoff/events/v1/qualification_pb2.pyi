@@ -277,9 +277,12 @@ class LeadDisqualified(_message.Message):
     QUALIFICATION_FIELD_NUMBER: _builtins.int
     REP_ID_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
+    BY_SCORE_FIELD_NUMBER: _builtins.int
     rep_id: _builtins.str
     closed: _builtins.bool
     """As of LeadRecycled."""
+    by_score: _builtins.bool
+    """Nobody said so: the definition drops it, or it is spam or a test."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
@@ -291,10 +294,11 @@ class LeadDisqualified(_message.Message):
         qualification: _common_pb2.Qualification | None = ...,
         rep_id: _builtins.str = ...,
         closed: _builtins.bool = ...,
+        by_score: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["qualification", b"qualification", "stamp", b"stamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "qualification", b"qualification", "rep_id", b"rep_id", "stamp", b"stamp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_score", b"by_score", "closed", b"closed", "qualification", b"qualification", "rep_id", b"rep_id", "stamp", b"stamp"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -292,6 +292,7 @@ class AssignmentReleased(_message.Message):
     RELEASED_AT_FIELD_NUMBER: _builtins.int
     WITHOUT_OUTCOME_FIELD_NUMBER: _builtins.int
     OPEN_FIELD_NUMBER: _builtins.int
+    BY_SCORE_FIELD_NUMBER: _builtins.int
     cycle: _builtins.int
     rep_id: _builtins.str
     outcome: _builtins.str
@@ -303,6 +304,8 @@ class AssignmentReleased(_message.Message):
     without_outcome: _builtins.bool
     """Nobody gave an outcome; recycled was taken."""
     open: _builtins.int
+    by_score: _builtins.bool
+    """Nobody said so: the lead no longer meets the definition, or is dropped by it."""
     @_builtins.property
     def stamp(self) -> _common_pb2.Stamp: ...
     @_builtins.property
@@ -322,10 +325,11 @@ class AssignmentReleased(_message.Message):
         released_at: _timestamp_pb2.Timestamp | None = ...,
         without_outcome: _builtins.bool = ...,
         open: _builtins.int = ...,
+        by_score: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["released_at", b"released_at", "stamp", b"stamp", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cycle", b"cycle", "open", b"open", "outcome", b"outcome", "reason", b"reason", "released_at", b"released_at", "released_by", b"released_by", "rep_id", b"rep_id", "stamp", b"stamp", "until", b"until", "without_outcome", b"without_outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_score", b"by_score", "cycle", b"cycle", "open", b"open", "outcome", b"outcome", "reason", b"reason", "released_at", b"released_at", "released_by", b"released_by", "rep_id", b"rep_id", "stamp", b"stamp", "until", b"until", "without_outcome", b"without_outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
