@@ -75,6 +75,18 @@ def partition_of(key: bytes, partitions: int) -> int:
     return zlib.crc32(key) % partitions
 
 
+async def delete_topics(address: str, namespace: str) -> None:
+    """Delete all topics of a namespace; KafkaError when the broker is away or refuses."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=address, request_timeout_ms=10_000)
+    await admin.start()
+    try:
+        names = [name for name in await admin.list_topics() if name.startswith(f"{namespace}.")]
+        if names:
+            await admin.delete_topics(names)
+    finally:
+        await stop(admin.close())
+
+
 async def ensure_topics(settings: ServiceSettings, names: Iterable[str]) -> None:
     """Create the topics that are missing; KafkaError when the broker is away or refuses."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka, request_timeout_ms=10_000)

@@ -25,7 +25,11 @@ PACKAGES: Final = {
 }
 """Short name of a service's topic -> its package."""
 
-KAFKA_OVERRIDES: Final = {"group.min.session.timeout.ms": "1000"}
+KAFKA_OVERRIDES: Final = {
+    "group.min.session.timeout.ms": "1000",
+    # Each test's topics are deleted after it: a thousand tests' would fill the broker's heap.
+    "log.segment.delete.delay.ms": "1000",
+}
 CONTAINER_PATIENCE_S: Final = 120
 
 

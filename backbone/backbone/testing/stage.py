@@ -6,6 +6,7 @@ import importlib
 import socket
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +26,7 @@ from handoff.events import topics
 
 PARTITIONS: Final = 2
 START_PATIENCE_S: Final = 30.0
+FORGET_PATIENCE_S: Final = 3.0
 
 
 @dataclass(slots=True)
@@ -239,11 +241,19 @@ class Stage:
             await tap.close()
         if self._producer is not None:
             await kafka.stop(self._producer.stop())
+        if self._actors or self._taps:
+            await self._forget_topics()
         for result in ended:
             if isinstance(result, BaseException):
                 raise result
         given = self._databases.items()
         await asyncio.gather(*(self.servers.databases.give_back(name, package) for name, package in given))
+
+    async def _forget_topics(self) -> None:
+        """Delete the test's topics, unless it left its broker away."""
+        with suppress(kafka.KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(FORGET_PATIENCE_S):
+                await kafka.delete_topics(self.servers.kafka, self.namespace)
 
 
 _UTC: Final = UTC

@@ -18,7 +18,7 @@ def team_of(rep_id: str, at: str) -> str:
     return (
         f"(SELECT team FROM rep_version v WHERE v.rep_id = {rep_id}"  # noqa: S608 - columns that queries name
         " AND ($3::timestamptz IS NULL OR since <= $3)"
-        f" ORDER BY since > {at}, abs(extract(epoch FROM {at} - since)) LIMIT 1)"
+        f" ORDER BY since > {at}, abs(extract(epoch FROM {at} - since)), version DESC LIMIT 1)"
     )
 
 
@@ -123,7 +123,7 @@ async def versions(conn: Connection, rep_ids: Iterable[str], as_of: datetime) ->
     """Return since when reps were what, by what was known at an instant; of before that, as they came."""
     rows = await conn.fetch(
         "SELECT rep_id, since, rep FROM rep_version WHERE rep_id = ANY($1::text[]) AND (since <= $2 OR since ="
-        " (SELECT min(since) FROM rep_version f WHERE f.rep_id = rep_version.rep_id)) ORDER BY rep_id, since",
+        " (SELECT min(since) FROM rep_version f WHERE f.rep_id = rep_version.rep_id)) ORDER BY rep_id, since, version",
         list(rep_ids),
         as_of,
     )

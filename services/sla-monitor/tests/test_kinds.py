@@ -283,7 +283,8 @@ async def test_who_is_paused_is_whom_the_lead_was_taken_from_not_who_got_it_for_
         "  - {kind: first_response_30m, after: 3s, to: reassign}\n"
         "  - {kind: first_response_30m, after: 4s, to: pause}",
     )
-    lead, at = ids.new(), now()
+    # Late enough that who has it is read before it is missed, however slow the machine.
+    lead, at = ids.new(), now() + timedelta(seconds=3)
     await learn(sla, "intake", captured(lead, at))
     await learn(sla, "routing", routed(lead, at))
     await sla.published(lambda seen: any(event.type == "SlaEscalated" for event in seen))
