@@ -164,9 +164,7 @@ def open_until(calendar: Calendar, at: datetime) -> datetime | None:
 
 def next_opening(calendar: Calendar, at: datetime) -> datetime | None:
     """Return `at` when open, else when the next opening begins; None when there is none for more than a year."""
-    for start, _ in openings(calendar, at):
-        return max(start, at)
-    return None
+    return next((max(start, at) for start, _ in openings(calendar, at)), None)
 
 
 class _Year(NamedTuple):
@@ -255,8 +253,7 @@ def _apart(off: tuple[Interval, ...]) -> Sequence[tuple[int, int]]:
 
 def _away(calendar: Calendar, since: int) -> Sequence[tuple[int, int]]:
     """Return the times away that end after an instant, in order and apart."""
-    found = _apart(calendar.off)
-    return found[bisect_right(found, since, key=lambda one: one[1]) :]
+    return (found := _apart(calendar.off))[bisect_right(found, since, key=lambda one: one[1]) :]
 
 
 def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
