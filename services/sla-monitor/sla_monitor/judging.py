@@ -178,7 +178,8 @@ def revive(clock: Clock, reason: str) -> bool:
 
 
 def cover(clock: Clock) -> Said | None:
-    """Take a clock back, and what was told of it: it should not have started."""
+    """Take a clock back, and what was told of it: it should not have started, whatever a merge made of it since."""
+    revive(clock, MERGED)
     return _leave(clock, COVERED, clocks.told_wrongly)
 
 

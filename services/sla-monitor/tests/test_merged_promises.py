@@ -8,7 +8,7 @@ from typing import Final
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from backbone import ids
@@ -256,6 +256,7 @@ INSTANTS = [None, 5, 15, 25, 60, 95]
     in_turn=st.booleans(),
     seed=st.integers(0, 2**32),
 )
+@example(promised=(10, None, 10), given_at=(5, 5, None), is_parted=False, in_turn=False, seed=238)
 async def test_each_promise_counts_once_in_whatever_order_it_is_read(
     db: Database,
     monitor: Monitor,
