@@ -72,11 +72,7 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         """
         mine = _whose(caller)
         async with db.reading() as conn:
-            newest = await store_alerts.newest(conn)
-            where = "header/Last-Event-ID" if given else "query/after"
-            asked = await _position(conn, given or after, where) if given or after else newest
-            # Whoever comes from beyond the end has seen a database that was restored to before that.
-            position = min(asked, newest)
+            position = await _begins(conn, given, after)
         return _Events(_stream(db, position, mine, stopping))
 
     return api
@@ -89,6 +85,15 @@ def _whose(caller: security.Caller) -> str | None:
     if not caller.rep:
         raise Problem(403, "Not a rep", "This token names no rep whose alerts it could show.")
     return caller.rep
+
+
+async def _begins(conn: database.Connection, given: str | None, after: str | None) -> int:
+    """Return after which position a stream begins: the last one where nothing is asked for."""
+    newest = await store_alerts.newest(conn)
+    if not (given or after):
+        return newest
+    # Whoever comes from beyond the end has seen a database that was restored to before that.
+    return min(await _position(conn, given or after, "header/Last-Event-ID" if given else "query/after"), newest)
 
 
 async def _position(conn: database.Connection, after: str | None, where: str = "query/after") -> int:

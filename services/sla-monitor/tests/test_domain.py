@@ -57,9 +57,7 @@ def clock(text: str = "within: 5m, from: assignment, warn: [50%]", **rep: Any) -
     policy = policy_of(f"clocks: [{{kind: first_response_5m, {text}}}]")
     hours = [common_pb2.WorkingHours(days=["mon", "tue", "wed", "thu", "fri"], start="09:00", end="18:00")]
     who = common_pb2.Rep(rep_id="ana", team="north", time_zone="Europe/Berlin", working_hours=hours, version=1, **rep)
-    made = clocks.start(LEAD, plan(policy, who), cycle=1, started_at=START, rep=who)
-    assert made is not None
-    return made
+    return clocks.start(LEAD, plan(policy, who), cycle=1, started_at=START, rep=who)
 
 
 def assignment(**fields: Any) -> Assignment:
@@ -211,7 +209,6 @@ def test_whoever_lost_a_lead_by_its_clock_is_paused_rightly_though_it_is_theirs_
     policy = policy_of(f"clocks: [{{kind: first_response_5m, within: 5m, from: assignment}}]\nescalations: [{ladder}]")
     who = common_pb2.Rep(rep_id="ana", team="north")
     one = clocks.start(LEAD, plan(policy, who), cycle=1, started_at=START, rep=who)
-    assert one is not None
     one.step, one.state, one.breached_at, one.next_at = len(one.steps), State.BREACHED, DUE, None
     held = Assignment(
         cycle=1, rep_id="ana", assigned_at=START, policy=None, released_at=after(905), outcome="reassigned"

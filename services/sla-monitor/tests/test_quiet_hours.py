@@ -37,9 +37,7 @@ def plan(within: str, lines: list[tuple[int, str]], *, kind: str = "first_respon
 
 
 def started(by: Plan) -> Clock:
-    made = clocks.start(UUID(int=7), by, cycle=0, started_at=START, rep=REP)
-    assert made is not None
-    return made
+    return clocks.start(UUID(int=7), by, cycle=0, started_at=START, rep=REP)
 
 
 def change(clock: Clock, by: Plan, now: datetime) -> None:

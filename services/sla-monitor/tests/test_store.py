@@ -22,7 +22,6 @@ async def test_a_step_is_raised_by_one_alone(db: Database) -> None:
     plan = clocks.plan(policy, policy.clocks[0], rep, Calendars({}, 2026))
     assert plan is not None
     one = clocks.start(ids.new(), plan, cycle=1, started_at=START, rep=rep)
-    assert one is not None
     async with db.transaction() as conn:
         await store_clocks.add(conn, [one])
         early = await store_clocks.raise_steps(conn, [(one, 0, 1)], after(299))
