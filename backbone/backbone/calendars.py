@@ -1,8 +1,8 @@
 """Working time: who is at work when, how much of it lies between two instants, and which instant ends so much of it.
 
-Pure. Windows are given in local time of an IANA zone and become intervals of UTC day by day: an instant is open when
-the clock on the wall there stands within a window. So what a change of the clocks leaves out is nobody's working time,
-and what it brings twice is worked twice.
+Pure. Windows are given in local time of an IANA zone and become intervals of UTC day by day (`wall_time.py`): an
+instant is open when the clock on the wall there stands within a window. So what a change of the clocks leaves out is
+nobody's working time, and what it brings twice is worked twice.
 """
 
 import heapq
@@ -11,10 +11,13 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from math import inf
 from typing import Final, NamedTuple
-from zoneinfo import ZoneInfo
+
+from backbone import wall_time
+from backbone.wall_time import Interval, Window
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON_DAYS: Final = 400
@@ -25,16 +28,6 @@ _DAY: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _TIME_OF_DAY: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00", re.ASCII)
-
-Interval = tuple[datetime, datetime]
-
-
-class Window(NamedTuple):
-    """Minutes of a weekday (0 is Monday). An end at or before the start lies on the next day; 1440 is 24:00."""
-
-    weekday: int
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,54 +54,6 @@ def windows(days: Iterable[tuple[Sequence[str], str, str]]) -> tuple[Window, ...
     return tuple(sorted(made, key=lambda window: (window.weekday, window.start, window.end)))
 
 
-@lru_cache(maxsize=512)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
-
-
-@lru_cache(maxsize=65_536)
-def _day(zone: str, of: tuple[Window, ...], day: date) -> tuple[Interval, ...]:
-    """Return the open intervals of the windows that begin on a local day, in UTC."""
-    tz = _zone(zone)
-    made: list[Interval] = []
-    for window in of:
-        if window.weekday == day.weekday():
-            end_day = day if window.end > window.start else day + _DAY
-            made += _instants(tz, _local(day, window.start), _local(end_day, window.end))
-    return tuple(sorted(made))
-
-
-def _local(day: date, minute: int) -> datetime:
-    return datetime.combine(day, time()) + timedelta(minutes=minute)
-
-
-def _instants(tz: ZoneInfo, start: datetime, end: datetime) -> list[Interval]:
-    """Return when the clock on the wall stands between two of its times: not at all, once, or twice."""
-    ends = [at.replace(tzinfo=tz, fold=fold) for at in (start, end) for fold in (0, 1)]
-    offsets = {_offset(at) for at in ends}
-    start, end = start.replace(tzinfo=UTC), end.replace(tzinfo=UTC)
-    if len(offsets) == 1:
-        (offset,) = offsets
-        return [(start - offset, end - offset)]
-    since, until = start - max(offsets), end - min(offsets)
-    before, after = (_offset(at.astimezone(tz)) for at in (since, until))
-    change = _change(tz, since, until)
-    pieces = [(start - before, min(end - before, change)), (max(start - after, change), end - after)]
-    return [(begins, ends) for begins, ends in pieces if begins < ends]
-
-
-def _offset(at: datetime) -> timedelta:
-    return at.utcoffset() or timedelta()
-
-
-def _change(tz: ZoneInfo, since: datetime, until: datetime) -> datetime:
-    """Return when the clocks change between two instants, to the second."""
-    before = _offset(since.astimezone(tz))
-    seconds = range(int((until - since).total_seconds()))
-    passed = bisect_left(seconds, True, key=lambda n: _offset((since + timedelta(seconds=n)).astimezone(tz)) != before)
-    return since + timedelta(seconds=passed)
-
-
 def _days(calendar: Calendar, first: date) -> Iterator[Interval]:
     """Yield the intervals of the windows that begin from a local day on, in order, day by day as far as is asked.
 
@@ -117,7 +62,7 @@ def _days(calendar: Calendar, first: date) -> Iterator[Interval]:
     held: tuple[Interval, ...] = ()
     for number in range(HORIZON_DAYS):
         today = first + number * _DAY
-        found = () if today in calendar.closed else _day(calendar.zone, calendar.windows, today)
+        found = () if today in calendar.closed else wall_time.on(today, calendar.zone, calendar.windows)
         if held and found and held[-1] > found[0]:
             held, found = (), tuple(sorted((*held, *found)))
         yield from held
@@ -131,7 +76,7 @@ def openings(calendar: Calendar, since: datetime) -> Iterator[Interval]:
     Lazily, day by day: who looks for half an hour does not go through the year.
     """
     until: datetime | None = None
-    for start, end in _days(calendar, since.astimezone(_zone(calendar.zone)).date() - _DAY):
+    for start, end in _days(calendar, since.astimezone(wall_time.zone_of(calendar.zone)).date() - _DAY):
         begins = start if until is None else max(start, until)
         if begins < end:
             until = end
@@ -225,9 +170,14 @@ class _Sum:
         self._number += 1
         self._year = _year(*self._of, self._number)
 
-    def upto(self, at: int) -> int:
-        """Return how much there is until an instant, none before the one that was asked last."""
+    def upto(self, at: int, enough: float = inf) -> int:
+        """Return how much there is until an instant, none before the one that was asked last.
+
+        Only whether there is `enough`, where that is so years before: it stays with the year in which it is.
+        """
         while at >= self._year.over:
+            if (opened := self._before + self._year.total) >= enough:
+                return opened
             self._next()
         return self._before + self._year.open_until(at)
 
@@ -264,7 +214,7 @@ def add(calendar: Calendar, start: datetime, seconds: float) -> datetime | None:
     opened = _Sum(calendar, now)
     wanted = opened.upto(now) + left
     for begins, ends in _away(calendar, now):
-        if begins >= opened.horizon or (before := opened.upto(max(begins, now))) >= wanted:
+        if begins >= opened.horizon or (before := opened.upto(max(begins, now), wanted)) >= wanted:
             break
         if ends >= opened.horizon:
             return None

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backbone import calendars, public_holidays
-from backbone.calendars import Calendar, Window
+from backbone.calendars import Calendar
+from backbone.wall_time import Window
 
 OFFICE = Calendar(
     zone="Europe/Berlin", windows=calendars.windows([(("mon", "tue", "wed", "thu", "fri"), "09:00", "18:00")])
@@ -124,7 +125,11 @@ window = st.one_of(
 )
 """Many of a Sunday's first hours, in which clocks change."""
 instant = st.integers(0, 364 * 96).map(lambda quarter: FIRST + timedelta(minutes=15 * quarter))
-leave = st.tuples(instant, st.integers(1, 20 * 96)).map(lambda one: (one[0], one[0] + timedelta(minutes=15 * one[1])))
+years = st.sampled_from([0, 0, 0, -1, 1, 2]).map(lambda number: timedelta(days=365 * number))
+leave = st.tuples(instant, years, st.integers(1, 20 * 96)).map(
+    lambda one: (one[0] + one[1], one[0] + one[1] + timedelta(minutes=15 * one[2]))
+)
+"""Mostly in the year that is asked for, some long past or planned long ahead."""
 calendar = st.builds(
     lambda zone, windows, off: Calendar(zone=zone, windows=tuple(windows), off=tuple(off)),
     st.sampled_from(ZONES),

@@ -7,7 +7,8 @@ from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from backbone import calendars, public_holidays, times
-from backbone.calendars import Calendar, Window
+from backbone.calendars import Calendar
+from backbone.wall_time import Window
 from handoff.events.v1 import common_pb2
 from sla_monitor.agreement import Quiet
 

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from backbone import ids, times
-from backbone.calendars import Calendar, Window
+from backbone.calendars import Calendar
 from backbone.testing.stage import Actor
+from backbone.wall_time import Window
 from handoff.events.v1 import common_pb2, console_pb2
 from sla_monitor import clocks, policies
 from sla_monitor.clocks import Plan
