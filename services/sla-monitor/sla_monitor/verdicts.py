@@ -82,9 +82,9 @@ def end(terms: Terms, facts: Facts, cycle: int) -> End | None:
         ends += [(mark.at, REPLANNED) for mark in _replanned(terms, facts, cycle)]
     if CONNECTED in terms.ends_when:
         spoken = replace(terms, counts=replace(terms.counts, outcome=(CONNECTED,), kinds=TOUCH_KINDS))
-        # What others did right before it began is not the end of what begins there.
+        # What others did right before it began is not the end of what begins there; what its own rep did, is at once.
         its_own = [one for one in counting(spoken, facts.touches, None) if _is_since(terms, one)]
-        ends += [(one.at, CONNECTED) for one in its_own]
+        ends += [(max(one.at, terms.started_at), CONNECTED) for one in its_own]
     if BOOKED in terms.ends_when:
         ends += [(one.at, BOOKED) for one in _since(terms, facts.of(Marked.MEETING_BOOKED))]
     if CLOSED in terms.ends_when:

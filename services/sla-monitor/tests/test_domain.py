@@ -88,6 +88,13 @@ def test_what_the_rep_did_after_the_assignment_was_over_counts_for_nothing() -> 
     assert decide(terms(), [touch(59)], over).in_time(DUE)
 
 
+def test_a_talk_right_before_the_start_meets_what_it_ends() -> None:
+    talk = touch(-4, outcome="connected")
+    spoken: dict[str, Any] = {"counts": Counts(outcome=("connected",)), "ends_when": ("connected",)}
+    assert decide(terms(**spoken), [talk], None).met_at == START
+    assert decide(terms(kind="minimum_touches", needs={"call": 1}, **spoken), [talk], None).met_at == START
+
+
 def test_touches_that_are_close_together_count_once() -> None:
     said = terms(kind="minimum_touches", needs={"call": 2, "email": 1}, spread_seconds=60)
     some = [touch(0), touch(30), touch(100), touch(5, kind="email")]
