@@ -55,12 +55,19 @@ _KEYED: Final = f"""touched AS (
            -- Who got it by a merge had it from then on, however long they had had the other one.
            CASE WHEN a.moved THEN greatest(a.assigned_at, a.recorded_at) ELSE a.assigned_at END AS began
     FROM member m JOIN assignment a ON a.lead_id = m.member_id WHERE {HELD}
-), tenure AS (
+), turn AS (
     SELECT *, CASE WHEN row_number() OVER cycles > 1 THEN began ELSE '-infinity' END AS since,
-           -- A rep who gets it back within seconds did not do twice what they had done the first time.
-           coalesce(lag(began) OVER cycles, '-infinity') AS after,
-           coalesce(lead(began) OVER cycles, 'infinity') AS until, lead(rep_id) OVER cycles AS next_rep
+           -- Since when touches of its own rep are its own. Who has it again does not lose what they did before.
+           CASE WHEN row_number() OVER cycles > 1 THEN least(began, greatest(
+               began - {BEFORE}, lag(began) OVER cycles,
+               CASE WHEN lag(rep_id) OVER cycles = rep_id
+                   THEN coalesce(lag(over_at) OVER cycles + interval '1 microsecond', began) END
+           )) ELSE '-infinity' END AS its_since
     FROM begun WINDOW cycles AS (PARTITION BY lead_id, member_id ORDER BY cycle)
+), tenure AS (
+    SELECT *, coalesce(lead(since) OVER cycles, 'infinity') AS until, lead(rep_id) OVER cycles AS next_rep,
+           coalesce(lead(its_since) OVER cycles, 'infinity') AS nexts_since
+    FROM turn WINDOW cycles AS (PARTITION BY lead_id, member_id ORDER BY cycle)
 ), first_assignment AS (
     -- The survivor's own; of one that got it by a merge, the other one's.
     SELECT DISTINCT ON (lead_id) * FROM tenure WHERE since = '-infinity'
@@ -72,18 +79,18 @@ _KEYED: Final = f"""touched AS (
                AS from_arrival
     FROM cohort c LEFT JOIN first_touch f USING (lead_id) LEFT JOIN first_assignment a USING (lead_id)
 ), had AS (
-    SELECT WHO AS key, t.lead_id, t.member_id, t.rep_id, t.assigned_at, t.over_at, t.after, t.since, t.until,
-           t.next_rep,
-           COUNTS AS counts
+    SELECT WHO AS key, t.lead_id, t.member_id, t.rep_id, t.assigned_at, t.over_at, t.since, t.its_since, t.until,
+           t.nexts_since, t.next_rep, COUNTS AS counts
     FROM tenure t JOIN keyed k USING (lead_id)
-    UNION ALL SELECT k.key, k.lead_id, m.member_id, NULL, NULL, NULL, '-infinity', '-infinity', 'infinity', NULL, false
+    UNION ALL SELECT k.key, k.lead_id, m.member_id, NULL, NULL, NULL, '-infinity', '-infinity', 'infinity', 'infinity',
+           NULL, false
     FROM keyed k JOIN member m USING (lead_id) WHERE NOT EXISTS (
         SELECT FROM tenure t WHERE t.lead_id = k.lead_id AND t.member_id = m.member_id
     )
 )"""  # noqa: S608
-THEIRS: Final = f"""t.lead_id = h.lead_id AND t.member_id = h.member_id
-    AND t.at >= greatest(h.since - CASE WHEN t.rep_id = h.rep_id THEN {BEFORE} ELSE '0' END, h.after)
-    AND t.at < h.until - CASE WHEN t.rep_id = h.next_rep THEN {BEFORE} ELSE '0' END"""
+THEIRS: Final = """t.lead_id = h.lead_id AND t.member_id = h.member_id
+    AND t.at >= CASE WHEN t.rep_id = h.rep_id THEN h.its_since ELSE h.since END
+    AND t.at < CASE WHEN t.rep_id = h.next_rep THEN h.nexts_since ELSE h.until END"""
 """Of a touch `t` of `touched`: it is one of those of `had` as `h`. Each is one of exactly one of them."""
 _LOCAL: Final = "INSTANT AT TIME ZONE (SELECT zone FROM setting)"
 # PostgreSQL's weeks begin on Monday, so those of others are moved there.
@@ -106,9 +113,10 @@ def query(by: str, *parts: str) -> str:
 
     It knows `member` (lead_id, member_id), `touched` by humans, each lead once in `keyed` (key, lead_id, created_at,
     touched_at, assigned_at, given_to, from_arrival in seconds), and in `had` (key, lead_id, member_id, rep_id,
-    assigned_at, over_at, after, since, until, next_rep, counts) each time that a rep had one, or one that was merged
-    into it; where nobody had, without them. Whose touches are whose says THEIRS; `counts` whether it is one that a lead
-    is counted from: its first, also as a merge moved it, and by rep and by team each that one of theirs had.
+    assigned_at, over_at, since, its_since, until, nexts_since, next_rep, counts) each time that a rep had one, or one
+    that was merged into it; where nobody had, without them. Whose touches are whose says THEIRS; `counts` whether it is
+    one that a lead is counted from: its first, also as a merge moved it, and by rep and by team each that one of theirs
+    had.
     """
     # Of a lead that nobody was given, as in another desk's history: who touched it first.
     rep, team = "coalesce(a.rep_id, f.rep_id, '')", f"coalesce(a.team, {team_of('f.rep_id', 'f.at')}, '')"

@@ -57,6 +57,22 @@ async def test_a_rep_who_gets_a_lead_back_within_seconds_has_not_touched_it_twic
     assert await persistence(told, "none") == {"all": (1, 2.0, 0)}
 
 
+@pytest.mark.parametrize("by", ["none", "source", "rep", "team"])
+async def test_what_a_rep_did_before_they_have_the_lead_again_stays_with_the_first_time(told: Any, by: str) -> None:
+    lead, later = await told.lead(), await told.lead()
+    await told.given(lead, 60, converted=7260)
+    await told.touch(lead, 7260)
+    await told.given(lead, 7262, cycle=2)
+    # What they did once it was over is of the next time, as it meets that one's clock.
+    await told.given(later, 60, recycled=7260)
+    await told.touch(later, 7261)
+    await told.given(later, 7262, cycle=2)
+    groups = await reports.speed(told.conn, told.start, told.end, by=by, as_of=told.end)
+    (side,) = (group["from_assignment"] for group in groups)
+    seconds = {"none": 7200.0, "source": 7200.0, "rep": 3600.0, "team": 3600.0}[by]  # By rep: of 7,200 and none.
+    assert (side["leads"], side["touched"], side["p50_seconds"]) == (2, 1 if seconds == 7200.0 else 2, seconds)
+
+
 async def test_what_was_done_long_before_a_lead_was_given_to_anybody_is_no_answer(told: Any) -> None:
     early, late = await told.lead(), await told.lead()
     for lead in (early, late):
