@@ -85,9 +85,10 @@ def router(db: database.Database, compiled: Compiled) -> APIRouter:
     async def supply(request: Request, _: Reports, span: Annotated[Span, Depends()]) -> Response:
         """Report week by week what marketing delivered of what it promised in the definition."""
         async with db.reading() as conn:
+            zone = await store_reports.zone(conn)
             promise = next((one.supply for one in await compiled.active(conn) if one.supply), {})
             leads = [_passed(row) for row in await store_reports.passed(conn, span.start, span.end)]
-            weeks = reports.supply(leads, promise=promise, start=span.start, end=span.end)
+            weeks = reports.supply(leads, promise=promise, start=span.start, end=span.end, zone=zone)
             return _report(request, "weeks", weeks, times.text(await times.now(conn)))
 
     return api

@@ -1,4 +1,4 @@
-"""What qualification learns from intake, routing and forecast."""
+"""What qualification learns from intake, routing, forecast and the console."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,8 +10,9 @@ from backbone import lead_values, subjects, times
 from backbone.consumer import Incoming
 from backbone.database import Connection
 from backbone.outbox import Outbox
-from handoff.events.v1 import common_pb2, intake_pb2, routing_pb2
-from qualification import dealing, domain, events, moving, reasons, rescoring, store
+from backbone.weeks import Zone
+from handoff.events.v1 import common_pb2, console_pb2, intake_pb2, routing_pb2
+from qualification import dealing, domain, events, moving, reasons, rescoring, store, store_reports
 from qualification import desk as desks
 from qualification.desk import Desk
 from qualification.domain import Stage
@@ -33,6 +34,7 @@ KINDS: Final = frozenset(
         "OpportunityMoved",
         "OpportunityWon",
         "OpportunityLost",
+        "SettingsChanged",
     }
 )
 """The event types that this service reads."""
@@ -56,6 +58,9 @@ class Handler:
 
     async def handle(self, conn: Connection, incoming: Sequence[Incoming]) -> None:
         """Take in what happened, score whom it concerns, move and announce."""
+        for event in incoming:
+            if isinstance(event.message, console_pb2.SettingsChanged):
+                await store_reports.count_in(conn, Zone(event.message.zone, event.message.week_starts or "mon"))
         read = [event for event in incoming if _stamp(event).lead_id]
         if not read:
             return

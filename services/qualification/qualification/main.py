@@ -11,7 +11,9 @@ from qualification.store_definitions import Compiled
 async def compose(service: process.Service[Settings]) -> None:
     """Put the routes, the consumer and the background scoring together."""
     compiled, most = Compiled(), service.settings.most_engagements
-    service.consume(["intake", "routing", "forecast"], Handler(service.outbox, compiled, most).handle, kinds=KINDS)
+    service.consume(
+        ["intake", "routing", "forecast", "console"], Handler(service.outbox, compiled, most).handle, kinds=KINDS
+    )
     background = Background(database=service.database, outbox=service.outbox, compiled=compiled, most=most)
     service.work("scoring of what time changes", background.run)
     service.app.include_router(api_definitions.router(service.database, service.outbox, compiled, most=most))

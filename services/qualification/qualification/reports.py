@@ -4,8 +4,10 @@ import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
+
+from backbone.weeks import Zone
 
 WEEKS_OF: Final = {"per_week": 1.0, "per_month": 52 / 12, "per_quarter": 13.0}
 
@@ -35,11 +37,6 @@ COLUMNS: Final = {
 """Of feedback and supply as tables, by what their rows are."""
 
 
-def week_of(at: datetime) -> str:
-    """Return the Monday of an instant's week, in UTC."""
-    return (at.date() - timedelta(days=at.weekday())).isoformat()
-
-
 def feedback(leads: Iterable[Passed], *, by: str) -> list[dict[str, Any]]:
     """Group what reps said of the leads that were passed to them."""
     groups: dict[str, list[Passed]] = {}
@@ -64,24 +61,20 @@ def _feedback(key: str, group: Sequence[Passed]) -> dict[str, Any]:
 
 
 def supply(
-    leads: Iterable[Passed], *, promise: Mapping[str, Any], start: datetime, end: datetime
+    leads: Iterable[Passed], *, promise: Mapping[str, Any], start: datetime, end: datetime, zone: Zone
 ) -> list[dict[str, Any]]:
     """Say week by week how many MQLs came, how many were promised, and how fast they were handed over."""
-    weeks: dict[str, list[Passed]] = {}
-    at = start - timedelta(days=start.weekday())
-    while at < end:
-        weeks[week_of(at)] = []
-        at += timedelta(days=7)
+    weeks: dict[date, list[Passed]] = {week: [] for week in zone.weeks(start, end)}
     for lead in leads:
-        weeks.setdefault(week_of(lead.at), []).append(lead)
+        weeks[zone.week(zone.day(lead.at))].append(lead)
     promised = next((promise[key] / per for key, per in WEEKS_OF.items() if key in promise), None)
     return [_week(week, group, promised) for week, group in sorted(weeks.items())]
 
 
-def _week(week: str, group: Sequence[Passed], promised: float | None) -> dict[str, Any]:
+def _week(week: date, group: Sequence[Passed], promised: float | None) -> dict[str, Any]:
     minutes = [(lead.handed_at - lead.at).total_seconds() / 60 for lead in group if lead.handed_at is not None]
     return {
-        "week": week,
+        "week": week.isoformat(),
         "mqls": len(group),
         "promised": promised,
         "complete_fields": sum(lead.complete for lead in group) / len(group) if group else None,

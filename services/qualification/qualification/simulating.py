@@ -4,12 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Database
-from qualification import reports, rescoring, scoring, store, store_reports
+from backbone.weeks import Zone
+from qualification import rescoring, scoring, store, store_reports
 from qualification.domain import Stage
 from qualification.rules import Action, Definition, Engagement
 from qualification.store import Row
@@ -24,10 +25,12 @@ LISTED: Final = 500
 class Comparison:
     """What is counted while leads go by."""
 
+    zone: Zone
+    """Where weeks are counted."""
     leads: int = 0
     complete: bool = True
-    now: Counter[str] = field(default_factory=Counter)
-    draft: Counter[str] = field(default_factory=Counter)
+    now: Counter[date] = field(default_factory=Counter)
+    draft: Counter[date] = field(default_factory=Counter)
     matrix: Counter[str] = field(default_factory=Counter)
     entering: list[str] = field(default_factory=list)
     leaving: list[str] = field(default_factory=list)
@@ -40,9 +43,9 @@ class Comparison:
         if grade is not None:
             self.matrix[grade] += 1
         if before is not None:
-            self.now[reports.week_of(before)] += 1
+            self.now[self._week(before)] += 1
         if after is not None:
-            self.draft[reports.week_of(after)] += 1
+            self.draft[self._week(after)] += 1
         lead_id = str(row.lead_id)
         if after is not None and before is None:
             self.entering.append(lead_id)
@@ -53,6 +56,9 @@ class Comparison:
         if after is None and before is not None and _was_lost(row):
             self.lost_spared.append(lead_id)
 
+    def _week(self, at: datetime) -> date:
+        return self.zone.week(self.zone.day(at))
+
     def report(self, *, reps: int) -> dict[str, Any]:
         """Return the report of the public interface."""
         weeks = sorted(self.now | self.draft)
@@ -60,7 +66,9 @@ class Comparison:
         lists |= {"won_missed": self.won_missed, "lost_spared": self.lost_spared}
         return {
             "leads": self.leads,
-            "weeks": [{"week": one, "mql_now": self.now[one], "mql_draft": self.draft[one]} for one in weeks],
+            "weeks": [
+                {"week": one.isoformat(), "mql_now": self.now[one], "mql_draft": self.draft[one]} for one in weeks
+            ],
             **{name: len(found) for name, found in lists.items()},
             **{f"{name}_leads": found[:LISTED] for name, found in lists.items()},
             "matrix": dict(sorted(self.matrix.items())),
@@ -77,9 +85,9 @@ async def compare(
     db: Database, compiled: Compiled, draft: Definition, start: datetime, end: datetime, *, most: int
 ) -> dict[str, Any]:
     """Run a draft over the leads that were created in [start, end)."""
-    comparison = Comparison()
     after = UUID(int=0)
     async with db.reading() as conn:
+        comparison = Comparison(await store_reports.zone(conn))
         in_force = await compiled.active(conn)
         reps = await store_reports.reps(conn)
     while True:

@@ -5,6 +5,19 @@ from typing import Any
 from uuid import UUID
 
 from backbone.database import Connection
+from backbone.weeks import Zone
+
+
+async def zone(conn: Connection) -> Zone:
+    """Return where reports count weeks."""
+    row = await conn.fetchrow("SELECT zone, week_starts FROM setting")
+    assert row is not None
+    return Zone(row["zone"], row["week_starts"])
+
+
+async def count_in(conn: Connection, said: Zone) -> None:
+    """Count weeks there from now on."""
+    await conn.execute("UPDATE setting SET zone = $1, week_starts = $2", said.name, said.week_starts)
 
 
 async def passed(conn: Connection, start: datetime, end: datetime) -> list[Any]:

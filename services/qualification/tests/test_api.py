@@ -190,31 +190,6 @@ async def test_the_review_queue_is_the_best_first_in_pages(company: Any, engagem
     assert (await company.actor.as_role("sdr", rep="ben").post(path, json={"decision": "accept"})).status_code == 403
 
 
-async def test_reps_rate_leads_and_marketing_reads_it(company: Any, engagement: Any) -> None:
-    cited = await company.activate()
-    lead = ids.new()
-    await company.publish(company.captured(lead), engagement(lead, "demo_requested"))
-    await company.routed(lead, "ana")
-    body = {"rating": "poor", "reason": "student"}
-    path = f"/v1/leads/{lead}/feedback"
-    assert (await company.actor.as_role("sdr", rep="ben").post(path, json=body)).status_code == 403
-    assert (await company.actor.as_role("sdr", rep="ana").post(path, json=body)).status_code == 201
-    span = {"from": times.text(datetime.now(UTC) - timedelta(days=1)), "to": times.text(datetime.now(UTC))}
-    marketing = company.actor.as_role("marketing")
-    report = (await marketing.get("/v1/reports/feedback", params={**span, "by": "definition"})).json()
-    (group,) = [one for one in report["groups"] if one["key"] == cited]
-    assert (group["passed"], group["rated"], group["poor"], group["share_poor"]) == (1, 1, 1, 1)
-    assert group["reasons"] == {"student": 1}
-    csv = await marketing.get("/v1/reports/feedback", params=span, headers={"Accept": "text/csv"})
-    assert csv.text.startswith("key,passed")
-    nothing = {"from": "1999-01-01T00:00:00Z", "to": "1999-02-01T00:00:00Z", "by": "rep"}
-    empty = await marketing.get("/v1/reports/feedback", params=nothing, headers={"Accept": "text/csv"})
-    assert empty.text.splitlines() == csv.text.splitlines()[:1]
-    assert csv.headers["handoff-as-of"] == csv.headers["handoff-complete-until"]
-    supply = (await marketing.get("/v1/reports/supply", params=span)).json()["weeks"]
-    assert sum(week["mqls"] for week in supply) >= 1
-
-
 async def test_reasons_are_replaced_whole_and_rest_for_their_time(company: Any, engagement: Any) -> None:
     http = company.actor.http
     shipped = (await http.get("/v1/reasons")).json()

@@ -125,8 +125,8 @@ async def attainment(
 ) -> list[dict[str, Any]]:
     """Return by key and kind how many clocks that started in [start, end) were met, missed, or run.
 
-    `share` is met of met and missed, None while neither. Who was over before anything was due does not count. With
-    `as_of` the facts known by then decide.
+    `share` is met of met and missed, None while neither. What was over before anything was due does not count; of which
+    kinds that is says decision 10. With `as_of` the facts known by then decide.
     """
     found = await counted(conn, Asked(start=start, end=end, by=[by]), as_of=as_of)
     groups = []

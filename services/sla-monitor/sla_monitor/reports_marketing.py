@@ -9,11 +9,11 @@ from typing import Any, Final
 from uuid import UUID
 
 from backbone.database import Connection
+from backbone.weeks import Zone
 from sla_monitor import cohort, marketing, reports_attainment
 from sla_monitor.domain import FIRST_RESPONSE, Marked
 from sla_monitor.known import Decided
 from sla_monitor.marketing import ALL, Event, Held, Promise, Promises, Qualified
-from sla_monitor.weeks import Zone
 
 PERIODS: Final = ("week", "month", "quarter")
 SALES: Final[Mapping[str, Sequence[str]]] = {

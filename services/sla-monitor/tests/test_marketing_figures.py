@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from backbone import ids
+from backbone.weeks import Zone
 from sla_monitor import marketing
 from sla_monitor.domain import Marked
 from sla_monitor.figures import percentile
 from sla_monitor.marketing import Event, Held, Promise, Qualified
-from sla_monitor.weeks import Zone
 
 START = datetime(2026, 11, 10, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
