@@ -273,9 +273,10 @@ async def _end_untold(
     for clock, next_at in left:
         assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
         is_released = assignment is not None and assignment.released_at is not None
-        is_due = next_at <= changes.now
-        if is_released or (is_due and next_at <= merged_at.get(clock.lead_id, changes.now)):
-            if clock.state is State.RUNNING and is_due:
+        until = changes.now if is_released else min(changes.now, merged_at.get(clock.lead_id, changes.now))
+        is_missed = clock.terms.due_at <= until
+        if is_released or (is_missed and next_at <= until):
+            if clock.state is State.RUNNING and is_missed:
                 clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
             changes.cancel(rows[clock.lead_id], clock, judging.MERGED)
 

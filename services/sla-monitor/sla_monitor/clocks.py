@@ -127,8 +127,11 @@ def recompute(clock: Clock, by: Plan, now: datetime) -> None:
     for step in clock.steps[clock.step :]:
         if step.get("off") and (same := chain.take(left, step)) is not None:
             left.append({**same, "off": True})
-    if due_at != clock.terms.due_at or by.spec.hours != REP:
-        clock.calendar = by.calendar  # Which version of a rep's hours made the deadline stays with it.
+    # Which version of hours made the deadline stays with it.
+    if clock.state is State.BREACHED:
+        clock.steps_by = by.calendar
+    elif due_at != clock.terms.due_at or by.spec.hours != REP:
+        clock.calendar, clock.steps_by = by.calendar, ""
     move(clock, began, due_at, left)
     clock.rep_version = by.version
     clock.version += 1
@@ -192,6 +195,7 @@ def turn_to(clock: Clock, started_at: datetime, due_at: datetime) -> None:
             {name: value for name, value in step.items() if (name, value) != ("of_the_past", of)} for step in fired
         ]
         clock.steps = [*fired, *clock.steps[clock.step :]]
+        clock.calendar, clock.steps_by = clock.steps_by or clock.calendar, ""
     clock.terms = replace(clock.terms, started_at=started_at, due_at=due_at)
 
 

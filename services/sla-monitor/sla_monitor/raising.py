@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from backbone import times
 from backbone.database import Connection
-from sla_monitor import chain, clocks, store_alerts
+from sla_monitor import chain, clocks, store_alerts, store_links
 from sla_monitor.domain import Level, State
 from sla_monitor.recipients import Recipient
 from sla_monitor.store_alerts import Fired
@@ -20,13 +20,16 @@ async def spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
     taking = [clock for clock in acting if clock.steps[clock.step]["to"] == chain.REASSIGN]
     if not taking:
         return set()
-    taken = await store_alerts.taken_away(conn, {clock.lead_id for clock in taking})
+    # What was taken away before a merge was it, too, whichever of those that are one lead by now it was.
+    members = await store_links.members(conn, {clock.lead_id for clock in taking})
+    by_lead = await store_alerts.taken_away(conn, {one for some in members.values() for one in some})
+    taken = {lead_id: sum(by_lead.get(one, 0) for one in some) for lead_id, some in members.items()}
     over: set[Key] = set()
     for clock in taking:
-        times_before = taken.get(clock.lead_id, 0)
-        if times_before >= clock.steps[clock.step].get("times", 1):
+        if taken[clock.lead_id] >= clock.steps[clock.step].get("times", 1):
             over.add(clock.key)
-        taken[clock.lead_id] = times_before + 1
+        else:
+            taken[clock.lead_id] += 1
     return over
 
 

@@ -131,7 +131,7 @@ async def _of_a_calendar(conn: Connection, applying: Applying) -> bool:
 
 
 def _runs_on_older(name: str, reference: str, clock: Clock) -> bool:
-    return clock.hours == name and clock.calendar != reference
+    return clock.hours == name and (clock.steps_by or clock.calendar) != reference
 
 
 async def _recompute(conn: Connection, applying: Applying, wanted: list[UUID], is_of: Callable[[Clock], bool]) -> None:

@@ -47,7 +47,8 @@ async def of_changed_calendar(conn: Connection, name: str, reference: str, *, li
     """Return leads with clocks that run on an older version of a calendar."""
     rows = await conn.fetch(
         "SELECT DISTINCT c.lead_id FROM clock c JOIN subject s ON s.subject_id = c.lead_id"
-        " WHERE c.hours = $1 AND c.hours NOT IN ('wall', 'rep') AND c.next_at IS NOT NULL AND c.calendar <> $2"
+        " WHERE c.hours = $1 AND c.hours NOT IN ('wall', 'rep') AND c.next_at IS NOT NULL"
+        " AND coalesce(nullif(c.steps_by, ''), c.calendar) <> $2"
         " AND s.merged_into IS NULL ORDER BY c.lead_id LIMIT $3",
         name,
         reference,

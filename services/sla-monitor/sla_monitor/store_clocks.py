@@ -36,6 +36,8 @@ class Clock:
     version: int = 1
     hours: str = "wall"
     rep_version: int = 0
+    steps_by: str = ""
+    """What is left of its steps is by this version of its calendar; "": by the one that made the deadline."""
     reason: str = ""
     """Why it is cancelled, or, of one that was missed, why nothing more is told."""
     is_final: bool = False
@@ -133,6 +135,7 @@ def clock_of(row: Any) -> Clock:
         version=row["version"],
         hours=row["hours"],
         rep_version=row["rep_version"],
+        steps_by=row["steps_by"],
         reason=row["reason"],
         is_final=row["is_final"],
         round=row["round"],
@@ -195,12 +198,12 @@ _CHANGE: Final = """
 UPDATE clock c SET state = v.state, met_at = v.met_at, breached_at = v.breached_at, retracted = v.retracted,
                    done = v.done, step = v.step, next_at = v.next_at, version = v.version, due_at = v.due_at,
                    steps = v.steps, calendar = v.calendar, rep_version = v.rep_version, started_at = v.started_at,
-                   reason = v.reason, is_final = v.is_final
+                   reason = v.reason, is_final = v.is_final, steps_by = v.steps_by
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::text[], $5::timestamptz[], $6::timestamptz[], $7::boolean[],
             $8::jsonb[], $9::int[], $10::timestamptz[], $11::bigint[], $12::timestamptz[], $13::jsonb[], $14::text[],
-            $15::bigint[], $16::timestamptz[], $17::text[], $18::boolean[], $19::int[])
+            $15::bigint[], $16::timestamptz[], $17::text[], $18::boolean[], $19::int[], $20::text[])
      AS v(lead_id, clock, cycle, state, met_at, breached_at, retracted, done, step, next_at, version, due_at, steps,
-          calendar, rep_version, started_at, reason, is_final, round)
+          calendar, rep_version, started_at, reason, is_final, round, steps_by)
 WHERE c.lead_id = v.lead_id AND c.clock = v.clock AND c.cycle = v.cycle AND c.round = v.round
 """
 
@@ -230,6 +233,7 @@ async def change(conn: Connection, given: Sequence[Clock]) -> None:
         [one.reason for one in given],
         [one.is_final for one in given],
         [one.round for one in given],
+        [one.steps_by for one in given],
     )
 
 

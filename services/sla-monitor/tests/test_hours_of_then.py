@@ -63,10 +63,13 @@ async def put_firm(db: Database, days: list[str], made_at: datetime) -> None:
         await conn.execute("UPDATE calendar SET made_at = $2 WHERE version = $1", version, made_at)
 
 
-async def put_stale(db: Database, within: str) -> None:
-    text = f"clocks: [{{kind: stale, within: {within}, from: last_touch, hours: firm}}]"
+async def put_firm_policy(db: Database, text: str) -> None:
     async with db.transaction() as conn:
         await store_policies.add(conn, "standard", text, policies.parse(text.encode(), ["firm"]).data, "somebody")
+
+
+async def put_stale(db: Database, within: str) -> None:
+    await put_firm_policy(db, f"clocks: [{{kind: stale, within: {within}, from: last_touch, hours: firm}}]")
 
 
 @pytest.mark.parametrize("is_late", [True, False])
@@ -108,6 +111,27 @@ async def test_what_had_ended_keeps_its_deadline_though_the_calendar_changes_lat
     await monitor.recompute()
     await monitor.tell("intake", touch(lead, at(5100)))
     assert await due(db) == before == at(3600)
+
+
+async def test_a_missed_deadline_stays_with_the_calendar_that_made_it(db: Database, monitor: Monitor) -> None:
+    lead = ids.new()
+    text = "clocks: [{kind: first_response_30m, within: 30m, from: assignment, hours: firm}]\n"
+    text += "escalations: [{kind: first_response_30m, after: 9d, to: manager}]"
+    await put_firm(db, DAYS, at(-3600))
+    await put_firm_policy(db, text)
+    await monitor.tell("intake", captured(lead, at(0)))
+    await monitor.tell("routing", routed(lead, at(0)))
+    await monitor.fire()
+    async with db.reading() as conn:
+        before = await conn.fetchrow("SELECT state, calendar, due_at, next_at FROM clock")
+    await put_firm(db, [DAYS[(at(0).weekday() + 3) % 7]], now())
+    await monitor.recompute(at_most=20)
+    async with db.reading() as conn:
+        after = await conn.fetchrow("SELECT state, calendar, due_at, next_at FROM clock")
+        assert await conn.fetch("SELECT FROM clock_change") == []
+    assert tuple(after)[:3] == tuple(before)[:3] == ("breached", "firm@1", at(1800))
+    # What is to come follows the hours of now.
+    assert after["next_at"] > before["next_at"]
 
 
 async def test_a_next_step_in_the_last_year_of_all_ends_nothing(db: Database, monitor: Monitor) -> None:
