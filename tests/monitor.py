@@ -11,7 +11,7 @@ from backbone import batches, ids, parking, times
 from backbone.database import Database
 from backbone.envelope import Incoming
 from backbone.outbox import Outbox
-from sla_monitor import clocks, policies, recomputing, store_clocks, store_policies
+from sla_monitor import clocks, policies, recomputing, reports_attainment, store_clocks, store_policies
 from sla_monitor.applying import Applying
 from sla_monitor.consumer import Handler
 from sla_monitor.domain import ARRIVAL, NEXT_AT, OF_ASSIGNMENTS, STATUS_UPDATE, Level, State
@@ -116,6 +116,21 @@ class Monitor:
                         alert = clocks.alert_id(clock, Level.BREACH, number)
                         missed[alert] = missed.get(alert, False) or clock.state is State.BREACHED
         return [alert for alert, is_missed in missed.items() if stands[alert] != is_missed]
+
+    async def forget(self) -> None:
+        """Begin with nothing but policies, as an empty database does."""
+        async with self._db.transaction() as conn:
+            for table in ("clock", "lead", "link", "assignment", "touch", "mark", "alert", "outbox", "subject"):
+                await conn.execute(f"DELETE FROM {table}")
+        self._versions.clear()
+
+    async def attained(self, *, as_of: datetime | None = None) -> dict[Any, dict[str, int]]:
+        """Return by rep and kind what clocks came to, by what is stored or by the facts known at an instant."""
+        asked = reports_attainment.Asked(start=at(-3600), end=at(3600), by=("rep",))
+        async with self._db.reading() as conn:
+            counted = await reports_attainment.counted(conn, asked, as_of=as_of)
+        some = {key: {str(what): count for what, count in found.items() if count} for key, found in counted.items()}
+        return {key: found for key, found in some.items() if found}
 
     async def unfired(self, leads: Sequence[UUID]) -> list[str]:
         """Return which clocks of leads are due still, though all was fired that could be."""

@@ -93,6 +93,12 @@ async def public() -> None:
     """State that a route is for everybody."""
 
 
+async def is_still(request: Request, caller: Caller) -> bool:
+    """Say whether a request that is answered for long is that caller's still: a token ends, a key is revoked."""
+    access: _Trusts = request.app.state.access
+    return await access.identify(bearer(request)) == caller
+
+
 def bearer(request: Request) -> str:
     """Return the token of `Authorization: Bearer`, empty when there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")

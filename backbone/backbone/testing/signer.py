@@ -28,9 +28,10 @@ class Signer:
         path.write_bytes(self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, kind))
         return str(path)
 
-    def token(self, role: str, rep: str | None = None, sub: str | None = None) -> str:
+    def token(self, role: str, rep: str | None = None, sub: str | None = None, *, lasts_s: int = 3600) -> str:
         """Return a bearer token."""
-        claims = {"sub": sub or f"test:{role}", "role": role, "iss": security.ISSUER, "exp": int(time.time()) + 3600}
+        ends = int(time.time()) + lasts_s
+        claims = {"sub": sub or f"test:{role}", "role": role, "iss": security.ISSUER, "exp": ends}
         return jwt.encode(
             {**claims, **({"rep": rep} if rep else {})},
             self.key,

@@ -3,11 +3,11 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from backbone import database, security, times
@@ -59,13 +59,15 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
 
     @api.get("/v1/alerts/stream", response_class=_Events)
     async def stream(
+        request: Request,
         caller: Reading,
         given: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
         after: Annotated[str | None, Query(max_length=64)] = None,
     ) -> Response:
         """Send alerts as they fire (server-sent events); `Last-Event-ID` goes on where the last connection ended.
 
-        `after` says where the first one begins, an alert_id or a position as `/v1/alerts` gives it; without, now.
+        `after` says where the first one begins, an alert_id or a position as `/v1/alerts` gives it; without, now. It
+        ends with the token, or with the key that is revoked.
 
         An event `alert` is a new one. One that turns out to be wrong comes again as `retracted`, at a new position and
         with `retracted_at`; and as `restored`, without it, should it have been right after all.
@@ -73,7 +75,11 @@ def router(db: database.Database, stopping: asyncio.Event) -> APIRouter:
         mine = _whose(caller)
         async with db.reading() as conn:
             position = await _begins(conn, given, after)
-        return _Events(_stream(db, position, mine, stopping))
+
+        async def goes_on() -> bool:
+            return not stopping.is_set() and await security.is_still(request, caller)
+
+        return _Events(_stream(db, position, mine, goes_on))
 
     return api
 
@@ -138,7 +144,7 @@ def _event(row: Any) -> str:
 
 
 async def _stream(
-    db: database.Database, position: int, rep_id: str | None, stopping: asyncio.Event
+    db: database.Database, position: int, rep_id: str | None, goes_on: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[str]:
     """Yield alerts after a position, from the database alone, so that any replica serves any client.
 
@@ -146,7 +152,7 @@ async def _stream(
     """
     yield ": connected\n\n"
     quiet = 0.0
-    while not stopping.is_set():
+    while await goes_on():
         async with db.reading() as conn:
             found = await store_alerts.news(conn, position, rep_id=rep_id, limit=AT_ONCE)
         for one in found:

@@ -210,7 +210,7 @@ def _end(
         row, now = rows[lead_id], facts[lead_id]
         for clock in (one for one in known.get(lead_id, ()) if _is_over(row, one)):
             decided = when_known.decide(clock.terms, then, clock.cycle, at)
-            if when_known.goes_on(clock.terms, then, clock.cycle):
+            if decided is None or decided is Decided.RUNNING or when_known.goes_on(clock.terms, then, clock.cycle):
                 if (said := judging.hand_on(clock, survivors)) is not None:
                     changes.tell(row, clock, said)
             elif decided is Decided.MISSED and when_known.decide(clock.terms, now, clock.cycle, at) is Decided.MET:
@@ -219,7 +219,7 @@ def _end(
                 _end_with(decided, row, clock, then, by, changes)
 
 
-def _end_with(decided: Decided | None, row: Row, clock: Clock, facts: Facts, by: Starting, changes: Changes) -> None:
+def _end_with(decided: Decided, row: Row, clock: Clock, facts: Facts, by: Starting, changes: Changes) -> None:
     is_read_late = (decided, clock.state) in _READ_LATE
     if is_read_late and judging.revive(clock, judging.MERGED):
         changes.tell(row, clock, Said(Verdict()))
@@ -274,7 +274,7 @@ async def _end_untold(
         assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
         is_released = assignment is not None and assignment.released_at is not None
         until = changes.now if is_released else min(changes.now, merged_at.get(clock.lead_id, changes.now))
-        is_missed = clock.terms.due_at <= until
+        is_missed = clock.terms.due_at < until  # What ends in the very instant of its deadline is void.
         if is_released or (is_missed and next_at <= until):
             if clock.state is State.RUNNING and is_missed:
                 clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at

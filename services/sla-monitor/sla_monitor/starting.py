@@ -243,12 +243,20 @@ async def prepare(
     wanted = {one.rep_id for lead_id, one in assigned if _lacks(lead_id, one, compiled, present, facts[lead_id])}
     wanted |= {holder_of(mark, said) for said in facts.values() for mark in said.marks if mark.policy is not None}
     wanted |= {one.terms.rep_id for one in moving if one.hours != WALL or compiled[one.policy].quiet is not None}
-    missing = wanted - reps.keys() - {""}
-    if missing:
-        reps = {**reps, **await store_reps.reps(conn, missing)}
+    wanted.discard("")
+    if wanted:
+        follow = any(map(_follows_reps, compiled.values()))
+        read = store_reps.reps if follow else store_reps.reps_as_known
+        reps = {**reps, **await read(conn, wanted)}
     if wanted and any(spec.hours == REP for policy in compiled.values() for spec in policy.clocks):
         named = named.knowing(await store_reps.versions(conn, wanted, FOR_EVER))
     return Starting(compiled, reps, named, present)
+
+
+def _follows_reps(policy: Policy) -> bool:
+    """Say whether clocks run on reps' own hours, or are quiet in reps' zones."""
+    is_quiet_there = policy.quiet is not None and not policy.quiet.zone
+    return is_quiet_there or any(spec.hours == REP for spec in policy.clocks)
 
 
 def _lacks(lead_id: UUID, one: Assignment, compiled: Mapping[str, Policy], present: set[Key], facts: Facts) -> bool:

@@ -34,27 +34,22 @@ class RepSeen(NamedTuple):
 async def note_reps(conn: Connection, seen: Iterable[RepSeen]) -> dict[str, common_pb2.Rep]:
     """Keep reps with their hours, and since when they are so, whichever version is known first.
 
-    Returns them as known now.
-
-    Open clocks on changed hours are computed anew. The rows stay locked: a clock on hours that change at this moment is
-    seen by who computes them anew, or waits for the change.
+    Returns them as known now. Open clocks on changed hours are computed anew.
     """
     ordered = sorted(seen, key=lambda one: (one.rep.version, one.is_told, -one.since.timestamp()))
     versions = {(one.rep.rep_id, one.rep.version): one for one in ordered}
     newest = {one.rep.rep_id: one for one in versions.values()}
-    rows = await conn.fetch(_LOCK_REPS, list(newest))
-    known = {row["rep_id"]: _rep(row["rep"]) for row in rows}
+    known = await reps_as_known(conn, newest)
     changed = [
         one for rep_id, one in sorted(newest.items()) if rep_id not in known or known[rep_id].version < one.rep.version
     ]
     if changed:
         await _write_reps(conn, changed)
-        rows = await conn.fetch(_LOCK_REPS, list(newest))
     # What leads come with all day long is known.
     new = [one for one in versions.values() if one.is_told or known.get(one.rep.rep_id) != one.rep]
     if new:
-        await _note_versions(conn, new)
-    return {row["rep_id"]: _rep(row["rep"]) for row in rows}
+        await _note_versions(conn, sorted(new, key=lambda one: (one.rep.rep_id, one.rep.version)))
+    return await reps_as_known(conn, newest) if changed else known
 
 
 _LOCK_REPS: Final = "SELECT rep_id, rep FROM rep WHERE rep_id = ANY($1::text[]) ORDER BY rep_id FOR NO KEY UPDATE"
@@ -97,7 +92,10 @@ async def _write_reps(conn: Connection, ordered: Sequence[RepSeen]) -> None:
         " SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bytea[], $5::text[], $6::timestamptz[])"
         " ON CONFLICT (rep_id) DO UPDATE SET version = excluded.version, team = excluded.team, rep = excluded.rep,"
         " email = excluded.email, email_since = CASE WHEN rep.email = excluded.email THEN rep.email_since"
-        " ELSE excluded.email_since END, recompute = true, judged_to = NULL WHERE rep.version < excluded.version",
+        " ELSE excluded.email_since END, recompute = true,"
+        # Of the same team their touches count as before; what is being judged goes on where it is.
+        " judged_to = CASE WHEN rep.team <> excluded.team THEN NULL WHEN rep.recompute THEN rep.judged_to"
+        " ELSE 'ffffffff-ffff-ffff-ffff-ffffffffffff' END WHERE rep.version < excluded.version",
         [one.rep.rep_id for one in ordered],
         [one.rep.version for one in ordered],
         [one.rep.team for one in ordered],
@@ -108,7 +106,11 @@ async def _write_reps(conn: Connection, ordered: Sequence[RepSeen]) -> None:
 
 
 async def reps(conn: Connection, rep_ids: Iterable[str]) -> dict[str, common_pb2.Rep]:
-    """Return reps as they are known now; their rows stay locked, as those of `note_reps` do."""
+    """Return reps as they are known now; their rows stay locked.
+
+    So a clock on hours that change at this moment is seen by who computes them anew, or waits for the change. All at
+    once and in order: two batches would wait for each other otherwise.
+    """
     rows = await conn.fetch(_LOCK_REPS, sorted(set(rep_ids)))
     return {row["rep_id"]: _rep(row["rep"]) for row in rows}
 

@@ -103,6 +103,16 @@ async def test_two_that_find_the_same_step_alert_it_once(db: Database) -> None:
     assert await alerts(db) == 300
 
 
+async def test_a_step_that_was_raised_meanwhile_is_nobodys_to_raise_again(db: Database) -> None:
+    await let_be_due(db, 3, timedelta(seconds=0.5))
+    async with db.transaction() as conn:
+        found = [store_clocks.clock_of(row) for row in await conn.fetch("SELECT * FROM clock")]
+        due = [(clock, clock.step, clock.version) for clock in found]
+        at = datetime.now(UTC) + timedelta(minutes=1)
+        assert len(await store_clocks.raise_steps(conn, due[:2], at)) == 2
+        assert await store_clocks.raise_steps(conn, due, at) == {due[2][0].key}
+
+
 @pytest.mark.parametrize("turns", range(4))
 async def test_looking_where_topics_end_stops_whenever_it_is_told_to(db: Database, turns: int) -> None:
     class Kafka:

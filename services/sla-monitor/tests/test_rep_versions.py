@@ -1,14 +1,16 @@
 """Since when a rep is of a team, or works when they do, is told by the rep's own events, whatever is read first."""
 
+import asyncio
+import random
 from typing import Any
 
 import pytest
 
 from backbone import ids
 from backbone.database import Database
-from sla_monitor import reports_attainment
-from tests.monitor import Monitor, at
-from tests.telling import merged, rep, rep_changed, routed, touch
+from sla_monitor import reports_attainment, store_changes
+from tests.monitor import Monitor, at, read_in
+from tests.telling import captured, merged, rep, rep_changed, routed, touch
 
 TEAM = "clocks: [{kind: first_response_5m, within: 5m, from: assignment}]\ncounts: {by: team}"
 SOUTH = rep("ben", team="south", version=2)
@@ -66,3 +68,41 @@ async def test_a_report_of_the_past_stays_though_a_lead_of_then_moves_with_who_t
     moved[1].stamp.recorded_at.FromDatetime(at(3700))
     await monitor.tell("routing", moved, rep_changed(SOUTH, at(3600)))
     assert await report() == before == [("ana", 1, 0)]
+
+
+async def test_two_batches_about_the_same_reps_do_not_wait_for_each_other_in_a_circle(monitor: Monitor) -> None:
+    leads, reps = [ids.new(), ids.new()], [rep("ana"), rep("ben")]
+    kinds = ("{kind: stale, within: 5h, from: last_touch", "{kind: first_response_30m, within: 30m, from: assignment")
+    await monitor.arrive(f"clocks: [{', '.join(f'{kind}, hours: rep}}' for kind in kinds)}]", *leads)
+    await monitor.tell("routing", *(routed(lead, at(0), who=who) for lead, who in zip(leads, reps, strict=True)))
+    for number in range(6):
+        batches = []
+        # Each gives one rep a lead, and tells of a touch on one that the other rep has.
+        for lead, who in zip(leads, reversed(reps), strict=True):
+            new = ids.new()
+            said = {
+                "routing": [routed(new, at(number), who=who)],
+                "intake": [captured(new, at(number)), touch(lead, at(number))],
+            }
+            batches.append(read_in(random.Random(number), said, monitor._versions))
+        await asyncio.gather(*map(monitor.read, batches))
+
+
+@pytest.mark.parametrize(("changed", "judged"), [({"name": "Benjamin"}, 0), ({"team": "south"}, 1)])
+async def test_touches_are_judged_anew_when_the_team_changes_not_with_each_change_of_a_rep(
+    db: Database, monitor: Monitor, changed: dict[str, str], judged: int
+) -> None:
+    lead = ids.new()
+    await monitor.arrive(TEAM, lead)
+    await monitor.tell("routing", rep_changed(rep("ben"), at(-3600)), routed(lead, at(0)))
+    await monitor.tell("intake", touch(lead, at(600), rep_id="ben"))
+    await monitor.recompute()
+    await monitor.fire()
+    await monitor.tell("routing", rep_changed(rep("ben", version=2, **changed), at(3600)))
+    async with db.reading() as conn:
+        judged_to = await conn.fetchval("SELECT judged_to FROM rep WHERE rep_id = 'ben'")
+        left = await store_changes.touched_by_colleague(conn, "ben", after=judged_to, limit=10)
+    assert left == [lead][:judged]
+    await monitor.recompute()
+    async with db.reading() as conn:
+        assert not await conn.fetchval("SELECT recompute FROM rep WHERE rep_id = 'ben'")

@@ -14,6 +14,7 @@ import pytest
 from backbone import ids
 from backbone.database import Connection
 from backbone.testing import eventually
+from backbone.testing.signer import Signer
 from backbone.testing.stage import Actor, Stage
 from sla_monitor import api_alerts, store_alerts
 from tests.telling import captured, learn, merged, now, rep, routed, touch, unmerged
@@ -101,6 +102,15 @@ async def test_reps_are_streamed_their_own_alone(sla: Actor) -> None:
     assert (await sla.as_nobody().get("/v1/alerts/stream")).status_code == 401
     refused = await sla.http.get("/v1/alerts/stream", headers={"Last-Event-ID": "no such"})
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "header/Last-Event-ID")
+
+
+async def test_a_stream_ends_with_the_token_that_opened_it(sla: Actor, signer: Signer) -> None:
+    authorization = {"Authorization": f"Bearer {signer.token('manager', lasts_s=8)}"}
+    async with asyncio.timeout(PATIENCE_S):
+        async with sla.as_nobody().stream("GET", "/v1/alerts/stream", headers=authorization) as answer:
+            assert answer.status_code == 200
+            assert [line async for line in answer.aiter_lines() if line] == [": connected"]
+        assert (await sla.as_nobody().get("/v1/alerts", headers=authorization)).status_code == 401
 
 
 def said(some: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, bool]]:
