@@ -56,8 +56,7 @@ async def test_what_was_missed_before_a_merge_is_missed_whether_or_not_it_was_to
     )
     await monitor.read(batch)
     key = ("first_response_5m", 0)
-    told = [(await monitor.states(one))[key] for one in (missed, met, ran)]
-    assert told == ["breached", "met", "cancelled"]
+    assert [(await monitor.states(one))[key] for one in (missed, met, ran)] == ["breached", "met", "cancelled"]
     async with db.reading() as conn:
         assert not await conn.fetchval("SELECT count(*) FROM clock WHERE next_at IS NOT NULL AND lead_id <> $1", lead)
         asked = reports_attainment.Asked(start=at(-60), end=at(60), by=("none",))
