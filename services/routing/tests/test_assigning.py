@@ -19,6 +19,8 @@ NOW: Final = datetime(2026, 11, 10, 12, tzinfo=UTC)
 UNIT: Final = 1_000_000
 NEVER_HAD: Final = Turn(0.0, 0.0)
 NAMES: Final = ("ana", "ben", "cem", "dee", "eli")
+MOST_FROM_SHARE: Final = 2.0
+"""In leads."""
 AWAY: Final = (WhyNot.OFF_HOURS, WhyNot.ON_LEAVE, WhyNot.PAUSED, WhyNot.INACTIVE)
 
 
@@ -183,20 +185,26 @@ TestHistories.settings = settings(max_examples=60, stateful_step_count=60)
     others=st.lists(st.tuples(st.sampled_from(NAMES[1:]), st.sampled_from([None, *AWAY])), min_size=1, max_size=120),
 )
 def test_no_starvation(strategy: Strategy, weights: list[int], others: list[tuple[str, WhyNot | None]]) -> None:
-    """Who is at work with room gets a lead in their turn, whoever else comes and goes in whatever rhythm."""
-    counts: dict[str, Any] = {"open": 0, "untouched": 0, "turns": {}, "last_assigned_at": None}
+    """Who is at work with room gets their share of the leads, whoever else comes and goes in whatever rhythm."""
+    said: dict[str, Any] = {"role": "sdr", "cap": 1000, "values": {}, "away": None, "back_at": None}
+    said |= {"open": 0, "untouched": 0, "last_assigned_at": None}
     reps = {
-        name: Rep(rep_id=name, role="sdr", cap=1000, weight=weight, values={}, away=None, back_at=None, **counts)
+        # Turns are each rep's own: a dictionary that all had would let them take turns in one another's place.
+        name: Rep(rep_id=name, weight=weight, turns={}, **said)
         for name, weight in zip(NAMES, map(float, weights), strict=True)
     }
     index = Index(reps)
     pool = Pool(pool="main", strategy=strategy, members=NAMES)
     policy = Policy(version=1, pools={"main": pool}, rules=(PLAIN,), pairs={})
-    # From two leads ahead of one's share to two behind it: what holds where others come and go, see decision 14.
-    longest, since = 4 * sum(weights) / weights[0], 0
+    owed = dict.fromkeys(NAMES, 0.0)
     for number, (name, away) in enumerate(others * 3):
         index.come_or_go(name, away)
         lead = Lead(lead_id=UUID(int=number), values={}, rank=1, created_at=NOW)
         chosen = assigning.decide(lead, index, policy, NOW + timedelta(seconds=number)).rep_id
-        since = 0 if chosen == "ana" else since + 1
-        assert since <= longest
+        assert chosen is not None
+        there = [rep for rep in reps.values() if rep.away is None]
+        for rep in there:
+            owed[rep.rep_id] += rep.weight / sum(one.weight for one in there)
+        owed[chosen] -= 1
+        # Of each lead that came while they were there, their share: see decision 14.
+        assert all(abs(left) <= MOST_FROM_SHARE for left in owed.values()), owed
