@@ -21,7 +21,8 @@ from sla_monitor.starting import NOBODY
 from sla_monitor.store_clocks import Clock
 from sla_monitor.taking_in import Batch
 
-AT_ONCE: Final = 500
+AT_ONCE: Final = 100
+"""What falls due of these leads meanwhile waits: 0.04 s a transaction, where 500 hold it for 0.3 and are no faster."""
 REST_S: Final = 0.25
 SHORT_REST_S: Final = 0.02
 LONGEST_TRANSACTION: Final = timedelta(seconds=15)
@@ -40,7 +41,7 @@ async def run(db: Database, applying: Applying) -> None:
 
 
 async def _some(conn: Connection, applying: Applying) -> bool:
-    """Compute a few hundred clocks of one rep, one calendar or the company anew; returns whether there may be more."""
+    """Compute clocks of some leads anew: of a rep, a calendar, or the company; returns whether there may be more."""
     for some in (_of_a_rep, _of_a_calendar, _of_the_company):
         if await some(conn, applying):
             return True
