@@ -27,6 +27,10 @@ Versions = dict[tuple[str, UUID], int]
 """The last one of each topic and lead."""
 
 
+_TABLES = (
+    *("clock", "clock_change", "lead", "lead_before", "link", "assignment", "touch", "mark", "alert", "outbox"),
+    *("subject", "rep", "rep_version"),
+)
 START = now().replace(microsecond=0) - timedelta(days=1)
 
 
@@ -120,7 +124,7 @@ class Monitor:
     async def forget(self) -> None:
         """Begin with nothing but policies, as an empty database does."""
         async with self._db.transaction() as conn:
-            for table in ("clock", "lead", "link", "assignment", "touch", "mark", "alert", "outbox", "subject"):
+            for table in _TABLES:
                 await conn.execute(f"DELETE FROM {table}")
         self._versions.clear()
 

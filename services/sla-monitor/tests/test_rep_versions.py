@@ -86,6 +86,7 @@ async def test_two_batches_about_the_same_reps_do_not_wait_for_each_other_in_a_c
             }
             batches.append(read_in(random.Random(number), said, monitor._versions))
         await asyncio.gather(*map(monitor.read, batches))
+        assert set(await monitor.states(new)) == {("first_response_30m", 1), ("stale", 1)}
 
 
 @pytest.mark.parametrize(("changed", "judged"), [({"name": "Benjamin"}, 0), ({"team": "south"}, 1)])
