@@ -182,9 +182,9 @@ def by_turns(chance: random.Random, told: dict[str, list[Told]]) -> dict[str, li
     return {**told, "intake": mixed}
 
 
-def kept(outcome: tuple[str, datetime | None, datetime]) -> Any:
-    """Return what became of a promise, if it was kept or missed."""
-    return outcome if outcome[0] in VERDICTS else None
+def kept(outcome: tuple[str, datetime | None, datetime]) -> str | None:
+    """Return whether a promise was kept or missed; what was done after it had been missed is the survivor's."""
+    return outcome[0] if outcome[0] in VERDICTS else None
 
 
 async def live(
