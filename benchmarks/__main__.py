@@ -69,7 +69,7 @@ def bench(
     sides: dict[str, Side] = {}
     try:
         with ExitStack() as opened, _progress() as step:
-            port = _free_block()
+            port = opened.enter_context(ports.block())
             if only in (None, Only.ROUTING):
                 _routing(folder / "routing", rounds, waiting, step)
             if only in (None, Only.CLOCKS):
@@ -145,14 +145,6 @@ def _pin() -> list[int]:
     cores = sorted(os.sched_getaffinity(0))[:CORES]
     os.sched_setaffinity(0, cores)
     return cores
-
-
-def _free_block() -> int:
-    """Return the first port of a stack whose ports are all free."""
-    for port in range(23_000, 30_000, 100):
-        if not any(ports.answers(port + offset) for offset in (*range(7), *range(20, 27), 90, 91, 92)):
-            return port
-    raise RuntimeError("no free ports between 23000 and 30000")
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from backbone.testing import eventually
 from handoff_cli import demo_company
 from handoff_local import ports
 from handoff_local.home import SERVICES, Home
-from handoff_local.plan import Plan
 
 PATIENCE_S = 60.0
 pytestmark = pytest.mark.timeout(300)
@@ -60,20 +59,12 @@ class Stack:
         return answer.json()
 
 
-def _free_block() -> int:
-    """Return a first port of which all that a stack takes are free."""
-    for first in range(21_000, 31_000, 100):
-        if not any(ports.is_taken(port) for port in Plan(Home(Path()), first).all_ports()):
-            return first
-    raise AssertionError("no free ports")
-
-
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """A stack that runs when a test begins; the last one leaves it ended."""
-    with tempfile.TemporaryDirectory(prefix="handoff-stack-") as folder:
+    with tempfile.TemporaryDirectory(prefix="handoff-stack-") as folder, ports.block() as port:
         Path(folder).chmod(0o755)
-        made = Stack(Path(folder) / "home", _free_block())
+        made = Stack(Path(folder) / "home", port)
         try:
             made.up()
             yield made
@@ -119,6 +110,19 @@ def test_a_port_that_another_program_only_holds_is_taken(stack: Stack) -> None:
         holder.bind(("127.0.0.1", 0))
         assert ports.is_taken(holder.getsockname()[1])
     assert not ports.is_taken(ports.free())
+
+
+def test_nobody_else_gets_the_ports_of_a_stack_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ports.block() as port:
+        monkeypatch.setattr(ports, "BLOCKS", range(port, port + ports.BLOCK, ports.BLOCK))
+        with pytest.raises(RuntimeError, match="no 100 free ports"), ports.block():
+            pass
+    with ports.block() as again:
+        assert again == port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", port + 91))
+        with pytest.raises(RuntimeError, match="no 100 free ports"), ports.block():
+            pass
 
 
 @pytest.mark.parametrize("provider", ["generic", "hubspot-workflow", "mautic"])

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -72,13 +71,11 @@ class Stack:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """A stack without demo, ended with the module."""
     folder: Path = tmp_path_factory.mktemp("stack")
-    # Below the ports that the kernel gives to outgoing connections, which may take one while a part starts anew.
-    bases = [base for base in range(12_000, 32_000, 100) if not any(ports.answers(base + n) for n in range(100))]
-    port = random.SystemRandom().choice(bases)
     command = [sys.executable, "-m", "handoff_cli.main"]
-    subprocess.run([*command, "up", "--home", folder, "--port", str(port), "--detach"], check=True, timeout=200)
-    yield Home(folder)
-    subprocess.run([*command, "down", "--home", folder], check=True, timeout=60)
+    with ports.block() as port:
+        subprocess.run([*command, "up", "--home", folder, "--port", str(port), "--detach"], check=True, timeout=200)
+        yield Home(folder)
+        subprocess.run([*command, "down", "--home", folder], check=True, timeout=60)
 
 
 @pytest.fixture

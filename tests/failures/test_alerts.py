@@ -143,7 +143,7 @@ async def test_who_was_stopped_tells_nobody_of_a_breach_who_called_meanwhile(sta
 
     try:
         await give(stage, [first], telling.now() - timedelta(seconds=WINDOW_S))
-        await eventually(lambda: told(first))
+        await eventually(lambda: told(first), patience_s=HEALED_WITHIN_S)
         at = telling.now() + timedelta(seconds=3)
         await give(stage, called + silent, at)
         await eventually(armed)
