@@ -223,7 +223,7 @@ def _end_with(decided: Decided, row: Row, clock: Clock, facts: Facts, by: Starti
     is_read_late = (decided, clock.state) in _READ_LATE
     if is_read_late and judging.revive(clock, judging.MERGED):
         changes.tell(row, clock, Said(Verdict()))
-    if clock.state not in (State.RUNNING, State.BREACHED) or clock.is_final:
+    if clock.is_final:
         return
     if decided is Decided.MET and (said := by.judge(clock, facts)) is not None:
         changes.tell(row, clock, said)

@@ -164,7 +164,7 @@ async def arrivals(
     came = [
         (row, row.arrived_at, row.lead_fields())
         for row in rows
-        if row.live and not row.arrival and not row.closed and row.fields is not None and row.arrived_at is not None
+        if row.live and not row.arrival and row.fields is not None and row.arrived_at is not None
     ]
     owners = {lead.owner_id for _, _, lead in came} - {""}
     reps = await store_reps.reps_as_known(conn, owners) if owners else {}

@@ -6,7 +6,7 @@ from backbone import ids
 from backbone.database import Database
 from sla_monitor import reports_attainment
 from tests.monitor import Monitor, at
-from tests.telling import captured, merged, released, rep, routed, touch
+from tests.telling import captured, disqualified, merged, released, rep, routed, touch
 
 
 async def attained(db: Database, seconds: float | None = None) -> tuple[int, int]:
@@ -47,3 +47,27 @@ async def test_what_was_answered_before_a_merge_moved_it_stays_answered(
     await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
     await monitor.tell("routing", released(lost, at(100), outcome="merged"), moved)
     assert await attained(db) == await attained(db, 110) == before
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_what_a_merged_lead_had_kept_stays_kept_however_much_is_read_at_once(
+    db: Database, monitor: Monitor, at_once: bool
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.put("clocks: [{kind: first_response_5m, within: 30s, from: arrival}]")
+    told = [captured(lead, at(0)), captured(lost, at(0)), touch(lost, at(10))]
+    told += merged(lead, lost, at(100), came_at=at(0))
+    for some in [told] if at_once else [[one] for one in told]:
+        await monitor.tell("intake", *some)
+    assert await attained(db) == await attained(db, 110) == (2, 0)
+
+
+async def test_what_was_kept_before_a_lead_was_out_is_kept_though_it_is_read_with_a_merge(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_5m, within: 30s, from: arrival}]", lead, lost)
+    await monitor.tell("qualification", disqualified(lost, at(20)))
+    assert await monitor.states(lost) == {("first_response_5m", 0): "cancelled"}
+    await monitor.tell("intake", touch(lost, at(10)), *merged(lead, lost, at(100), came_at=at(0)))
+    assert await attained(db) == await attained(db, 110) == (2, 0)
