@@ -26,6 +26,7 @@ __all__ = [
     "servers",
     "signer",
     "start",
+    "start_once",
 ]
 
 # How fast a machine draws examples says nothing of what is tested.
@@ -94,6 +95,14 @@ def signer() -> Signer:
 @pytest.fixture
 async def start(servers: Servers, signer: Signer) -> AsyncIterator[Stage]:
     """`await start("routing", **settings)` runs a service in this process; all of a test share one namespace."""
+    stage = Stage(servers, signer)
+    yield stage
+    await stage.close()
+
+
+@pytest.fixture(scope="module")
+async def start_once(servers: Servers, signer: Signer) -> AsyncIterator[Stage]:
+    """`await start_once("routing")` runs a service for tests of a module that leave nothing behind: who is refused."""
     stage = Stage(servers, signer)
     yield stage
     await stage.close()

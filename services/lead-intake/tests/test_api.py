@@ -15,6 +15,12 @@ async def intake(start: Stage) -> Actor:
     return await start("intake")
 
 
+@pytest.fixture(scope="module")
+async def refusing(start_once: Stage) -> Actor:
+    """It takes nothing of what it is given."""
+    return await start_once("intake")
+
+
 def ago(**delta: float) -> str:
     return (datetime.now(UTC) - timedelta(**delta)).isoformat()
 
@@ -157,11 +163,11 @@ async def test_a_batch_answers_in_order_with_errors_in_place(intake: Actor) -> N
         (b'{"a": "' + b"x" * 1024 * 1024 + b'"}', 413),
     ],
 )
-async def test_bad_input_is_refused_and_leaves_nothing(intake: Actor, content: bytes, status: int) -> None:
-    answer = await intake.http.post("/v1/leads", content=content)
+async def test_bad_input_is_refused_and_leaves_nothing(refusing: Actor, content: bytes, status: int) -> None:
+    answer = await refusing.http.post("/v1/leads", content=content)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
-    assert (await intake.http.get("/v1/leads")).json()["items"] == []
+    assert (await refusing.http.get("/v1/leads")).json()["items"] == []
 
 
 async def test_kafka_away_refuses_no_lead(start: Stage) -> None:

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from backbone.testing.stage import Actor
+from backbone.testing.stage import Actor, Stage
 from routing import api_accounts, api_reps, checking, policies
 from services.routing.tests.desk import put_rep
 
@@ -17,6 +17,16 @@ rules:
   - {rule: sales ready, when: lead.stage == "srl", to: paired, else: sales}
   - {rule: everyone, to: sdr}
 """
+
+
+@pytest.fixture(scope="module")
+async def refusing(start_once: Stage) -> Actor:
+    """It has reps, and refuses every policy that it is given."""
+    routing = await start_once("routing")
+    await put_rep(routing, "ana")
+    for rep_id in ("ben", "odd"):
+        await put_rep(routing, rep_id, role="sales")
+    return routing
 
 
 @pytest.mark.parametrize(
@@ -42,12 +52,9 @@ rules:
         (POLICY + "accept_within: 0s", "/accept_within"),
     ],
 )
-async def test_a_bad_policy_is_refused_with_its_place(routing: Actor, text: str, pointer: str) -> None:
-    await put_rep(routing, "ana")
-    for rep_id in ("ben", "odd"):
-        await put_rep(routing, rep_id, role="sales")
+async def test_a_bad_policy_is_refused_with_its_place(refusing: Actor, text: str, pointer: str) -> None:
     text = text.replace('rep.role == "sales"', 'rep.role == "sales" && rep.rep_id != "odd"')
-    answer = await routing.http.put("/v1/policy", content=text)
+    answer = await refusing.http.put("/v1/policy", content=text)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == pointer
 
@@ -178,12 +185,10 @@ async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_o
     ],
 )
 async def test_a_refusal_says_what_to_write_instead_and_the_dry_run_says_the_same(
-    routing: Actor, was: str, instead: str, place: str, told: str
+    refusing: Actor, was: str, instead: str, place: str, told: str
 ) -> None:
-    await put_rep(routing, "ana")
-    await put_rep(routing, "ben", role="sales")
     for path in ("/v1/policy", "/v1/policy?dry_run=true"):
-        answer = await routing.http.put(path, content=POLICY.replace(was, instead, 1))
+        answer = await refusing.http.put(path, content=POLICY.replace(was, instead, 1))
         assert answer.status_code == 422
         (fault,) = answer.json()["errors"]
         assert fault["pointer"] == place
@@ -191,23 +196,22 @@ async def test_a_refusal_says_what_to_write_instead_and_the_dry_run_says_the_sam
 
 
 @pytest.mark.parametrize("condition", ['"german" in rep.skills', "rep.team in ['north', 'south']", "!rep.active"])
-async def test_a_condition_that_yaml_cannot_read_is_told_to_be_put_in_quotes(routing: Actor, condition: str) -> None:
+async def test_a_condition_that_yaml_cannot_read_is_told_to_be_put_in_quotes(refusing: Actor, condition: str) -> None:
     text = POLICY.replace("rule: everyone", f"rule: everyone, reps: {condition}")
     for path in ("/v1/policy", "/v1/policy?dry_run=true"):
-        (fault,) = (await routing.http.put(path, content=text)).json()["errors"]
+        (fault,) = (await refusing.http.put(path, content=text)).json()["errors"]
         assert (fault["line"], fault["column"]) == (8, 28)
         assert fault["detail"].endswith("in quotes as a whole, such as reps: 'rep.team == \"north\"'")
 
 
 @pytest.mark.parametrize("key", ["to", "fallback", "else"])
-async def test_a_rep_in_the_place_of_a_pool_is_told_to_be_put_into_one(routing: Actor, key: str) -> None:
-    await put_rep(routing, "sales1")
-    keys = ", ".join(f"{one}: {name}" for one, name in {"to": "sdr", key: "sales1"}.items())
+async def test_a_rep_in_the_place_of_a_pool_is_told_to_be_put_into_one(refusing: Actor, key: str) -> None:
+    keys = ", ".join(f"{one}: {name}" for one, name in {"to": "sdr", key: "ben"}.items())
     text = POLICY + f"  - {{rule: a, {keys}}}\n"
-    (fault,) = (await routing.http.put("/v1/policy", content=text)).json()["errors"]
+    (fault,) = (await refusing.http.put("/v1/policy", content=text)).json()["errors"]
     assert fault["pointer"] == f"/rules/3/{key}"
     assert fault["detail"] == (
-        f"{key} names a pool, and this is a rep; put them into one by reps: 'rep.rep_id == \"sales1\"'"
+        f"{key} names a pool, and this is a rep; put them into one by reps: 'rep.rep_id == \"ben\"'"
     )
 
 

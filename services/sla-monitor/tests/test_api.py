@@ -141,6 +141,12 @@ async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> N
     assert (await clocks(sla, lead))["first_response_30m"]["policy"] == "z@1"
 
 
+@pytest.fixture(scope="module")
+async def refusing(start_once: Stage) -> Actor:
+    """It refuses every policy that it is given."""
+    return await start_once("sla")
+
+
 @pytest.mark.parametrize(
     ("text", "pointer"),
     [
@@ -169,8 +175,8 @@ async def test_of_two_policies_that_match_the_lowest_order_wins(sla: Actor) -> N
         ),
     ],
 )
-async def test_a_bad_policy_is_refused_with_its_place(sla: Actor, text: str, pointer: str) -> None:
-    answer = await sla.http.put("/v1/policies/standard", content=text)
+async def test_a_bad_policy_is_refused_with_its_place(refusing: Actor, text: str, pointer: str) -> None:
+    answer = await refusing.http.put("/v1/policies/standard", content=text)
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
 
 
