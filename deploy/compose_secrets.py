@@ -10,16 +10,14 @@ import json
 import os
 import secrets
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from backbone import security
+from backbone import tokens
 
 FOLDER: Final = Path("/secrets")
 SERVICES: Final = ("lead-intake", "qualification", "routing", "sla-monitor", "forecast", "notifications", "console")
@@ -108,14 +106,8 @@ def token(role: str = "", rep: str = "") -> None:
     key = load_pem_private_key((FOLDER / "console" / "signing-key.pem").read_bytes(), None)
     if not isinstance(key, Ed25519PrivateKey):
         sys.exit("The signing key of the volume is none.")
-    claims = {
-        "sub": f"local:{role}" + (f":{rep}" if rep else ""),
-        "role": role,
-        "iss": security.ISSUER,
-        "exp": int(time.time()) + TOKEN_LIFE_S,
-        **({"rep": rep} if rep else {}),
-    }
-    _say(jwt.encode(claims, key, security.ALGORITHM, headers={"kid": security.key_id(key)}))
+    sub = f"local:{role}" + (f":{rep}" if rep else "")
+    _say(tokens.signed(key, sub=sub, role=role, rep=rep, lasts_s=TOKEN_LIFE_S))
 
 
 def _say(text: str) -> None:

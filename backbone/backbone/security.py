@@ -5,7 +5,6 @@ is away; a revocation takes five seconds at most. Every route states its role, o
 """
 
 import asyncio
-import base64
 import contextlib
 import hashlib
 import time
@@ -17,7 +16,6 @@ import asyncpg
 import httpx
 import jwt
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import FastAPI, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -26,11 +24,10 @@ from starlette.routing import BaseRoute, Mount, Route
 from backbone import calling
 from backbone.database import Connection, Database
 from backbone.problem import Problem
+from backbone.tokens import ALGORITHM, ISSUER
 
 ROLES: Final = ("admin", "manager", "rep", "sdr", "marketing", "integration", "service")
 KEY_PREFIX: Final = "hk_"
-ISSUER: Final = "handoff"
-ALGORITHM: Final = "EdDSA"
 REFRESH_EVERY_S: Final = 3.0
 """Together with the longest fetch five seconds: so long a revocation may take to be in force."""
 FETCH_TIMEOUT_S: Final = 2.0
@@ -117,17 +114,6 @@ def _unknown_caller() -> Problem:
 def hash_key(key: str) -> str:
     """Return what is stored of a machine key. Keys are random, so a plain SHA-256 cannot be searched."""
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def key_id(private: Ed25519PrivateKey) -> str:
-    """Return the `kid` of a signing key, which follows from the key itself."""
-    return hashlib.sha256(private.public_key().public_bytes_raw()).hexdigest()[:16]
-
-
-def public_jwk(private: Ed25519PrivateKey) -> dict[str, str]:
-    """Return the public half of a signing key as a JWK."""
-    x = base64.urlsafe_b64encode(private.public_key().public_bytes_raw()).rstrip(b"=").decode()
-    return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": key_id(private), "use": "sig", "alg": ALGORITHM}
 
 
 def check_routes(app: FastAPI) -> None:

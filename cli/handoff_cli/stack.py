@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import jwt
 import psutil
 import typer
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from backbone import security
+from backbone import tokens
 from handoff_cli import demo_company, following
 from handoff_cli.steps import Steps
 from handoff_local.children import StartFault, end_leftovers
@@ -234,11 +233,5 @@ def make_token(home: Home, role: str, rep: str | None = None) -> str:
     if not home.signing_key.exists():
         raise fail(f"{home.path} is no stack's home. Start one with `handoff up --home {home.path}`.")
     key = load_pem_private_key(home.signing_key.read_bytes(), None)
-    claims = {
-        "sub": f"local:{role}" + (f":{rep}" if rep else ""),
-        "role": role,
-        "iss": security.ISSUER,
-        "exp": int(time.time()) + TOKEN_LIFE_S,
-        **({"rep": rep} if rep else {}),
-    }
-    return jwt.encode(claims, key, security.ALGORITHM, headers={"kid": security.key_id(key)})  # type: ignore[arg-type]
+    sub = f"local:{role}" + (f":{rep}" if rep else "")
+    return tokens.signed(key, sub=sub, role=role, rep=rep, lasts_s=TOKEN_LIFE_S)  # type: ignore[arg-type]

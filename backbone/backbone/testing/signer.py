@@ -1,15 +1,13 @@
 """Who signs tokens that the services of a test trust."""
 
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from backbone import security
+from backbone import tokens
 
 
 @dataclass(slots=True)
@@ -20,7 +18,7 @@ class Signer:
 
     def jwk(self) -> dict[str, Any]:
         """Return the public half."""
-        return security.public_jwk(self.key)
+        return tokens.public_jwk(self.key)
 
     def pem(self, path: Path) -> str:
         """Write the key where the console reads it, and return that path."""
@@ -30,11 +28,4 @@ class Signer:
 
     def token(self, role: str, rep: str | None = None, sub: str | None = None, *, lasts_s: int = 3600) -> str:
         """Return a bearer token."""
-        ends = int(time.time()) + lasts_s
-        claims = {"sub": sub or f"test:{role}", "role": role, "iss": security.ISSUER, "exp": ends}
-        return jwt.encode(
-            {**claims, **({"rep": rep} if rep else {})},
-            self.key,
-            security.ALGORITHM,
-            headers={"kid": security.key_id(self.key)},
-        )
+        return tokens.signed(self.key, sub=sub or f"test:{role}", role=role, rep=rep, lasts_s=lasts_s)

@@ -4,7 +4,6 @@ An action names the cycle of the assignment that was read: a lead that has moved
 it now. Accepting stops no clock; only a touch does.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,13 +12,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import httpx
-import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel, Field
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from backbone import calling, ids, security
+from backbone import calling, ids, tokens
 from backbone.database import Connection, Database
 from backbone.idempotency import HEADER, LONGEST_KEY
 from backbone.problem import Problem, unavailable
@@ -99,11 +97,7 @@ class Hands:
 
     def token(self, person: Person) -> str:
         """Return a short-lived token for what a person does."""
-        claims = {"sub": person.account, "role": person.role, "iss": security.ISSUER}
-        claims |= {"rep": person.rep_id} if person.rep_id else {}
-        expires = {"exp": int(time.time()) + self.life_s}
-        kid = security.key_id(self.key)
-        return jwt.encode({**claims, **expires}, self.key, security.ALGORITHM, headers={"kid": kid})
+        return tokens.signed(self.key, sub=person.account, role=person.role, rep=person.rep_id, lasts_s=self.life_s)
 
     async def post(
         self, client: httpx.AsyncClient, person: Person, path: str, body: Mapping[str, Any], key: str

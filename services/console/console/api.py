@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field, field_validator
 from starlette.responses import Response
 
-from backbone import database, fields, idempotency, ids, outbox, security, subjects, times, vault
+from backbone import database, fields, idempotency, ids, outbox, security, subjects, times, tokens, vault
 from backbone.problem import Pointer, Problem
 from console import domain, events, store
 
@@ -53,7 +53,7 @@ def router(
 ) -> APIRouter:
     """Return the routes."""
     api = APIRouter(tags=["keys and settings"])
-    jwks = [security.public_jwk(key)]
+    jwks = [tokens.public_jwk(key)]
 
     sealing = hashlib.sha256(b"handoff answers with keys" + key.private_bytes_raw()).digest()
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from backbone import process, security, vault
+from backbone import process, tokens, vault
 from backbone.database import Database
 from console import (
     acting,
@@ -72,7 +72,7 @@ async def _trust(service: process.Service[Settings], key: Ed25519PrivateKey) -> 
         issued = await store.keys(conn)
     machines = [{"hash": one, "name": name, "role": "service"} for name, one in service.settings.service_keys.items()]
     machines += [{"hash": row["key_hash"], "name": row["name"], "role": row["role"]} for row in issued]
-    service.access.trust([security.public_jwk(key)], machines)
+    service.access.trust([tokens.public_jwk(key)], machines)
 
 
 async def _sweep_forever(db: Database) -> None:
