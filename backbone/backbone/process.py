@@ -109,6 +109,10 @@ class Service(Generic[S]):
         self.doors += fresh
         self.app.router.routes.extend(fresh)
 
+    def serve(self, routes: APIRouter) -> None:
+        """Answer these routes as they are; to include them would have FastAPI make each a second time."""
+        self.app.router.routes.extend(routes.routes)
+
     def work(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run `loop` until it is cancelled. When it returns or raises, the process ends."""
         self.workers[name] = loop
@@ -182,8 +186,8 @@ async def running(
     try:
         await compose(service)
         groups = [consumer.applier.batches for consumer in service.consumers]
-        service.app.include_router(parked_api.router(service.database, groups))
-        service.app.include_router(_probes(service))
+        service.serve(parked_api.router(service.database, groups))
+        service.serve(_probes(service))
         security.check_routes(service.app)
         front = doors.Doors(service.app, service.doors, limit=MAX_BODY_BYTES) if service.doors else service.app
         server = serving.Server(uvicorn.Config(front, **serving.settings(SERVER_GRACE_S)))
@@ -243,12 +247,8 @@ def _works(service: Service[S]) -> list[tuple[str, Callable[[], Awaitable[None]]
         *service.workers.items(),
     ]
     if settings.console_url:
-        works.append(
-            (
-                "keys",
-                lambda: service.access.refresh_forever(service.database, settings.console_url, settings.service_key),
-            )
-        )
+        url, key = settings.console_url, settings.service_key
+        works.append(("keys", lambda: service.access.refresh_forever(service.database, url, key)))
     return works
 
 

@@ -30,9 +30,9 @@ async def compose(service: process.Service[Settings]) -> None:
     service.consume(
         ["intake", "qualification", "routing", "console"], Handler(service.outbox).handle, kinds=KINDS, rest_s=REST_S
     )
-    service.app.include_router(api.router(service.database, service.outbox))
-    service.app.include_router(api_reports.router(service.database))
-    service.app.include_router(api_settings.router(service.database))
+    service.serve(api.router(service.database, service.outbox))
+    service.serve(api_reports.router(service.database))
+    service.serve(api_settings.router(service.database))
 
 
 def main() -> None:

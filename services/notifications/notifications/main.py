@@ -40,9 +40,7 @@ async def compose(service: process.Service[Settings]) -> None:
     service.database.after_commit.append(wake)
     service.at_close(sender.close)
     service.work("sender", sender.run)
-    service.app.include_router(
-        api.router(service.database, email_on=email_on, anywhere=service.settings.allow_private_webhooks)
-    )
+    service.serve(api.router(service.database, email_on=email_on, anywhere=service.settings.allow_private_webhooks))
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ async def compose(service: process.Service[Settings]) -> None:
     )
     background = Background(database=service.database, outbox=service.outbox, compiled=compiled, most=most)
     service.work("scoring of what time changes", background.run)
-    service.app.include_router(api_definitions.router(service.database, service.outbox, compiled, most=most))
-    service.app.include_router(api_reports.router(service.database, compiled))
-    service.app.include_router(api_reasons.router(service.database, service.outbox))
-    service.app.include_router(api.router(service.database, service.outbox, compiled, most=most))
+    service.serve(api_definitions.router(service.database, service.outbox, compiled, most=most))
+    service.serve(api_reports.router(service.database, compiled))
+    service.serve(api_reasons.router(service.database, service.outbox))
+    service.serve(api.router(service.database, service.outbox, compiled, most=most))
 
 
 def main() -> None:

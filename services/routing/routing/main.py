@@ -35,8 +35,8 @@ async def compose(service: process.Service[Settings]) -> None:
     handler = Handler(service.outbox, cache)
     service.consume(["intake", "qualification", "sla", "forecast"], handler.handle, kinds=KINDS)
     for routes in (api_reps, api_policy, api_accounts, api_hand_over, api):
-        service.app.include_router(routes.router(service.database, service.outbox, cache))
-    service.app.include_router(api_queue.router(service.database))
+        service.serve(routes.router(service.database, service.outbox, cache))
+    service.serve(api_queue.router(service.database))
     service.work("timers", lambda: timers.run(service.database, service.outbox, cache))
 
 

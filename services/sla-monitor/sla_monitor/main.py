@@ -54,10 +54,10 @@ async def compose(service: process.Service[Settings]) -> None:
         partitions=settings.partitions,
         catch_up_s=settings.catch_up_seconds,
     )
-    service.app.include_router(api.router(db, applying))
-    service.app.include_router(api_alerts.router(db, service.stopping))
-    service.app.include_router(api_policies.router(db))
-    service.app.include_router(api_reports.router(db, consumer))
+    service.serve(api.router(db, applying))
+    service.serve(api_alerts.router(db, service.stopping))
+    service.serve(api_policies.router(db))
+    service.serve(api_reports.router(db, consumer))
     service.work("firing", firing.run)
     service.work("ends", firing.keep_ends)
     service.work("recomputing", lambda: recomputing.run(db, applying))

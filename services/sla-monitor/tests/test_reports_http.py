@@ -29,7 +29,7 @@ async def served(start: Stage, db: Database) -> Actor:
         async def ignore(*_: Any) -> None: ...
 
         consumer = service.consume(["intake"], ignore)
-        service.app.include_router(api_reports.router(service.database, consumer))
+        service.serve(api_reports.router(service.database, consumer))
 
     return await start.bare("sla", compose, database_url=db.url)
 
