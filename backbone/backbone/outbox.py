@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from google.protobuf.message import Message
 
-from backbone import ids, kafka, pending, subjects, telemetry
+from backbone import clock, ids, kafka, pending, subjects, telemetry
 from backbone.database import Connection
 from handoff.events import topics
 
@@ -40,7 +40,7 @@ class Outbox:
         Their subjects have to be locked (`subjects.lock`): the row's lock makes the order of ids the order of versions,
         without which a slower transaction's event would be dropped as old. LookupError for one that is not.
         """
-        now = datetime.now(UTC)
+        now = clock.now()
         topic = kafka.topic_name(self.namespace, self.topic)
         rows = pending.of(conn).events
         added = []

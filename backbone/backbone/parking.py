@@ -6,13 +6,12 @@ what failed goes to the service's dead-letter topic.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
-from backbone import envelope, ids, kafka, pending
+from backbone import clock, envelope, ids, kafka, pending
 from backbone.database import Connection
 from backbone.envelope import Incoming, Poison
 from backbone.outbox import SHARDS
@@ -156,7 +155,7 @@ def copy_to_dead_letters(conn: Connection, letters: Letters, record: Any, reason
             ids.new(),
             attributes.get("ce_type", b"").decode(errors="replace").replace("\x00", ""),
             0,
-            datetime.now(UTC),
+            clock.now(),
             attributes.get("traceparent", b"").decode(errors="replace").replace("\x00", ""),
             record.value or b"",
             reason,

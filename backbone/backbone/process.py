@@ -34,6 +34,7 @@ from backbone import (
     security,
     serving,
     telemetry,
+    timekeeping,
 )
 from backbone.batches import Handler
 from backbone.consumer import Consumer
@@ -221,6 +222,7 @@ async def _make(name: str, settings: S, stopping: asyncio.Event) -> Service[S]:
     db.after_events.append(post.wake)
     access = security.Access()
     await access.load(db)
+    await timekeeping.measure(db)
     app = FastAPI(title=f"Handoff: {name}", version="1", redoc_url=None, telemetry=telemetry.OURS_ALONE)
     app.add_middleware(limits.BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(requests.Requests)
@@ -239,15 +241,15 @@ async def _make(name: str, settings: S, stopping: asyncio.Event) -> Service[S]:
 
 
 def _works(service: Service[S]) -> list[tuple[str, Callable[[], Awaitable[None]]]]:
-    settings = service.settings
+    url, key = service.settings.console_url, service.settings.service_key
     works = [
         ("topics", lambda: _ensure_topics(service)),
         ("relay", service.relay.run),
+        ("clock", lambda: timekeeping.follow(service.database)),
         ("idempotency keys", lambda: idempotency.sweep_forever(service.database)),
         *service.workers.items(),
     ]
-    if settings.console_url:
-        url, key = settings.console_url, settings.service_key
+    if url:
         works.append(("keys", lambda: service.access.refresh_forever(service.database, url, key)))
     return works
 

@@ -7,13 +7,13 @@ it is written at the transaction's end (`pending`).
 """
 
 from collections.abc import Iterable, Mapping, Set
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
-from backbone import pending
+from backbone import clock, pending
 from backbone.database import Connection
 from backbone.pending import Row
 
@@ -132,7 +132,7 @@ def erase(conn: Connection, subject_ids: Iterable[UUID]) -> None:
     """Set the tombstones, which stay for ever."""
     for subject_id in subject_ids:
         row = _changed(conn, subject_id)
-        row.erased_at = row.erased_at or datetime.now(UTC)
+        row.erased_at = row.erased_at or clock.now()
 
 
 def has_seen(conn: Connection, subject_id: UUID, topic: str, version: int) -> bool:

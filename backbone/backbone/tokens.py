@@ -2,11 +2,12 @@
 
 import base64
 import hashlib
-import time
 from typing import Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from backbone import clock
 
 ISSUER: Final = "handoff"
 ALGORITHM: Final = "EdDSA"
@@ -25,6 +26,6 @@ def public_jwk(private: Ed25519PrivateKey) -> dict[str, str]:
 
 def signed(private: Ed25519PrivateKey, *, sub: str, role: str, rep: str | None, lasts_s: int) -> str:
     """Return a token of who has a role, and of which rep where they are one; it lasts so many seconds from now."""
-    claims = {"sub": sub, "role": role, "iss": ISSUER, "exp": int(time.time()) + lasts_s}
+    claims = {"sub": sub, "role": role, "iss": ISSUER, "exp": int(clock.now().timestamp()) + lasts_s}
     claims |= {"rep": rep} if rep else {}
     return jwt.encode(claims, private, ALGORITHM, headers={"kid": key_id(private)})

@@ -7,14 +7,13 @@ last state of each lead once; who was away for too long is told to read the page
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import StreamingResponse
 
-from backbone import database, ids, times
+from backbone import clock, database, ids, times
 from backbone.database import Connection, Database
 from backbone.problem import Problem
 from console import domain, journey, signing_in, store_changes, store_lead, store_pages, telling
@@ -172,7 +171,7 @@ async def _run(
     stream: Stream, doors: signing_in.Doors, request: Request, stopping: asyncio.Event
 ) -> AsyncIterator[str]:
     """Send until the reader leaves, signs out, or the process stops. Whoever loses us comes back with their place."""
-    yield telling.message("hello", {"now": times.text(datetime.now(UTC)), "session": str(ids.new())}, stream.seq)
+    yield telling.message("hello", {"now": times.text(clock.now()), "session": str(ids.new())}, stream.seq)
     try:
         async for text in _told(stream, doors, request, stopping):
             yield text

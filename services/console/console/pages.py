@@ -1,7 +1,7 @@
 """The HTML of the console: what a person may see at each address, read by `store_pages`, rendered by templates."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 from uuid import UUID
@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from backbone import database, problem, security
+from backbone import clock, database, problem, security
 from console import phrases, rendering, shown, store_pages, views, words
 
 READERS: Final = ("rep", "sdr", "manager", "marketing")
@@ -59,8 +59,8 @@ def router(db: database.Database, doors: Doors) -> APIRouter:
             counts = {} if few else await store_pages.counts(conn, person)
         values = {"found": found, "q": q[:QUERY_MOST], "more": len(found) == most}
         if few:
-            return html(request, rendering.render("found.html", person, _now(), **values))
-        return html(request, framed("leads.html", request, person, _now(), counts, section="leads", **values))
+            return html(request, rendering.render("found.html", person, clock.now(), **values))
+        return html(request, framed("leads.html", request, person, clock.now(), counts, section="leads", **values))
 
     @pages.get("/leads/{lead_id}")
     async def lead(request: Request, lead_id: UUID, person: views.Person = reader) -> Response:
@@ -80,7 +80,7 @@ def router(db: database.Database, doors: Doors) -> APIRouter:
         """Show the reader's own choices."""
         async with db.reading() as conn:
             counts = await store_pages.counts(conn, person)
-        return html(request, framed("settings.html", request, person, _now(), counts, section="settings"))
+        return html(request, framed("settings.html", request, person, clock.now(), counts, section="settings"))
 
     @pages.post("/settings/me")
     async def choose(theme: str = Form(""), keys: str = Form(""), _: views.Person = reader) -> Response:
@@ -198,18 +198,18 @@ def _merged_on(request: Request, page: views.LeadPage, person: views.Person) -> 
 
 def render_row(row: views.InboxRow, person: views.Person) -> str:
     """Render a row for the stream: what the list has, without what the browser owns."""
-    now = _now()
+    now = clock.now()
     return rendering.render("row.html", person, now, row=row, note=phrases.row_note(row, person, now))
 
 
 def render_entry(entry: views.Entry, person: views.Person) -> str:
     """Render a journey's line for the stream."""
-    return rendering.render("entry.html", person, _now(), entry=entry)
+    return rendering.render("entry.html", person, clock.now(), entry=entry)
 
 
 def render_signin(request: Request, said: str) -> str:
     """Render the sign-in page; after it one lands where one was going."""
-    return rendering.render("signin.html", None, _now(), said=said, next=request.query_params.get("next", ""))
+    return rendering.render("signin.html", None, clock.now(), said=said, next=request.query_params.get("next", ""))
 
 
 def render_problem(request: Request, refused: problem.Problem) -> str:
@@ -228,9 +228,5 @@ def render_problem(request: Request, refused: problem.Problem) -> str:
         link, does = str(request.url.path), "Try again"
     values = {"title": title, "detail": detail, "link": link, "does": does, "status": refused.status}
     if person is None:
-        return rendering.render("sentence.html", None, _now(), **values)
-    return framed("sentence.html", request, person, _now(), {}, section="", **values)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        return rendering.render("sentence.html", None, clock.now(), **values)
+    return framed("sentence.html", request, person, clock.now(), {}, section="", **values)

@@ -1,7 +1,7 @@
 """Reading and correcting leads, erasure, and the keys for those who must show a person."""
 
 import base64
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from backbone import database, fields, idempotency, normal_forms, outbox, pages, security
+from backbone import clock, database, fields, idempotency, normal_forms, outbox, pages, security
 from backbone.problem import Problem
 from lead_intake import connections, erasing, hygiene, joining, payloads, showing, store, store_identity
 from lead_intake.doors import json_response, read_body
@@ -86,7 +86,7 @@ def router(settings: Settings, db: database.Database, vault: Vault, out: outbox.
             await _own(conn, lead_id, caller)
         raw = await read_body(request)
         post = payloads.decode(raw, _CORRECTION)
-        ask = reader.lead(post, now=datetime.now(UTC), raw=raw, verified=True)
+        ask = reader.lead(post, now=clock.now(), raw=raw, verified=True)
         ask.lead_id = lead_id
         await flusher.take([ask])
         async with db.reading() as conn:

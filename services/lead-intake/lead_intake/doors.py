@@ -5,7 +5,7 @@ Plain Starlette routes, answered in front of FastAPI: its layers cost more CPU t
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backbone import idempotency, security
+from backbone import clock, idempotency, security
 from backbone.problem import Pointer, Problem
 from lead_intake import bodies, payloads, repeating
 from lead_intake.asks import Ask, BatchKey
@@ -98,7 +98,7 @@ def _single(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Reques
     async def post(request: Request) -> Response:
         caller = await shape.posters.admit(request)
         raw = await read_body(request)
-        ask = shape.read(reader, payloads.decode(raw, shape.decoder), datetime.now(UTC), raw)
+        ask = shape.read(reader, payloads.decode(raw, shape.decoder), clock.now(), raw)
         _check_caller(caller, ask)
         if (key := request.headers.get(idempotency.HEADER)) is not None:
             ask.dedupe = _dedupe(caller, request, key)
@@ -117,7 +117,7 @@ def _batch(shape: _Shape, reader: Reader, flusher: Flusher) -> Callable[[Request
             place = Pointer(f"/{shape.plural}", f"a list of 1 to {payloads.MOST_IN_A_BATCH}")
             raise payloads.invalid(place)
         whole = _batch_key(caller, request, raw)
-        now = datetime.now(UTC)
+        now = clock.now()
         results: list[Any] = [None] * len(items)
         asks: dict[int, Ask] = {}
         for number, item in enumerate(items):

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from backbone import database, ids, problem
+from backbone import clock, database, ids, problem
 from backbone.problem import Problem
 from lead_intake import bodies, connections, providers
 from lead_intake.asks import Ask
@@ -97,7 +97,7 @@ class Hooks:
         # Only what is signed counts: else anybody who knows the address could keep the sender out.
         self._check_rate(connection, in_milliseconds=provider.retry_after != "1")
         delivery, unreadable = _unpacked(request, delivery)
-        asks = self.asks(connection, delivery, now=datetime.now(UTC), unreadable=unreadable)
+        asks = self.asks(connection, delivery, now=clock.now(), unreadable=unreadable)
         try:
             return json_response({"events": await self._accept(asks)})
         except Problem as error:

@@ -8,7 +8,6 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from email.message import EmailMessage
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -19,7 +18,7 @@ import httpx
 import msgspec
 from standardwebhooks.webhooks import Webhook
 
-from backbone import times
+from backbone import clock, times
 from notifications import domain
 
 SEND_TIMEOUT_S: Final = 10.0
@@ -108,7 +107,7 @@ async def post(
     """Post a signed message to an endpoint; `anywhere` lets it be in our own network."""
     place = urlsplit(url)
     target, headers, extensions = (url, {}, {}) if anywhere else await _pinned(place)
-    now = datetime.now(UTC)
+    now = clock.now()
     payload = msgspec.json.encode({"type": content["type"], "timestamp": times.text(now), "data": content["data"]})
     headers |= {
         "webhook-id": str(message_id),

@@ -10,7 +10,7 @@ from uuid import UUID
 from backbone.database import Connection
 from sla_monitor import keeping, rounds, starting, staying, store_clocks, verdicts
 from sla_monitor.agreement import Spec
-from sla_monitor.domain import OF_ASSIGNMENTS, QUEUED, Facts, State, Terms
+from sla_monitor.domain import OF_ASSIGNMENTS, QUEUED, Facts, Marked, State, Terms
 from sla_monitor.judging import ERASED
 from sla_monitor.keeping import After
 from sla_monitor.starting import MARKED
@@ -82,8 +82,8 @@ def _had_begun(clock: Clock, about: Mapping[UUID, Facts]) -> bool:
     """Say whether what began a clock was the lead's own by what was known then: a merge brings others' along."""
     terms, facts = clock.terms, about[clock.lead_id]
     if terms.source in MARKED.values():
-        marks = [mark for mark in facts.marks if mark.at == terms.started_at]
-        return any(not facts.stayed(mark, clock.clock) for mark in marks)
+        marks = [mark for mark in facts.marks if MARKED.get(Marked(mark.kind)) == terms.source]
+        return any(mark.at == terms.started_at and not facts.stayed(mark, clock.clock) for mark in marks)
     if terms.source not in OF_ASSIGNMENTS:
         return True
     assignment = facts.assignments.get(clock.cycle)

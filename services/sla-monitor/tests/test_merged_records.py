@@ -6,7 +6,19 @@ from backbone import ids
 from backbone.database import Database
 from sla_monitor import reports_attainment
 from tests.monitor import Monitor, at
-from tests.telling import captured, disqualified, merged, released, rep, routed, touch
+from tests.telling import (
+    captured,
+    disqualified,
+    engaged,
+    merged,
+    now,
+    qualified,
+    released,
+    rep,
+    routed,
+    touch,
+    unmerged,
+)
 
 
 async def attained(db: Database, seconds: float | None = None) -> tuple[int, int]:
@@ -71,3 +83,20 @@ async def test_what_was_kept_before_a_lead_was_out_is_kept_though_it_is_read_wit
     assert await monitor.states(lost) == {("first_response_5m", 0): "cancelled"}
     await monitor.tell("intake", touch(lost, at(10)), *merged(lead, lost, at(100), came_at=at(0)))
     assert await attained(db) == await attained(db, 110) == (2, 0)
+
+
+async def test_what_else_happened_in_the_instant_of_anothers_promise_does_not_make_it_ones_own(
+    db: Database, monitor: Monitor
+) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: handoff, within: 30s, from: qualification}]", lead, lost)
+    await monitor.tell("routing", routed(lead, at(10)))
+    await monitor.tell("intake", engaged(lead, at(10), "meeting_booked"))
+    await monitor.tell("intake", *merged(lead, lost, at(20), came_at=at(0)))
+    await monitor.tell("qualification", qualified(lost, at(10)))
+    await monitor.tell("intake", *unmerged(lead, lost, at(25)))
+    await monitor.fire()
+    async with db.reading() as conn:
+        for as_of in (None, now()):
+            (one,) = await reports_attainment.attainment(conn, at(-60), at(60), by="none", as_of=as_of)
+            assert (one["met"], one["missed"]) == (0, 1)

@@ -204,7 +204,7 @@ async def live(
     parted = any(message.DESCRIPTOR.name == "LeadUnmerged" for _, message in told["intake"])
     assert not await monitor.contradictions((lead, lost) if parted else (lead,))
     assert not await monitor.unfired([lead, lost])
-    assert parted or await monitor.attained() == await monitor.attained(as_of=telling.now())
+    assert await monitor.attained() == await monitor.attained(as_of=telling.now())
     its, others = [await monitor.outcome(one) for one in (lead, lost)]
     return its if not parted else its | {("of the other", *key): one for key, one in others.items()}, others
 
