@@ -29,7 +29,7 @@ class Handler:
         batch, unborn = Batch(news=others), [row for row in rows.values() if not row.live]
         for event in incoming:
             taking_in.note(batch, rows, event)
-            _note_live(rows, event)
+            _note_arrival(rows, event)
         # What was told of a lead before it was known to live has its meaning now.
         batch.news.update(row.lead_id for row in unborn if row.live)
         await self._applying.apply(conn, batch, rows)
@@ -59,8 +59,11 @@ async def _others(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
     return concerned
 
 
-def _note_live(rows: Mapping[UUID, Row], event: Incoming) -> None:
+def _note_arrival(rows: Mapping[UUID, Row], event: Incoming) -> None:
     message: Any = event.message
     row = rows.get(event.original_subject)
-    if row is not None and message.stamp.live:
+    if row is None:
+        return
+    if message.stamp.live:
         row.note_live(times.at(message.stamp.recorded_at))
+    row.note_arrival()

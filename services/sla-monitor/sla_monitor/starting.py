@@ -162,9 +162,9 @@ async def arrivals(
     starting = Starting({}, {}, named, {(one.lead_id, one.clock, one.cycle) for some in known.values() for one in some})
     # Another topic than intake's may say first that it lives; when it arrived, intake says.
     came = [
-        (row, row.arrived_at, row.lead_fields())
+        (row, row.arrived_at, common_pb2.LeadFields.FromString(row.came))
         for row in rows
-        if row.live and not row.arrival and row.fields is not None and row.arrived_at is not None
+        if row.came is not None and row.arrived_at is not None
     ]
     owners = {lead.owner_id for _, _, lead in came} - {""}
     reps = await store_reps.reps_as_known(conn, owners) if owners else {}

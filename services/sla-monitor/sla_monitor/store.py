@@ -36,6 +36,8 @@ class Row:
     """When that was recorded by which it is no history, or no more; None while it is."""
     changed: bool = False
     """Something was learned of it that is to be written."""
+    came: bytes | None = None
+    """LeadFields as they were when it came, if it came just now."""
     before: list[tuple[datetime, datetime, str, datetime | None]] = field(default_factory=list)
     """What it was, until a merge or a correction was recorded: (until, created at, source, arrived at)."""
 
@@ -43,6 +45,11 @@ class Row:
         """Note that it was known to live by then: whichever topic is read first, the earliest counts."""
         if self.live and (self.live_known_at is None or recorded_at < self.live_known_at):
             self.live_known_at, self.changed = recorded_at, True
+
+    def note_arrival(self) -> None:
+        """Keep how it came: what is learned next changes no promise made then, be it read in the same batch."""
+        if self.came is None and self.live and not self.arrival and self.arrived_at is not None:
+            self.came = self.fields
 
     def lead_fields(self) -> common_pb2.LeadFields:
         """Return what may be read of it."""

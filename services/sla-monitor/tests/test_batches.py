@@ -1,0 +1,38 @@
+"""However much is read at once, what was promised is what would have been, had it been read one by one."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from backbone import ids, times
+from handoff.events.v1 import intake_pb2
+from tests.monitor import Monitor, at
+from tests.telling import Told, captured, stamp
+
+GERMAN = 'applies: lead.country == "DE"\nclocks: [{kind: first_response_5m, within: 30s, from: arrival}]'
+
+
+def corrected(lead: UUID, **fields: Any) -> Told:
+    """Somebody says two seconds later what it is, which came at `at(0)`."""
+    message = intake_pb2.LeadUpdated(stamp=stamp(lead, at(2)))
+    message.stamp.arrived_at.CopyFrom(times.stamp(at(0)))
+    message.lead.created_at.CopyFrom(times.stamp(at(0)))
+    for name, value in fields.items():
+        setattr(message.lead, name, value)
+    return lead, message
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize(
+    ("came", "then", "is_promised"), [("DE", "FR", True), ("FR", "DE", False)], ids=["out of it", "into it"]
+)
+async def test_a_lead_is_promised_what_applied_as_it_came_whatever_is_corrected_at_once(
+    monitor: Monitor, at_once: bool, came: str, then: str, is_promised: bool
+) -> None:
+    lead = ids.new()
+    await monitor.put(GERMAN)
+    told = [captured(lead, at(0), country=came), corrected(lead, country=then)]
+    for some in [told] if at_once else [[one] for one in told]:
+        await monitor.tell("intake", *some)
+    assert bool(await monitor.states(lead)) == is_promised
