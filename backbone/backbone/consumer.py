@@ -79,8 +79,11 @@ class Consumer:
 
     @property
     def positions(self) -> Mapping[kafka.Partition, int]:
-        """The next offset of each partition that this member owns, as stored in the database."""
-        return dict(self.applier.positions)
+        """The next offset of each partition that this member owns, as stored in the database.
+
+        It owns none while the group waits for its members.
+        """
+        return {} if self._assignments.awaited else dict(self.applier.positions)
 
     async def caught_up(self, topics: Iterable[str] | None = None) -> None:
         """Wait until this member has applied everything that stands now in its partitions (of these short names)."""
@@ -153,8 +156,11 @@ class Consumer:
             if self._assignments.changed:
                 await self._take_over(client)
                 continue
-            if not fetched:
+            if self._assignments.awaited:
+                self._progress.forget(())  # Nothing is read until the group is together, so nothing is known to wait.
+            elif not fetched:
                 self._progress.note(client, self.applier.positions)
+            if not fetched:
                 continue
             started = asyncio.get_running_loop().time()
             records = [record for partition in sorted(fetched) for record in fetched[partition]]

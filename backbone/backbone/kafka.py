@@ -186,13 +186,16 @@ class Assignments(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.changed = False
+        self.awaited = False
+        """They were taken back and not handed out yet: the group waits for a member that may be dead."""
 
     async def on_partitions_revoked(self, revoked: object) -> None:
         """Nothing to save: offsets are stored with the state."""
+        self.awaited = True
 
     async def on_partitions_assigned(self, assigned: object) -> None:
         """Remember that the positions are Kafka's by now."""
-        self.changed = True
+        self.changed, self.awaited = True, False
 
 
 def is_alive(client: Client | Producer) -> bool:

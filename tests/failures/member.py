@@ -21,10 +21,15 @@ SESSION_TIMEOUT_MS: Final = 2_000
 
 
 async def begin(
-    service: str, settings: dict[str, Any], *, ahead_seconds: float = 0, port: int = 0
+    service: str,
+    settings: dict[str, Any],
+    *,
+    ahead_seconds: float = 0,
+    port: int = 0,
+    session_timeout_ms: int = SESSION_TIMEOUT_MS,
 ) -> asyncio.subprocess.Process:
     """Start one, from a test."""
-    hurried = {**settings, "session_timeout_ms": SESSION_TIMEOUT_MS}
+    hurried = {**settings, "session_timeout_ms": session_timeout_ms}
     said = json.dumps({"service": service, "settings": hurried, "ahead_seconds": ahead_seconds, "port": port})
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.failures.member", said)
 

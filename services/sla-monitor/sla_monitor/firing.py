@@ -93,6 +93,8 @@ class Firing:
         self._looked_at = _NEVER
         self._back_at: datetime | None = None
         """Since when the backlog is waited for; None while it is not."""
+        self._was_away = False
+        """Whether it is everybody's: who is only slow waits for what it reads itself, else for a dead one's as well."""
         self._waited_until = _NEVER
         self._sweep_at = 0.0
 
@@ -125,8 +127,10 @@ class Firing:
         was_away = now - self._looked_at > AWAY
         self._looked_at = now
         is_behind = self._consumer.lag_seconds > raising.LATE_S and now >= self._waited_until
-        if was_away or (is_behind and self._back_at is None):
-            self._back_at = now
+        if was_away:
+            self._back_at, self._was_away = now, True
+        elif is_behind and self._back_at is None:
+            self._back_at, self._was_away = now, False
         if self._back_at is None:
             return True
         if not await self._have_read_up_to(self._back_at):
@@ -142,8 +146,10 @@ class Firing:
         if self._ends is None or self._ends.at < instant:
             self._wants_ends.set()
             return False
+        ours = self._consumer.positions
+        ends = {one: end for one, end in self._ends.offsets.items() if self._was_away or one in ours}
         async with self._db.reading() as conn:
-            return await self._consumer.have_read(conn, self._ends.offsets)
+            return await self._consumer.have_read(conn, ends)
 
     async def _round(self, look: Look) -> float:
         """Fire what is due, and return for how many seconds to rest then."""
