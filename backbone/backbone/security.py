@@ -199,10 +199,10 @@ class Access:
             # When it ends is ours to say: the library asks this machine for the time, which may be minutes off.
             options: Options = {"require": ["exp", "sub", "role"], "verify_exp": False}
             claims = jwt.decode(token, key.key, algorithms=[ALGORITHM], issuer=ISSUER, options=options)
-            ends, now = float(claims["exp"]), clock.now().timestamp()
-        except (jwt.InvalidTokenError, TypeError, ValueError):
+            ends, now = int(claims["exp"]), clock.now().timestamp()
+        except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError):
             return None
-        if not ends > now:  # Nor for ever, by what is no number.
+        if ends <= now:
             return None
         if claims["role"] not in ROLES or claims["role"] == "service":
             return None

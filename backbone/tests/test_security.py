@@ -80,6 +80,7 @@ async def test_only_a_token_that_is_exactly_right_gets_in(start: Stage, signer: 
         "no end": signed(signer, {name: value for name, value in body.items() if name != "exp"}),
         "an end that is no instant": signed(signer, claims(exp="soon")),
         "an end that is no number": signed(signer, claims(exp=float("nan"))),
+        "no end ever": signed(signer, claims(exp=float("inf"))),
         "no role": signed(signer, {name: value for name, value in body.items() if name != "role"}),
         "a role that there is not": signed(signer, claims(role="owner")),
         "the services' role": signed(signer, claims(role="service")),

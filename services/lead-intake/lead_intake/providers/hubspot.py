@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from backbone import clock
-from lead_intake.providers.shapes import EMPTY, Delivery, Meaning, Provider, mapped, meaning_of, same
+from lead_intake.providers.shapes import EMPTY, Delivery, Meaning, Provider, is_recent, mapped, meaning_of, same
 
-TOLERANCE_S: Final = 300
 _FIELDS: Final = {
     "email": "email",
     "phone": "phone",
@@ -42,7 +40,7 @@ def _verify(delivery: Delivery, secret: str) -> bool:
     body, headers = delivery.body, delivery.headers
     if (given := headers.get("x-hubspot-signature-v3")) is not None:
         stamp = headers.get("x-hubspot-request-timestamp", "")
-        if not stamp.isdigit() or abs(clock.now().timestamp() - int(stamp) / 1000) > TOLERANCE_S:
+        if not stamp.isdigit() or not is_recent(int(stamp) / 1000):
             return False
         # The vendor decodes escapes in the address before it signs, its older senders do not.
         return any(

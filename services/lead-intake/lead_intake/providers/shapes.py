@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from backbone import clock
 from backbone.problem import Problem
 from lead_intake import payloads
 from lead_intake.payloads import STAGES, Consent, EngagementPost, LeadPost, TouchPost
@@ -13,6 +14,7 @@ from lead_intake.payloads import STAGES, Consent, EngagementPost, LeadPost, Touc
 OWN_FIELDS: Final = frozenset(LeadPost.__struct_fields__) - {"attributes", "consent", "keep", "connection_id"}
 """What a connection's mapping may fill."""
 EMPTY: Final[tuple[Any, ...]] = (None, "", [], {}, [[]])
+TOLERANCE_S: Final = 300
 _MOST_EMPLOYEES: Final = 1e12
 _MOST_REVENUE: Final = 1e15
 
@@ -64,6 +66,11 @@ class Provider:
     dedupe_header: str = "idempotency-key"
     new_secret: Callable[[], str] = new_secret
     is_secret: Callable[[str], bool] = bool
+
+
+def is_recent(said_at_s: float) -> bool:
+    """Say whether a signature's instant, in seconds since 1970, is less than five minutes from now, as vendors ask."""
+    return abs(clock.now().timestamp() - said_at_s) <= TOLERANCE_S
 
 
 def same(given: str, expected: str) -> bool:
