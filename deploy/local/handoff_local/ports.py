@@ -40,7 +40,7 @@ def block() -> Iterator[int]:
 def _hold(first: int) -> IO[str] | None:
     """Return the locked file of a block whose ports are all free; closing it gives the block back."""
     try:
-        held = (Path(tempfile.gettempdir()) / f"handoff-ports-{first}").open("w")
+        held = (Path(tempfile.gettempdir()) / f"handoff-ports-{first}").open("a")
     except OSError:  # Another user's.
         return None
     try:
