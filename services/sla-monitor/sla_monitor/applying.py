@@ -171,19 +171,20 @@ async def _go_on(
     concerned = {clock.lead_id for clock in changes.fresh if facts[clock.lead_id].is_survivor} | {*batch.unmerged}
     moved = {one.lead_id for some in known.values() for one in some if starting.is_moved(one, facts.get(one.lead_id))}
     others = await store_clocks.of_others(conn, concerned | moved) if concerned or moved else {}
+    arrived = {lead_id: said.arrived_at for lead_id, said in facts.items()}
+    unread = {other.lead_id for some in others.values() for other in some} - arrived.keys()
+    arrived |= await store.arrivals(conn, {lead_id: [lead_id] for lead_id in unread}) if unread else {}
     for lead_id, some in others.items():
         for clock in known.get(lead_id, ()):
             takes = not clock.is_final and (id(clock) in fresh or lead_id in batch.unmerged)
-            if takes and any(_goes_on(clock, other, facts) for other in some):
+            if takes and any(_goes_on(clock, other, arrived) for other in some):
                 changes.changed[id(clock)] = clock
     return others
 
 
-def _goes_on(clock: Clock, other: Clock, facts: Mapping[UUID, Facts]) -> bool:
+def _goes_on(clock: Clock, other: Clock, arrived: Mapping[UUID, datetime | None]) -> bool:
     """Let a clock go on from another's, unless that is of a lead which came at the same instant, told of its own."""
-    is_its_own = (
-        clock.terms.source == ARRIVAL and facts.get(other.lead_id, Facts()).arrived_at == clock.terms.started_at
-    )
+    is_its_own = clock.terms.source == ARRIVAL and arrived.get(other.lead_id) == clock.terms.started_at
     return not is_its_own and sharing.go_on_from(clock, other)
 
 

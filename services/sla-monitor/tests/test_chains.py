@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from backbone import ids
@@ -102,6 +102,7 @@ async def problems(db: Database, leads: Sequence[UUID], wanted: Mapping[UUID, St
     length=st.integers(1, 2),
     seed=st.integers(0, 2**32),
 )
+@example(arrivals=[0, 0, 0], touches=[(0, 5)], length=2, seed=311)
 async def test_who_is_parted_again_has_the_verdict_and_the_alerts_of_its_own(
     db: Database, monitor: Monitor, arrivals: list[int], touches: list[tuple[int, int]], length: int, seed: int
 ) -> None:
