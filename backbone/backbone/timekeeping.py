@@ -16,7 +16,7 @@ async def measure(db: Database) -> None:
 
 
 async def follow(db: Database) -> None:
-    """Measure until cancelled; while the database is away the monotonic clock goes on."""
+    """Measure until cancelled; while the database is away it counts on from what was measured last."""
     while True:
         await asyncio.sleep(MEASURE_EVERY_S)
         try:

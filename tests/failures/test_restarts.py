@@ -35,6 +35,10 @@ async def hold(conn: Any, lead: UUID) -> None:
     assert await conn.fetchval("SELECT true FROM subject WHERE subject_id = $1 FOR UPDATE", lead)
 
 
+async def is_waited_for(conn: Any) -> None:
+    assert await conn.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") > 0
+
+
 @pytest.mark.timeout(300)
 async def test_whoever_is_left_alerts_while_the_group_waits_for_a_dead_member_though_something_waits(
     stage: Stage,
@@ -58,9 +62,6 @@ async def test_whoever_is_left_alerts_while_the_group_waits_for_a_dead_member_th
     async def is_waiting() -> None:
         assert consumer._assignments.awaited
 
-    async def is_held() -> None:
-        assert await conn.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'") > 0
-
     try:
         await eventually(is_shared, patience_s=HEALED_WITHIN_S)
         topic = kafka.topic_name(stage.namespace, "intake")
@@ -73,7 +74,7 @@ async def test_whoever_is_left_alerts_while_the_group_waits_for_a_dead_member_th
         # It is in the middle of something, and more waits behind that, when the group is called together.
         await hold(holder, held)
         await stage.publish("intake", [telling.touch(held, telling.now())])
-        await eventually(is_held)
+        await eventually(lambda: is_waited_for(conn))
         await stage.publish("intake", [telling.touch(held, telling.now())])
         members[0].kill()
         await members[0].wait()
