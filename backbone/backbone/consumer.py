@@ -77,14 +77,6 @@ class Consumer:
         """Say whether partitions are being read, or will be as soon as there are some for this member."""
         return self._client is not None and not self.halted and not self._stuck
 
-    @property
-    def positions(self) -> Mapping[kafka.Partition, int]:
-        """The next offset of each partition that this member owns, as stored in the database.
-
-        It owns none while the group waits for its members.
-        """
-        return {} if self._assignments.awaited else dict(self.applier.positions)
-
     async def caught_up(self, topics: Iterable[str] | None = None) -> None:
         """Wait until this member has applied everything that stands now in its partitions (of these short names)."""
         wanted = {kafka.topic_name(self._settings.namespace, topic) for topic in topics} if topics else None
@@ -100,9 +92,12 @@ class Consumer:
             )
 
     @property
-    def lag_seconds(self) -> float:
-        """How old what is being applied, or waits behind it, may be at most: infinite if nothing is known; else 0."""
-        return self._progress.lag_seconds
+    def lags(self) -> Mapping[kafka.Partition, float]:
+        """How old, in seconds, what waits in each partition of ours may be at most: 0 where nothing waits.
+
+        Infinite where it is not known since when; left out where it is not known whether anything waits.
+        """
+        return self._progress.lags(stands_still=self._assignments.awaited)
 
     async def ends(self, before: datetime | None = None) -> Mapping[kafka.Partition, int]:
         """Return where each partition of the topics ends now, or with what was sent before then, whoever reads it.
@@ -156,11 +151,8 @@ class Consumer:
             if self._assignments.changed:
                 await self._take_over(client)
                 continue
-            if self._assignments.awaited:
-                self._progress.forget(())  # Nothing is read until the group is together, so nothing is known to wait.
-            elif not fetched:
-                self._progress.note(client, self.applier.positions)
             if not fetched:
+                self._progress.note(client, self.applier.positions)
                 continue
             started = asyncio.get_running_loop().time()
             records = [record for partition in sorted(fetched) for record in fetched[partition]]
@@ -222,7 +214,7 @@ class Consumer:
 
     async def _settle(self, client: kafka.Client, records: Sequence[Any]) -> None:
         """Apply the records, however often it takes; returns early when they turn out not to be ours."""
-        self._progress.begin(kafka.Partition(record.topic, record.partition) for record in records)
+        self._progress.begin()
         try:
             await self.applier.apply(records)
         except Displaced:

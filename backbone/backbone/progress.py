@@ -41,40 +41,46 @@ class Progress:
 
     def __init__(self) -> None:
         self._applied: defaultdict[kafka.Partition, Applied] = defaultdict(Applied)
-        self._applying: set[kafka.Partition] = set()
-        self._behind: set[kafka.Partition] = set()
+        self._applying = False
+        self._waits: dict[kafka.Partition, bool] = {}
+        """Whether more waits in each partition, where that is known."""
         self._noted_at = 0.0
         self._hinted_at = 0.0
         self._hint: asyncio.Task[None] | None = None
 
-    @property
-    def lag_seconds(self) -> float:
-        """Return how old what is being applied, or waits, may be at most: infinite where nothing is known; else 0."""
-        concerned = self._applying | self._behind
-        if not concerned:
-            return 0.0
-        return asyncio.get_running_loop().time() - min(self._applied[partition].as_of for partition in concerned)
+    def lags(self, *, stands_still: bool) -> dict[kafka.Partition, float]:
+        """Return how old, in seconds, what waits in each partition may be at most: 0 where nothing waits.
 
-    def begin(self, partitions: Iterable[kafka.Partition]) -> None:
-        """Say that records of these are being applied, however long that takes."""
-        self._applying = set(partitions)
+        Infinite where it is not known since when; left out where it is not known whether anything waits. While
+        something is being applied, the rest may wait for that. While the group stands still, what waits is left out:
+        nobody reads, and it is not said to be older for that.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._applying:
+            return {partition: now - self._applied[partition].as_of for partition in self._waits}
+        waiting = {partition for partition, waits in self._waits.items() if waits}
+        late = {} if stands_still else {partition: now - self._applied[partition].as_of for partition in waiting}
+        return {**dict.fromkeys(self._waits.keys() - waiting, 0.0), **late}
+
+    def begin(self) -> None:
+        """Say that records are being applied, however long that takes."""
+        self._applying = True
 
     def note(self, client: kafka.Client, positions: Mapping[kafka.Partition, int]) -> None:
         """Say that nothing is being applied now, and up to where everything is; while nothing waits, now and then."""
         now = asyncio.get_running_loop().time()
-        self._applying = set()
-        if not self._behind and now - self._noted_at < NOTE_EVERY_S:
+        self._applying = False
+        if not any(self._waits.values()) and now - self._noted_at < NOTE_EVERY_S:
             return
         self._noted_at = now
-        self._behind = set()
+        self._waits = {}
         for partition in positions.keys() & client.assignment():
             end = client.highwater(partition)
             if end is None:
                 continue
             lag = max(0, end - positions[partition])
             telemetry.LAG.labels(partition.topic, partition.partition).set(lag)
-            if lag:
-                self._behind.add(partition)
+            self._waits[partition] = lag > 0
             # Both by this machine's clock: how wrong it is makes no difference.
             ago_s = max(0.0, time.time() - client.last_poll_timestamp(partition) / 1000)
             self._applied[partition].note(positions[partition], end, now - ago_s)
@@ -89,7 +95,7 @@ class Progress:
 
     def forget(self, gone: Iterable[kafka.Partition]) -> None:
         """Take partitions out of the metrics that somebody else reads now; what waits in the others is seen anew."""
-        self._behind = set()
+        self._waits = {}
         for partition in gone:
             self._applied.pop(partition, None)
             with contextlib.suppress(KeyError):
@@ -97,7 +103,7 @@ class Progress:
 
     async def stop(self) -> None:
         """Stop telling."""
-        self._applying = set()
+        self._applying = False
         if self._hint is not None:
             self._hint.cancel()
             await asyncio.gather(self._hint, return_exceptions=True)

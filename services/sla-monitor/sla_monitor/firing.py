@@ -20,6 +20,7 @@ from backbone.outbox import Outbox
 from sla_monitor import chain, events, raising, recipients, store, store_alerts, store_clocks, store_links
 from sla_monitor.store_alerts import Fired
 from sla_monitor.store_clocks import Clock, Key
+from sla_monitor.unread import Unread
 
 FIRED_AT_ONCE: Final = 500
 RECENT: Final = timedelta(seconds=1)
@@ -93,16 +94,15 @@ class Firing:
         self._looked_at = _NEVER
         self._back_at: datetime | None = None
         """Since when the backlog is waited for; None while it is not."""
-        self._was_away = False
-        """Whether it is everybody's: who is only slow waits for what it reads itself, else for a dead one's as well."""
-        self._waited_until = _NEVER
+        self._unread = Unread(db, consumer, partitions=partitions, patience=self._catch_up)
         self._sweep_at = 0.0
 
     async def run(self) -> None:
-        """Wait for the backlog, then fire what falls due; wait again after an absence, or when facts come in late."""
+        """Wait for the backlog, then fire what falls due; wait again after an absence."""
         while True:
             try:
                 look = await self._look()
+                await self._unread.tell()
                 rest_s = await self._round(look) if await self._is_current(look.now) else LOOK_AGAIN_S
             except Exception as error:
                 if not database.is_transient(error):
@@ -117,26 +117,23 @@ class Firing:
         async with self._db.reading() as conn:
             rows = await conn.fetch(_SWEEP if sweeps else _RECENT)
             now = rows[0]["now"] if rows else await times.now(conn)
+            if sweeps or (rows and rows[0]["next_at"] <= now):
+                await self._unread.load(conn)
         return Look(now, rows, began_s, sweeps)
 
     async def _is_current(self, now: datetime) -> bool:
-        """Say whether what had happened when this instance came back, or fell behind, is read, whoever of us reads it.
+        """Say whether what had happened when this instance came back is read, whoever of us reads it.
 
         A touch that waits in Kafka must not be a breach. Starting is coming back too.
         """
-        was_away = now - self._looked_at > AWAY
+        if now - self._looked_at > AWAY:
+            self._back_at = now
         self._looked_at = now
-        is_behind = self._consumer.lag_seconds > raising.LATE_S and now >= self._waited_until
-        if was_away:
-            self._back_at, self._was_away = now, True
-        elif is_behind and self._back_at is None:
-            self._back_at, self._was_away = now, False
         if self._back_at is None:
             return True
         if not await self._have_read_up_to(self._back_at):
             if now - self._back_at < self._catch_up:
                 return False
-            self._waited_until = now + self._catch_up
             patience_s = self._catch_up.total_seconds()
             log.warning("the backlog was not read in time; alerts go out now", after_seconds=patience_s)
         self._back_at = None
@@ -146,10 +143,8 @@ class Firing:
         if self._ends is None or self._ends.at < instant:
             self._wants_ends.set()
             return False
-        ours = self._consumer.positions
-        ends = {one: end for one, end in self._ends.offsets.items() if self._was_away or one in ours}
         async with self._db.reading() as conn:
-            return await self._consumer.have_read(conn, ends)
+            return await self._consumer.have_read(conn, self._ends.offsets)
 
     async def _round(self, look: Look) -> float:
         """Fire what is due, and return for how many seconds to rest then."""
@@ -211,19 +206,21 @@ class Firing:
 
     async def _held(self, conn: Connection, found: Sequence[Clock], now: datetime) -> set[Key]:
         """Put off those whose step has to wait, and return them; another that is due of them goes before it."""
-        acting = [clock for clock in found if clock.steps[clock.step]["to"] in chain.ACTS]
+        held = list(await self._unread.of(conn, found, now))
+        unread = {clock.key for clock in held}
+        acting = [one for one in found if one.key not in unread and one.steps[one.step]["to"] in chain.ACTS]
         waiting = await self._waiting(conn, acting) if acting else ()
-        if not waiting:
-            return set()
-        self._wants_ends.set()
-        held: list[Clock] = []
+        if waiting:
+            self._wants_ends.set()
         passed: list[Clock] = []
         for clock in waiting:
             steps = chain.let_pass(clock.steps, clock.step, now)
             clock.steps = steps or clock.steps
             (passed if steps else held).append(clock)
-        await store_clocks.reorder(conn, passed)
-        await store_clocks.postpone(conn, held, now + POSTPONED)
+        if passed:
+            await store_clocks.reorder(conn, passed)
+        if held:
+            await store_clocks.postpone(conn, held, now + POSTPONED)
         return {clock.key for clock in held}
 
     async def _waiting(self, conn: Connection, acting: Sequence[Clock]) -> Sequence[Clock]:

@@ -1,4 +1,4 @@
-"""However much is read at once, what was promised is what would have been, had it been read one by one."""
+"""However much is read at once, and whichever topic first: what was promised is what held as the lead came."""
 
 from typing import Any
 from uuid import UUID
@@ -8,7 +8,7 @@ import pytest
 from backbone import ids, times
 from handoff.events.v1 import intake_pb2
 from tests.monitor import Monitor, at
-from tests.telling import Told, captured, stamp
+from tests.telling import Told, captured, qualified, stamp
 
 GERMAN = 'applies: lead.country == "DE"\nclocks: [{kind: first_response_5m, within: 30s, from: arrival}]'
 
@@ -23,16 +23,27 @@ def corrected(lead: UUID, **fields: Any) -> Told:
     return lead, message
 
 
-@pytest.mark.parametrize("at_once", [False, True])
+def qualified_since(lead: UUID, **fields: Any) -> Told:
+    """Qualification saw what it was by then."""
+    _, message = qualified(lead, at(3))
+    message.stamp.arrived_at.CopyFrom(times.stamp(at(0)))
+    for name, value in fields.items():
+        setattr(message.lead, name, value)
+    return lead, message
+
+
+@pytest.mark.parametrize("read", ["one by one", "at once", "after qualification's word"])
 @pytest.mark.parametrize(
     ("came", "then", "is_promised"), [("DE", "FR", True), ("FR", "DE", False)], ids=["out of it", "into it"]
 )
 async def test_a_lead_is_promised_what_applied_as_it_came_whatever_is_corrected_at_once(
-    monitor: Monitor, at_once: bool, came: str, then: str, is_promised: bool
+    monitor: Monitor, read: str, came: str, then: str, is_promised: bool
 ) -> None:
     lead = ids.new()
     await monitor.put(GERMAN)
     told = [captured(lead, at(0), country=came), corrected(lead, country=then)]
-    for some in [told] if at_once else [[one] for one in told]:
+    if read == "after qualification's word":
+        await monitor.tell("qualification", qualified_since(lead, country=then))
+    for some in [[one] for one in told] if read == "one by one" else [told]:
         await monitor.tell("intake", *some)
     assert bool(await monitor.states(lead)) == is_promised
