@@ -106,10 +106,34 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
     if not isinstance(data, dict):
         raise refuse(what, [Pointer("/", "has to be an object with keys", 1, 1)])
     document = Document(data, reader.places, reader.texts, text.splitlines())
-    faults = [document.fault(*refusals.told(error, schema)) for error in _Validator(dict(schema)).iter_errors(data)]
+    faults = [document.fault(*one) for one in refusals.told(_Validator(dict(schema)).iter_errors(data), schema)]
     if faults:
         raise refuse(what, sorted(faults, key=lambda fault: (fault.line or 0, fault.column or 0)))
     return document
+
+
+NOT_YAML: Final = "is no YAML from here on; a text with brackets or marks in it has to be in quotes"
+_STRAY: Final = {
+    "\t": "a tab; indent with spaces",
+    ":": "a colon too many; a text with one has to be in quotes, and a key begins below the keys beside it",
+    "*": "an alias of nothing above; write out what it stands for, or put a text that begins with * in quotes",
+    "&": "an anchor that stands above already; name each once",
+    "@": "a text that begins with @ has to be in quotes",
+    "`": "a text that begins with ` has to be in quotes",
+    "%": "a text that begins with % has to be in quotes",
+}
+_WITHIN: Final = {
+    "while parsing a flow sequence": "a list that begins with [ needs a comma between its entries, and a ] at its end",
+    "while parsing a flow mapping": "an object that begins with { needs a comma between its keys, and a } at its end",
+    "while parsing a flow node": "an entry, or the bracket that closes a list or an object, is missing here",
+    "while parsing a block mapping": "does not begin below the keys beside it, or lacks its colon; a text with brackets has to be in quotes",
+    "while parsing a block collection": "does not begin below the entries beside it; or an entry lacks its dash",
+    "while scanning a simple key": "a key lacks its colon, with a space after it",
+    "while scanning a quoted scalar": "a quote is not closed",
+    "while scanning a double-quoted scalar": "no escape of YAML's; between single quotes a backslash is one",
+    "expected a single document in the stream": "a second document; one stands alone, without ---",
+}
+"""What is wrong where YAML's own parser stops: at these, in the midst of that. Its words quote the text."""
 
 
 class _Unfit(yaml.MarkedYAMLError):
@@ -119,10 +143,13 @@ class _Unfit(yaml.MarkedYAMLError):
 def _unread(text: str, error: yaml.MarkedYAMLError, schema: Mapping[str, Any]) -> Pointer:
     mark = error.problem_mark
     if mark is None:
-        return Pointer("/", error.problem or "not YAML", 1, 1)
-    condition = None if isinstance(error, _Unfit) else unquoted.found(text, mark.index, schema)
+        return Pointer("/", NOT_YAML, 1, 1)
+    if isinstance(error, _Unfit):
+        return Pointer("/", error.problem or NOT_YAML, mark.line + 1, mark.column + 1)
+    condition = unquoted.found(text, mark.index, schema)
     if condition is None:
-        return Pointer("/", error.problem or "not YAML", mark.line + 1, mark.column + 1)
+        words = _STRAY.get(text[mark.index : mark.index + 1]) or _WITHIN.get(error.context or "") or NOT_YAML
+        return Pointer("/", words, mark.line + 1, mark.column + 1)
     start, words = condition
     return Pointer("/", words, *conditions.place(text, start))
 

@@ -1,41 +1,54 @@
 """What people are told of a document that does not have the shape its JSON Schema asks for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from operator import getitem
 from typing import Any, Final
 
+Place = tuple[str | int, ...]
+"""Keys and positions from the root of a document to what is meant."""
 TIMES: Final = ["90s", "5m", "1h", "14d"]
 _TIME: Final = re.compile(r"[0-9]+[smhdw]")
 
 
-def told(error: Any, schema: Mapping[str, Any]) -> tuple[tuple[str | int, ...], str]:
-    """Return what an error of validation by a schema points at, and what is said of it."""
+def told(errors: Iterable[Any], schema: Mapping[str, Any]) -> list[tuple[Place, str]]:
+    """Return what errors of validation by a schema point at, and what is said of each; nothing twice."""
+    # Of two keys that are missing the schema's validator tells in two errors, of two that are unknown in one.
+    return list(dict.fromkeys(one for error in errors for one in _told(error, schema)))
+
+
+def _told(error: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     path = tuple(error.absolute_path)
     if error.validator == "additionalProperties":
-        return _unknown_key(path, error)
-    if error.validator == "required":
-        absent = sorted(set(error.validator_value) - set(error.instance))
-        return path, f"the key {absent[0]} is missing"
+        yield from _unknown_keys(path, error)
+    elif error.validator == "required":
+        absent = [key for key in error.validator_value if key not in error.instance]
+        yield from ((path, f"the key {key} is missing") for key in absent)
+    else:
+        yield path, _words(error, schema)
+
+
+def _words(error: Any, schema: Mapping[str, Any]) -> str:
     if error.validator in ("enum", "const"):
-        return path, f"has to be one of: {', '.join(map(str, error.validator_value))}"
+        return f"has to be one of: {', '.join(map(str, error.validator_value))}"
     if error.validator == "pattern" or (error.validator == "type" and "pattern" in error.schema):
-        return path, _other_pattern(error)
+        return _other_pattern(error)
     if error.instance in (None, ""):
-        return path, f"is empty; has to be {_kind(error.schema)}{_or_not(error, schema)}"
+        return f"is empty; has to be {_kind(error.schema)}{_or_not(error, schema)}"
     if error.validator == "type":
-        return path, f"has to be {_kind(error.schema)}"
-    return path, _WORDS.get(error.validator, "is not what belongs here") + _bound(error)
+        return f"has to be {_kind(error.schema)}"
+    return _WORDS.get(error.validator, "is not what belongs here") + _bound(error)
 
 
-def _unknown_key(path: tuple[str | int, ...], error: Any) -> tuple[tuple[str | int, ...], str]:
-    known = set(error.schema.get("properties", {}))
-    unknown = sorted(set(error.instance) - known)[0]
-    # As a key YAML reads what follows a comma in a text without quotes.
-    is_rest = error.instance[unknown] is None and re.search(r"\W", unknown) is not None
-    words = "a text with a comma has to be in quotes as a whole" if is_rest else f"known are {', '.join(sorted(known))}"
-    return (*path, unknown), f"unknown key; {words}"
+def _unknown_keys(path: Place, error: Any) -> Iterator[tuple[Place, str]]:
+    known = error.schema.get("properties", {})
+    listed = ", ".join(sorted(known))
+    for unknown in [key for key in error.instance if key not in known]:
+        # As a key YAML reads what follows a comma in a text without quotes.
+        is_rest = error.instance[unknown] is None and re.search(r"\W", unknown) is not None
+        rest = "a text with a comma has to be in quotes as a whole" if is_rest else f"known are {listed}"
+        yield (*path, unknown), f"unknown key; {rest}"
 
 
 def _other_pattern(error: Any) -> str:

@@ -50,6 +50,45 @@ def test_a_wrong_document_is_refused_with_its_place(text: str, pointer: str, lin
     assert (fault.pointer, fault.line, fault.column) == (pointer, line, column)
 
 
+def said_of(text: str, schema: dict[str, Any] = SCHEMA) -> list[str]:
+    with pytest.raises(Problem) as caught:
+        documents.parse(text.encode(), schema, what="policy")
+    return [f"{fault.pointer} {fault.detail}" for fault in caught.value.errors]
+
+
+def test_each_key_that_is_missing_or_unknown_is_named_once() -> None:
+    wanting: dict[str, Any] = {**SCHEMA, "required": ["within", "order", "share"]}
+    missing = ["/ the key within is missing", "/ the key order is missing", "/ the key share is missing"]
+    assert said_of("rules: []", wanting) == missing
+    told = said_of("order: 1\nsize: 1\ncolour: red")
+    assert [one.partition(";")[0] for one in told] == ["/size unknown key", "/colour unknown key"]
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("order: [", "bracket that closes"),
+        ("rules: [a, sesame", "] at its end"),
+        ("rules: {a: sesame", "} at its end"),
+        ("rules: 'sesame", "a quote is not closed"),
+        ('rules: "sesame\\q"', "single quotes"),
+        ("order:\n\tsesame: 1", "indent with spaces"),
+        ("rules: [*sesame]", "in quotes"),
+        ("rules: @sesame", "in quotes"),
+        ("rules: sesame: 1", "in quotes"),
+        ("a: &sesame 1\nb: &sesame 2", "name each once"),
+        ("order: 1\n---\nsesame: 2", "without ---"),
+        ("rules:\n  - sesame\n  order: 1", "below the entries"),
+        ("order: 1\nsesame\nrules: []", "lacks its colon"),
+        ("rules: [1] sesame", "in quotes"),
+    ],
+)
+def test_what_is_no_yaml_is_refused_with_what_to_do_and_without_what_was_written(text: str, remedy: str) -> None:
+    (told,) = said_of(text, {})
+    assert remedy in told
+    assert "sesame" not in told
+
+
 def test_a_whole_number_with_a_fraction_of_nothing_is_a_whole_number() -> None:
     document = documents.parse(b"order: 2.0\nrules: [1.0, 1.5]", SCHEMA, what="document")
     assert repr(document.data) == "{'order': 2, 'rules': [1, 1.5]}"
