@@ -126,7 +126,9 @@ _WITHIN: Final = {
     "while parsing a flow sequence": "a list that begins with [ needs a comma between its entries, and a ] at its end",
     "while parsing a flow mapping": "an object that begins with { needs a comma between its keys, and a } at its end",
     "while parsing a flow node": "an entry, or the bracket that closes a list or an object, is missing here",
-    "while parsing a block mapping": "does not begin below the keys beside it, or lacks its colon; a text with brackets has to be in quotes",
+    "while parsing a block mapping": (
+        "does not begin below the keys beside it, or lacks its colon; a text with brackets has to be in quotes"
+    ),
     "while parsing a block collection": "does not begin below the entries beside it; or an entry lacks its dash",
     "while scanning a simple key": "a key lacks its colon, with a space after it",
     "while scanning a quoted scalar": "a quote is not closed",

@@ -1,10 +1,8 @@
 """The one way in which facts change clocks, whether topics brought them or people said them by HTTP."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Final
 from uuid import UUID
 
 from backbone import times
@@ -16,6 +14,7 @@ from sla_monitor import (
     clocks,
     events,
     judging,
+    merging,
     promising,
     reports,
     sharing,
@@ -28,24 +27,15 @@ from sla_monitor import (
     store_marks,
     store_reps,
 )
-from sla_monitor import known as when_known
 from sla_monitor.changes import Changes
-from sla_monitor.domain import ARRIVAL, FOR_EVER, OF_ASSIGNMENTS, Facts, State, Verdict
+from sla_monitor.domain import ARRIVAL, Facts, Verdict
 from sla_monitor.judging import Said
-from sla_monitor.known import Decided
 from sla_monitor.promising import Promised
 from sla_monitor.starting import Assigned, Reps, Starting
 from sla_monitor.store import Row
 from sla_monitor.store_clocks import Clock
 from sla_monitor.store_policies import Policies
 from sla_monitor.taking_in import Batch
-
-_READ_LATE: Final = {
-    (Decided.MET, State.CANCELLED),
-    (Decided.MET, State.BREACHED),
-    (Decided.MISSED, State.CANCELLED),
-}
-"""What became of a merged lead's clock, and what it ended as by what was read first."""
 
 
 class Applying:
@@ -73,13 +63,13 @@ class Applying:
             facts = await staying.note(conn, facts, over)
             at_merge = await staying.at_merge(conn, [one for one in facts if rows[one].closed], over)
             by = await starting.prepare(conn, self.policies, named, facts, known, reps)
-            _revive(batch, rows, known, changes)
+            merging.revive(batch, rows, known, changes)
             _start(facts, at_merge, known, by, rows, changes)
             others = await _go_on(conn, batch, facts, known, changes)
             changes.outgoing += [events.started(rows[clock.lead_id], clock, now) for clock in changes.fresh]
-            _end(rows, known, facts, at_merge, by, changes)
+            merging.end(rows, known, facts, at_merge, by, changes)
             _judge(rows, known, facts, by, others, changes)
-            await _end_untold(conn, rows, known, facts, changes)
+            await merging.end_untold(conn, rows, known, facts, changes)
             changes.doubted |= {*batch.unmerged, *(clock.lead_id for clock, _, _ in changes.moved)}
         await changes.write(conn)
         if batch.unmerged:
@@ -118,14 +108,6 @@ async def _keep_facts(conn: Connection, batch: Batch, assigned: Sequence[Assigne
     return reps
 
 
-def _revive(batch: Batch, rows: Mapping[UUID, Row], known: Mapping[UUID, Sequence[Clock]], changes: Changes) -> None:
-    """Whoever is a lead of its own again has its promises again."""
-    for lead_id in batch.unmerged:
-        for clock in known.get(lead_id, ()):
-            if judging.revive(clock, judging.MERGED):
-                changes.tell(rows[lead_id], clock, Said(Verdict()))
-
-
 def _start(
     facts: Mapping[UUID, Facts],
     at_merge: Mapping[UUID, tuple[datetime, Facts]],
@@ -138,7 +120,7 @@ def _start(
         fresh = by.of_assignments(lead_id, said)
         promised = Promised()
         promising.of_rounds(by, lead_id, said, known.get(lead_id, ()), promised)
-        its_own = _until_merged(said, at_merge[lead_id][1]) if lead_id in at_merge else said
+        its_own = merging.until_merged(said, at_merge[lead_id][1]) if lead_id in at_merge else said
         promising.of_marks(by, lead_id, its_own, known.get(lead_id, ()), promised)
         for clock in promised.covered:
             if (covered := judging.cover(clock)) is not None:
@@ -148,12 +130,6 @@ def _start(
                 changes.tell(rows[lead_id], clock, Said(Verdict(), restored=clocks.told_rightly(clock)))
         for clock in (*fresh, *promised.fresh):
             changes.start(clock, known)
-
-
-def _until_merged(said: Facts, then: Facts) -> Facts:
-    """Return what was known of a lead when it was merged, without what others brought that are with it no more."""
-    left = {mark.mark_id for mark in said.marks}
-    return replace(then, marks=[mark for mark in then.marks if mark.mark_id in left])
 
 
 async def _go_on(
@@ -188,51 +164,6 @@ def _goes_on(clock: Clock, other: Clock, arrived: Mapping[UUID, datetime | None]
     return not is_its_own and sharing.go_on_from(clock, other)
 
 
-def _is_over(row: Row, clock: Clock) -> bool:
-    """Say whether a clock is a merged lead's own: the survivor's count from then on."""
-    return row.closed and clock.terms.source not in OF_ASSIGNMENTS
-
-
-def _end(
-    rows: Mapping[UUID, Row],
-    known: Mapping[UUID, Sequence[Clock]],
-    facts: Mapping[UUID, Facts],
-    at_merge: Mapping[UUID, tuple[datetime, Facts]],
-    by: Starting,
-    changes: Changes,
-) -> None:
-    """End merged leads' own clocks: without a verdict where they ran, whether or not what was due before is told yet.
-
-    Nobody is told of what was missed by then and not told: the survivor's clocks are, and this one if it is undone.
-    That one was kept may come late, as of any.
-    """
-    survivors = [clock for lead_id, some in known.items() if at_merge and not rows[lead_id].closed for clock in some]
-    for lead_id, (at, then) in at_merge.items():
-        row, now = rows[lead_id], facts[lead_id]
-        for clock in (one for one in known.get(lead_id, ()) if _is_over(row, one)):
-            decided = when_known.decide(clock.terms, then, clock.cycle, at)
-            if decided is None or decided is Decided.RUNNING or when_known.goes_on(clock.terms, then, clock.cycle):
-                if (said := judging.hand_on(clock, survivors)) is not None:
-                    changes.tell(row, clock, said)
-            elif decided is Decided.MISSED and when_known.decide(clock.terms, now, clock.cycle, at) is Decided.MET:
-                _end_with(Decided.MET, row, clock, now, by, changes)
-            else:
-                _end_with(decided, row, clock, then, by, changes)
-
-
-def _end_with(decided: Decided, row: Row, clock: Clock, facts: Facts, by: Starting, changes: Changes) -> None:
-    is_read_late = (decided, clock.state) in _READ_LATE
-    if is_read_late and judging.revive(clock, judging.MERGED):
-        changes.tell(row, clock, Said(Verdict()))
-    if clock.is_final:
-        return
-    if decided is Decided.MET and (said := by.judge(clock, facts)) is not None:
-        changes.tell(row, clock, said)
-    elif decided is Decided.MISSED and clock.state is State.RUNNING:
-        clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
-    changes.cancel(row, clock, judging.MERGED)
-
-
 def _judge(
     rows: Mapping[UUID, Row],
     known: Mapping[UUID, Sequence[Clock]],
@@ -244,42 +175,15 @@ def _judge(
     for lead_id, of_lead in known.items():
         row, said_of = rows[lead_id], facts.get(lead_id, Facts())
         for clock in of_lead:
-            if _is_over(row, clock):
+            if merging.is_over(row, clock):
                 continue
+            if row.closed:
+                merging.let_go_on(clock, by, said_of, others.get(lead_id, ()))
             before = (clock.calendar, clock.terms)
             if (said := by.judge(clock, said_of, others.get(lead_id, ()))) is not None:
                 changes.tell(row, clock, said)
                 if clock.terms.source == ARRIVAL and clock.terms != before[1]:
                     changes.moved.append((clock, *before))
-
-
-async def _end_untold(
-    conn: Connection,
-    rows: Mapping[UUID, Row],
-    known: Mapping[UUID, Sequence[Clock]],
-    facts: Mapping[UUID, Facts],
-    changes: Changes,
-) -> None:
-    """End what is left of a merged lead's assignments that are over, and what was due by then and is not told.
-
-    Nobody fires that: it would be due for ever.
-    """
-    left = [
-        (clock, clock.next_at)
-        for some in known.values()
-        for clock in some
-        if rows[clock.lead_id].closed and clock.next_at is not None and clock.terms.source in OF_ASSIGNMENTS
-    ]
-    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in left}, FOR_EVER) if left else {}
-    for clock, next_at in left:
-        assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
-        is_released = assignment is not None and assignment.released_at is not None
-        until = changes.now if is_released else min(changes.now, merged_at.get(clock.lead_id, changes.now))
-        is_missed = clock.terms.due_at < until  # What ends in the very instant of its deadline is void.
-        if is_released or (is_missed and next_at <= until):
-            if clock.state is State.RUNNING and is_missed:
-                clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
-            changes.cancel(rows[clock.lead_id], clock, judging.MERGED)
 
 
 async def _erase(conn: Connection, rows: dict[UUID, Row], event: Incoming, now: datetime) -> list[Event]:

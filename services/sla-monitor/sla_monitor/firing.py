@@ -208,10 +208,7 @@ class Firing:
         """Put off those whose step has to wait, and return them; another that is due of them goes before it."""
         held = list(await self._unread.of(conn, found, now))
         unread = {clock.key for clock in held}
-        acting = [one for one in found if one.key not in unread and one.steps[one.step]["to"] in chain.ACTS]
-        waiting = await self._waiting(conn, acting) if acting else ()
-        if waiting:
-            self._wants_ends.set()
+        waiting = await self._waiting(conn, [clock for clock in found if clock.key not in unread])
         passed: list[Clock] = []
         for clock in waiting:
             steps = chain.let_pass(clock.steps, clock.step, now)
@@ -223,18 +220,34 @@ class Firing:
             await store_clocks.postpone(conn, held, now + POSTPONED)
         return {clock.key for clock in held}
 
-    async def _waiting(self, conn: Connection, acting: Sequence[Clock]) -> Sequence[Clock]:
-        """Return those that may not act yet, by what is read and parked of all that are one lead."""
+    async def _waiting(self, conn: Connection, due: Sequence[Clock]) -> Sequence[Clock]:
+        """Return those that may not act yet, by what is read and parked of all that are one lead.
+
+        After an outage several clocks of a lead are overdue: what was due before a lead is taken away is told before.
+        """
+        acting = [clock for clock in due if clock.steps[clock.step]["to"] in chain.ACTS]
+        if not acting:
+            return ()
+        ordered = sorted(due, key=raising.due_at, reverse=True)
+        first = {clock.lead_id: raising.due_at(clock) for clock in ordered}
+        later = [clock for clock in acting if raising.due_at(clock) > first[clock.lead_id]]
+        return [*later, *await self._unsure(conn, [clock for clock in acting if clock not in later])]
+
+    async def _unsure(self, conn: Connection, acting: Sequence[Clock]) -> Sequence[Clock]:
+        """Return those of whose lead a fact may wait that says it is not to be taken away."""
         members = await store_links.members(conn, {clock.lead_id for clock in acting})
         parked = await parking.parked_subjects(
             conn, self._consumer.group, {one for some in members.values() for one in some}
         )
-        return [
+        unsure = [
             clock
             for clock in acting
             if not parked.isdisjoint(members[clock.lead_id])
             or not await self._may_act(conn, clock, members[clock.lead_id])
         ]
+        if unsure:
+            self._wants_ends.set()
+        return unsure
 
     async def _may_act(self, conn: Connection, clock: Clock, members: Sequence[UUID]) -> bool:
         """Say whether the lead's topics were read past the ends seen after the deadline, and after an outage.
@@ -242,7 +255,7 @@ class Firing:
         Taking a lead away waits for that, as it does for what is parked of the lead: neither an outage nor a record
         that cannot be applied may take leads from people who called.
         """
-        if self._ends is None or self._ends.at < max(times.parse(clock.steps[clock.step]["at"]), self._settled_at):
+        if self._ends is None or self._ends.at < max(raising.due_at(clock), self._settled_at):
             return False
         numbers = {kafka.partition_of(lead_id.bytes, self._partitions) for lead_id in members}
         mine = {

@@ -15,6 +15,11 @@ from sla_monitor.store_clocks import Clock, Key
 LATE_S: Final = 1.0
 
 
+def due_at(clock: Clock) -> datetime:
+    """Return the instant of the step that a clock tells next, whenever it is looked at."""
+    return times.parse(clock.steps[clock.step]["at"])
+
+
 async def spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
     """Return which would take a lead away once more than the policy allows."""
     taking = [clock for clock in acting if clock.steps[clock.step]["to"] == chain.REASSIGN]
@@ -36,7 +41,7 @@ async def spent(conn: Connection, acting: Sequence[Clock]) -> set[Key]:
 def step(clock: Clock, to: Recipient, now: datetime) -> Fired:
     """Raise the step of a clock that is due, and return it with its alert."""
     said = clock.steps[clock.step]
-    late_by = (now - times.parse(said["at"])).total_seconds()
+    late_by = (now - due_at(clock)).total_seconds()
     alert: dict[str, Any] = {
         "alert_id": clocks.alert_id(clock, said["level"], clock.step),
         "at": now,

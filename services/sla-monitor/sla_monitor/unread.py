@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from backbone import kafka, times
+from backbone import kafka
 from backbone.consumer import Consumer
 from backbone.database import Connection, Database
 from sla_monitor import raising, store_links, store_unread
@@ -51,7 +51,7 @@ class Unread:
         read_up_to: dict[int, datetime] = {}
         for one, as_of in self._said.items():
             read_up_to[one.partition] = min(as_of, read_up_to.get(one.partition, as_of))
-        asked = [clock for clock in due if now - _at(clock) < self._patience] if read_up_to else []
+        asked = [clock for clock in due if now - raising.due_at(clock) < self._patience] if read_up_to else []
         if not asked:
             return ()
         members = await store_links.members(conn, {clock.lead_id for clock in asked})
@@ -59,11 +59,7 @@ class Unread:
             clock
             for clock in asked
             if any(
-                read_up_to.get(kafka.partition_of(one.bytes, self._partitions), now) < _at(clock)
+                read_up_to.get(kafka.partition_of(one.bytes, self._partitions), now) < raising.due_at(clock)
                 for one in members[clock.lead_id]
             )
         ]
-
-
-def _at(clock: Clock) -> datetime:
-    return times.parse(clock.steps[clock.step]["at"])
