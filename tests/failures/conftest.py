@@ -15,12 +15,22 @@ import httpx
 import pytest
 
 from backbone.testing import eventually
+from backbone.testing.servers import Servers
+from backbone.testing.signer import Signer
+from backbone.testing.stage import Stage
 from handoff_cli.stack import make_token
 from handoff_local import ports
 from handoff_local.home import Home
 from tests.failures import company
 
 pytest.register_assert_rewrite("tests.failures.invariants", "tests.failures.load")
+
+
+@pytest.fixture
+async def stage(servers: Servers, signer: Signer) -> AsyncIterator[Stage]:
+    made = Stage(servers, signer)
+    yield made
+    await made.close()
 
 
 @dataclass(slots=True)

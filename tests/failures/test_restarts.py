@@ -1,7 +1,6 @@
 """What waits to be read while one of two monitors stands still, or is dead: who called in time is not alerted about."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,13 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-import httpx
 import pytest
 
-from backbone import calling, database, ids, kafka
+from backbone import database, ids, kafka
 from backbone.testing import eventually
-from backbone.testing.servers import Servers
-from backbone.testing.signer import Signer
 from backbone.testing.stage import PARTITIONS, Actor, Stage
 from sla_monitor import raising
 from tests import telling
@@ -37,7 +33,6 @@ class Pair:
     actor: Actor
     conn: Any
     members: list[asyncio.subprocess.Process] = field(default_factory=list)
-    _port: int = 0
 
     @property
     def consumer(self) -> Any:
@@ -45,18 +40,18 @@ class Pair:
 
     async def join(self) -> None:
         """Start the other one."""
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self._port = listener.getsockname()[1]
         settings = self.actor.settings.model_dump()
-        self.members.append(await begin("sla", settings, port=self._port, session_timeout_ms=SESSION_MS))
+        self.members.append(await begin("sla", settings, session_timeout_ms=SESSION_MS))
 
-    async def is_back(self) -> None:
-        """It has begun to ask for partitions, and gets none as long as the dead one is waited for."""
-        async with calling.client(base_url=f"http://127.0.0.1:{self._port}") as http:
-            try:
-                assert (await http.get("/readyz")).is_success
-            except httpx.TransportError as error:
-                raise AssertionError("nobody listens yet") from error
+    @asynccontextmanager
+    async def another(self) -> AsyncIterator[kafka.Client]:
+        """Be ready to join the group."""
+        client = kafka.consumer(self.actor.settings, group=self.consumer.group)
+        await client.start()
+        try:
+            yield client
+        finally:
+            await kafka.stop(client.stop())
 
     async def kill(self) -> None:
         """Kill the other one."""
@@ -118,9 +113,8 @@ class Pair:
 
 
 @pytest.fixture
-async def pair(servers: Servers, signer: Signer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pair]:
+async def pair(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pair]:
     monkeypatch.setattr(kafka, "REBALANCE_TIMEOUT_MS", SESSION_MS)
-    stage = Stage(servers, signer)
     actor = await stage("sla", session_timeout_ms=SESSION_MS)
     assert (await actor.http.put("/v1/policies/standard", content=POLICY)).status_code == 200
     await actor.settled()
@@ -139,7 +133,6 @@ async def pair(servers: Servers, signer: Signer, monkeypatch: pytest.MonkeyPatch
             process.kill()
         await process.wait()
     await conn.close()
-    await stage.close()
 
 
 @pytest.mark.timeout(300)
@@ -150,18 +143,18 @@ async def test_whoever_is_left_alerts_while_the_group_waits_for_a_dead_member_th
     monkeypatch.setattr(raising, "LATE_S", 4.0)
     (held, *leads) = pair.leads(20, ours=True)
     await pair.live(held)
-    await pair.assign(leads, telling.now() + timedelta(seconds=10))
+    await pair.assign(leads, telling.now() + timedelta(seconds=6))
     await pair.kill()
-    await pair.join()
-    await eventually(pair.is_back, patience_s=HEALED_WITHIN_S)
-    async with pair.holding(held):
-        # It is in the middle of something, and more waits behind that, when the group is called together.
-        await pair.call([held])
-        await eventually(lambda: pair.are_more(WAITING, 0))
-        await pair.call([held])
-        await eventually(pair.is_called_together, patience_s=HEALED_WITHIN_S)
-    await eventually(lambda: pair.have_breached(leads), patience_s=HEALED_WITHIN_S)
-    assert await pair.count("touch") == 1, "the group was together before that"
+    async with pair.another() as other:
+        async with pair.holding(held):
+            # It is in the middle of something, and more waits behind that, when the group is called together.
+            await pair.call([held])
+            await eventually(lambda: pair.are_more(WAITING, 0))
+            await pair.call([held])
+            other.subscribe([one.topic for one in pair.consumer.applier.positions])
+            await eventually(pair.is_called_together, patience_s=HEALED_WITHIN_S)
+        await eventually(lambda: pair.have_breached(leads), patience_s=HEALED_WITHIN_S)
+        assert await pair.count("touch") == 1, "the group was together before that"
 
 
 @pytest.mark.timeout(300)
