@@ -160,7 +160,6 @@ async def arrivals(
 ) -> list[Clock]:
     """Start the clocks of leads that came just now, or turned from history into news."""
     starting = Starting({}, {}, named, {(one.lead_id, one.clock, one.cycle) for some in known.values() for one in some})
-    # Another topic than intake's may say first that it lives; when it arrived, intake says.
     came = [
         (row, row.arrived_at, common_pb2.LeadFields.FromString(row.came))
         for row in rows

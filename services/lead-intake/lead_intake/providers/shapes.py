@@ -69,7 +69,7 @@ class Provider:
 
 
 def is_recent(said_at_s: float) -> bool:
-    """Say whether a signature's instant, in seconds since 1970, is less than five minutes from now, as vendors ask."""
+    """Say whether a signature's instant, in seconds since 1970, is at most five minutes from now, as vendors ask."""
     return abs(clock.now().timestamp() - said_at_s) <= TOLERANCE_S
 
 
