@@ -164,7 +164,7 @@ async def test_nobody_alerts_about_who_called_in_time_while_the_calls_wait_for_o
 ) -> None:
     (held, *called), silent = pair.leads(11, ours=True), pair.leads(10, ours=False)
     await pair.live(held)
-    at = telling.now() + timedelta(seconds=8)
+    at = telling.now() + timedelta(seconds=3)
     await pair.assign(called, at)
     await pair.assign(silent, at + timedelta(seconds=1))
     async with pair.holding(held):
