@@ -124,14 +124,15 @@ class Firing:
     async def _is_current(self, now: datetime) -> bool:
         """Say whether what had happened when this instance came back is read, whoever of us reads it.
 
-        A touch that waits in Kafka must not be a breach. Starting is coming back too.
+        A touch that waits in Kafka must not be a breach. Starting is coming back too; and what came since then, it has
+        read as well: else what is overdue would leave in no order.
         """
         if now - self._looked_at > AWAY:
             self._back_at = now
         self._looked_at = now
         if self._back_at is None:
             return True
-        if not await self._have_read_up_to(self._back_at):
+        if self._unread.is_behind or not await self._have_read_up_to(self._back_at):
             if now - self._back_at < self._catch_up:
                 return False
             patience_s = self._catch_up.total_seconds()

@@ -25,6 +25,8 @@ class Unread:
         self._db, self._consumer, self._partitions = db, consumer, partitions
         self._patience = patience
         """How long after its instant a step waits at most, and how long what was said of a partition counts."""
+        self.is_behind = False
+        """Whether we are in any of our partitions."""
         self._said: Mapping[kafka.Partition, datetime] = {}
         self._tell_at = 0.0
 
@@ -36,6 +38,7 @@ class Unread:
         """Say in which of our partitions we are behind, and which of those that somebody was behind in are read."""
         lags = self._consumer.lags
         late = {one: lag for one, lag in lags.items() if lag > raising.LATE_S}
+        self.is_behind = bool(late)
         read = [one for one, lag in lags.items() if lag <= raising.LATE_S and one in self._said]
         now_s = asyncio.get_running_loop().time()
         if not read and (not late or now_s < self._tell_at):
