@@ -38,6 +38,8 @@ SETTLING: Final = timedelta(seconds=relay.SEND_DEADLINE_S + relay.LONGEST_BACKOF
 LOOK_AGAIN_S: Final = 0.05
 ENDS_TIMEOUT_S: Final = 2.0
 POSTPONED: Final = timedelta(milliseconds=100)
+UNREAD_FOR: Final = timedelta(milliseconds=500)
+"""After which time it is asked again whether a clock's partition is read: thousands may wait for that."""
 ACTS_ON: Final = ("intake", "routing")
 """Topics that may say that the rep called after all."""
 
@@ -207,19 +209,20 @@ class Firing:
 
     async def _held(self, conn: Connection, found: Sequence[Clock], now: datetime) -> set[Key]:
         """Put off those whose step has to wait, and return them; another that is due of them goes before it."""
-        held = list(await self._unread.of(conn, found, now))
-        unread = {clock.key for clock in held}
-        waiting = await self._waiting(conn, [clock for clock in found if clock.key not in unread])
+        unread = await self._unread.of(conn, found, now)
+        keys = {clock.key for clock in unread}
+        waiting = await self._waiting(conn, [clock for clock in found if clock.key not in keys])
+        held: list[Clock] = []
         passed: list[Clock] = []
         for clock in waiting:
             steps = chain.let_pass(clock.steps, clock.step, now)
             clock.steps = steps or clock.steps
             (passed if steps else held).append(clock)
-        if passed:
-            await store_clocks.reorder(conn, passed)
-        if held:
-            await store_clocks.postpone(conn, held, now + POSTPONED)
-        return {clock.key for clock in held}
+        await store_clocks.reorder(conn, passed)
+        for some, until in ((held, now + POSTPONED), (unread, now + UNREAD_FOR)):
+            if some:
+                await store_clocks.postpone(conn, some, until)
+        return keys | {clock.key for clock in held}
 
     async def _waiting(self, conn: Connection, due: Sequence[Clock]) -> Sequence[Clock]:
         """Return those that may not act yet, by what is read and parked of all that are one lead.

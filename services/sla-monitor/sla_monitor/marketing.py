@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,7 @@ ALL: Final = "all"
 """The key of all sources together."""
 OTHER: Final = "other"
 """Stands for a reason that nobody gave."""
-WEEKS_OF: Final[Mapping[str, float]] = {"week": 1.0, "month": 52 / 12, "quarter": 13.0}
+WEEKS_OF: Final = {"week": Fraction(1), "month": Fraction(52, 12), "quarter": Fraction(13)}
 CAPACITY: Final = "capacity"
 HOURS: Final = "hours"
 POLICY: Final = "policy"
@@ -49,7 +50,7 @@ class Promise:
             return None
         if key == ALL and period in said:
             return said[period]
-        return (said[of] if key == ALL else self.by_source[key]) * WEEKS_OF[period] / WEEKS_OF[of]
+        return (said[of] if key == ALL else self.by_source[key]) * float(WEEKS_OF[period] / WEEKS_OF[of])
 
 
 @dataclass(frozen=True, slots=True)

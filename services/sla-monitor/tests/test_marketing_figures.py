@@ -36,6 +36,12 @@ def test_a_promise_for_one_period_is_one_for_the_others(
     assert marketing.promised([one], period, key) == (pytest.approx(leads) if leads is not None else None)
 
 
+@pytest.mark.parametrize("period", ["week", "month", "quarter"])
+def test_what_a_source_promises_is_shown_as_it_was_said(period: str) -> None:
+    one = Promise(definition="saas", since=START, counts={period: 120}, by_source={"fair": 60})
+    assert marketing.promised([one], period, "fair") == 60
+
+
 def test_a_rejection_that_two_topics_tell_of_is_one() -> None:
     at = [START + number * MINUTE for number in range(6)]
     lead = Qualified(
