@@ -66,5 +66,6 @@ def _note_arrival(rows: Mapping[UUID, Row], event: Incoming) -> None:
         return
     if message.stamp.live:
         row.note_live(times.at(message.stamp.recorded_at))
-    if event.topic == "intake":  # Another topic may be read first, and say what the lead has become since.
-        row.note_arrival()
+        # Another topic may be read first, and say what the lead has become since.
+        if event.topic == "intake":
+            row.note_arrival()

@@ -144,22 +144,16 @@ async def arrivals(conn: Connection, members: Mapping[UUID, Sequence[UUID]]) -> 
     return {row[0]: row[1] for row in rows}
 
 
-# Routing may read of a merge much later; but whoever had the merged lead has none to call from then on.
-_OVER_AT = """CASE outcome WHEN 'merged' THEN greatest(assigned_at, begins_at, least(released_at, (
-    SELECT max(k.since) FROM link k WHERE k.member_id = a.lead_id AND k.since <= a.released_at
-))) ELSE released_at END"""
-
-
 async def assignments(
     conn: Connection, lead_ids: Iterable[UUID], *, as_of: datetime | None = None
 ) -> dict[UUID, dict[int, Assignment]]:
     """Return the assignments of each lead by cycle; with `as_of` what was known of them by then."""
     rows = await conn.fetch(
-        "SELECT lead_id, cycle, rep_id, assigned_at, CASE WHEN accepted_at <= v.at THEN accepted_at END AS accepted_at,"  # noqa: S608
-        f" CASE WHEN released_at <= v.at THEN {_OVER_AT} END AS released_at,"
+        "SELECT lead_id, cycle, rep_id, assigned_at, CASE WHEN accepted_at <= v.at THEN accepted_at END AS accepted_at,"
+        " CASE WHEN released_at <= v.at THEN released_at END AS released_at,"
         " CASE WHEN released_at <= v.at THEN outcome END AS outcome, policy, touched, begins_at,"
         " CASE WHEN moved THEN recorded_at END AS moved_at"
-        " FROM assignment a, coalesce($2::timestamptz, 'infinity') AS v(at)"
+        " FROM assignment, coalesce($2::timestamptz, 'infinity') AS v(at)"
         " WHERE lead_id = ANY($1::uuid[]) AND recorded_at <= v.at",
         list(lead_ids),
         as_of,

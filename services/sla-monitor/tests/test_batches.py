@@ -47,3 +47,15 @@ async def test_a_lead_is_promised_what_applied_as_it_came_whatever_is_corrected_
     for some in [[one] for one in told] if read == "one by one" else [told]:
         await monitor.tell("intake", *some)
     assert bool(await monitor.states(lead)) == is_promised
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+async def test_history_is_promised_what_applied_as_it_turned_into_news(monitor: Monitor, is_first: bool) -> None:
+    lead = ids.new()
+    await monitor.put(GERMAN)
+    told = [captured(lead, at(0), live=False, country="FR"), corrected(lead, country="DE")]
+    if is_first:
+        await monitor.tell("qualification", qualified_since(lead, country="DE"))
+    for one in told:
+        await monitor.tell("intake", one)
+    assert await monitor.states(lead)

@@ -257,6 +257,7 @@ INSTANTS = [None, 5, 15, 25, 60, 95]
     seed=st.integers(0, 2**32),
 )
 @example(promised=(10, None, 10), given_at=(5, 5, None), is_parted=False, in_turn=False, seed=238)
+@example(promised=(10, None, 10), given_at=(None, None, 5), is_parted=False, in_turn=True, seed=0)
 async def test_each_promise_counts_once_in_whatever_order_it_is_read(
     db: Database,
     monitor: Monitor,

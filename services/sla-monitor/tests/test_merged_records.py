@@ -125,20 +125,3 @@ async def test_what_happened_in_time_counts_though_it_is_read_after_its_lead_was
     assert list((await monitor.states(lost)).values()) == ["met" if what == "called" else "cancelled"]
     assert await attained(db) == await attained(db, 200) == ((1, 1) if what == "called" else (0, 1))
     assert not await monitor.contradictions([lead, lost])
-
-
-@pytest.mark.parametrize("routing_first", [False, True])
-async def test_nobody_misses_a_lead_that_was_anothers_by_then_however_late_routing_says_so(
-    db: Database, monitor: Monitor, routing_first: bool
-) -> None:
-    lead, lost = ids.new(), ids.new()
-    await monitor.arrive("clocks: [{kind: first_response_5m, within: 30s, from: assignment}]", lead, lost)
-    await monitor.tell("routing", routed(lost, at(0)), routed(lead, at(0), who=rep("ben")))
-    await monitor.tell("intake", touch(lead, at(10), rep_id="ben"))
-    is_one, is_over = ("intake", merged(lead, lost, at(20), came_at=at(0))), released(lost, at(50), outcome="merged")
-    for topic, told in (("routing", [is_over]), is_one) if routing_first else (is_one, ("routing", [is_over])):
-        await monitor.tell(topic, *told)
-        await monitor.fire()
-    assert await monitor.states(lost) == {("first_response_5m", 1): "cancelled"}
-    assert await attained(db) == await attained(db, 60) == (1, 0)
-    assert all(taken_back for level, taken_back in await monitor.alerts() if level == "breach")
