@@ -29,6 +29,13 @@ async def refusing(start_once: Stage) -> Actor:
     return routing
 
 
+async def warned_of(routing: Actor, text: str) -> list[dict[str, str]]:
+    """Put a policy in force, and return of what it is warned."""
+    answer = await routing.http.put("/v1/policy", content=text)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["warnings"]  # type: ignore[no-any-return]
+
+
 @pytest.mark.parametrize(
     ("text", "pointer"),
     [
@@ -106,7 +113,7 @@ async def test_a_key_that_does_nothing_is_warned_of(routing: Actor) -> None:
     keys = "after: 1h, hours: pool, else: sdr, within: 1d, wait: true"
     text = f"pools: [{{pool: sdr, reps: 'true'}}]\nrules: [{{rule: all, to: sdr, {keys}}}]"
     await put_rep(routing, "ana")
-    warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+    warned = await warned_of(routing, text)
     assert {one["pointer"] for one in warned} == {
         f"/rules/0/{key}" for key in ("after", "hours", "else", "within", "wait")
     }
@@ -122,10 +129,10 @@ async def test_a_share_that_is_none_is_told_how_shares_are_written(routing: Acto
 async def test_a_rule_that_no_lead_reaches_is_warned_of(routing: Actor) -> None:
     await put_rep(routing, "ana")
     await put_rep(routing, "ben", role="sales")
-    assert (await routing.http.put("/v1/policy", content=POLICY)).json()["warnings"] == []
+    assert await warned_of(routing, POLICY) == []
     late = POLICY + "  - {rule: too late, to: sales}\n  - {rule: as late, to: owner}\n"
     for text in (late, late.replace("everyone,", 'everyone, when: "true",')):
-        warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+        warned = await warned_of(routing, text)
         assert [one["pointer"] for one in warned] == ["/rules/3/rule", "/rules/4/rule"]
 
 
@@ -139,11 +146,11 @@ async def test_a_rule_that_takes_leads_for_want_of_a_field_is_warned_of(routing:
 pools: [{{pool: sdr, reps: rep.role == "sdr"}}]
 rules: [{{rule: some, when: '{when}', to: sdr}}, {{rule: rest, to: sdr}}]
 """
-    (warned,) = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+    (warned,) = await warned_of(routing, text)
     assert warned["pointer"] == "/rules/0/when"
     assert warned["detail"].startswith(f"holds also where {field} is missing")
     asked = text.replace(when, f'{when} && !("{field}" in lead.missing)')
-    assert (await routing.http.put("/v1/policy", content=asked)).json()["warnings"] == []
+    assert await warned_of(routing, asked) == []
 
 
 async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_of(routing: Actor) -> None:
@@ -155,7 +162,7 @@ async def test_a_pair_the_wrong_way_round_and_one_that_there_is_not_are_warned_o
         ("", ["/rules/1/to"]),
     ):
         text = POLICY.replace(", else: sales", "") + pairs
-        warned = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+        warned = await warned_of(routing, text)
         assert [one["pointer"] for one in warned] == places
 
 
@@ -247,7 +254,7 @@ async def test_a_pair_of_somebody_who_is_not_active_is_warned_of(routing: Actor)
     await put_rep(routing, "ana", active=False)
     await put_rep(routing, "ben", role="sales")
     text = POLICY + "pairs: [{sdr: ana, sales: [ben]}]"
-    (warned,) = (await routing.http.put("/v1/policy", content=text)).json()["warnings"]
+    (warned,) = await warned_of(routing, text)
     assert (warned["pointer"], warned["detail"]) == ("/pairs/0/sdr", "this rep is not active")
 
 
