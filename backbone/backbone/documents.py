@@ -102,7 +102,9 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
     except yaml.MarkedYAMLError as error:
         raise refuse(what, [_unread(text, error, schema)]) from None
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
-        raise refuse(what, [Pointer("/", "not a YAML document in UTF-8", 1, 1)]) from None
+        raise refuse(
+            what, [Pointer("/", "cannot be read; it has to be YAML in UTF-8, without tags and not nested deeply", 1, 1)]
+        ) from None
     if not isinstance(data, dict):
         raise refuse(what, [Pointer("/", "has to be an object with keys", 1, 1)])
     document = Document(data, reader.places, reader.texts, text.splitlines())
@@ -115,7 +117,7 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
 NOT_YAML: Final = "is no YAML from here on; a text with brackets or marks in it has to be in quotes"
 _STRAY: Final = {
     "\t": "a tab; indent with spaces",
-    ":": "a colon too many; a text with one has to be in quotes, and a key begins below the keys beside it",
+    ":": "a colon that has no place here; a text with one has to be in quotes, and the line above may lack its own",
     "*": "an alias of nothing above; write out what it stands for, or put a text that begins with * in quotes",
     "&": "an anchor that stands above already; name each once",
     "@": "a text that begins with @ has to be in quotes",
@@ -150,7 +152,9 @@ def _unread(text: str, error: yaml.MarkedYAMLError, schema: Mapping[str, Any]) -
         return Pointer("/", error.problem or NOT_YAML, mark.line + 1, mark.column + 1)
     condition = unquoted.found(text, mark.index, schema)
     if condition is None:
-        words = _STRAY.get(text[mark.index : mark.index + 1]) or _WITHIN.get(error.context or "") or NOT_YAML
+        stray, within = _STRAY.get(text[mark.index : mark.index + 1]), _WITHIN.get(error.context or "")
+        is_between = error.context in ("while parsing a flow sequence", "while parsing a flow mapping")
+        words = (within if is_between else stray or within) or NOT_YAML
         return Pointer("/", words, mark.line + 1, mark.column + 1)
     start, words = condition
     return Pointer("/", words, *conditions.place(text, start))

@@ -70,6 +70,8 @@ def test_each_key_that_is_missing_or_unknown_is_named_once() -> None:
         ("order: [", "bracket that closes"),
         ("rules: [a, sesame", "] at its end"),
         ("rules: {a: sesame", "} at its end"),
+        ("rules: {a: sesame b: 1}", "a comma between its keys"),
+        ("rules\nsesame: 1", "may lack its own"),
         ("rules: 'sesame", "a quote is not closed"),
         ('rules: "sesame\\q"', "single quotes"),
         ("order:\n\tsesame: 1", "indent with spaces"),

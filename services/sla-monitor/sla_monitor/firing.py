@@ -36,6 +36,8 @@ AWAY: Final = timedelta(seconds=LONGEST_SLEEP_S + raising.LATE_S)
 SETTLING: Final = timedelta(seconds=relay.SEND_DEADLINE_S + relay.LONGEST_BACKOFF_S)
 """How long after Kafka is back the other services' relays may be about to tell what happened meanwhile."""
 LOOK_AGAIN_S: Final = 0.05
+READING_ON: Final = timedelta(seconds=2)
+"""How long whoever has read what was there when it came back also waits for what came since, at most."""
 ENDS_TIMEOUT_S: Final = 2.0
 POSTPONED: Final = timedelta(milliseconds=100)
 UNREAD_FOR: Final = timedelta(milliseconds=500)
@@ -96,6 +98,8 @@ class Firing:
         self._looked_at = _NEVER
         self._back_at: datetime | None = None
         """Since when the backlog is waited for; None while it is not."""
+        self._read_at: datetime | None = None
+        """Since when that one is read."""
         self._unread = Unread(db, consumer, partitions=partitions, patience=self._catch_up)
         self._sweep_at = 0.0
 
@@ -126,19 +130,22 @@ class Firing:
     async def _is_current(self, now: datetime) -> bool:
         """Say whether what had happened when this instance came back is read, whoever of us reads it.
 
-        A touch that waits in Kafka must not be a breach. Starting is coming back too; and what came since then, it has
-        read as well: else what is overdue would leave in no order.
+        A touch that waits in Kafka must not be a breach. Starting is coming back too. What came since then is waited
+        for a little as well: else what is overdue would leave in no order.
         """
         if now - self._looked_at > AWAY:
-            self._back_at = now
+            self._back_at, self._read_at = now, None
         self._looked_at = now
         if self._back_at is None:
             return True
-        if self._unread.is_behind or not await self._have_read_up_to(self._back_at):
+        if not await self._have_read_up_to(self._back_at):
             if now - self._back_at < self._catch_up:
                 return False
             patience_s = self._catch_up.total_seconds()
             log.warning("the backlog was not read in time; alerts go out now", after_seconds=patience_s)
+        self._read_at = self._read_at or now
+        if self._unread.is_behind and now - self._read_at < READING_ON:
+            return False
         self._back_at = None
         return True
 
@@ -211,10 +218,12 @@ class Firing:
         """Put off those whose step has to wait, and return them; another that is due of them goes before it."""
         unread = await self._unread.of(conn, found, now)
         keys = {clock.key for clock in unread}
-        waiting = await self._waiting(conn, [clock for clock in found if clock.key not in keys])
-        held: list[Clock] = []
+        acting = [one for one in found if one.key not in keys and one.steps[one.step]["to"] in chain.ACTS]
+        unsure = await self._unsure(conn, acting) if acting else ()
+        sure = {clock.key for clock in acting} - {clock.key for clock in unsure}
+        held = await self._later(conn, [clock for clock in acting if clock.key in sure]) if sure else []
         passed: list[Clock] = []
-        for clock in waiting:
+        for clock in unsure:
             steps = chain.let_pass(clock.steps, clock.step, now)
             clock.steps = steps or clock.steps
             (passed if steps else held).append(clock)
@@ -224,18 +233,15 @@ class Firing:
                 await store_clocks.postpone(conn, some, until)
         return keys | {clock.key for clock in held}
 
-    async def _waiting(self, conn: Connection, due: Sequence[Clock]) -> Sequence[Clock]:
-        """Return those that may not act yet, by what is read and parked of all that are one lead.
-
-        After an outage several clocks of a lead are overdue: what was due before a lead is taken away is told before.
-        """
-        acting = [clock for clock in due if clock.steps[clock.step]["to"] in chain.ACTS]
-        if not acting:
-            return ()
-        ordered = sorted(due, key=raising.due_at, reverse=True)
-        first = {clock.lead_id: raising.due_at(clock) for clock in ordered}
-        later = [clock for clock in acting if raising.due_at(clock) > first[clock.lead_id]]
-        return [*later, *await self._unsure(conn, [clock for clock in acting if clock not in later])]
+    async def _later(self, conn: Connection, acting: Sequence[Clock]) -> list[Clock]:
+        """Return those before whose step another clock of the lead has one to tell, as after an outage."""
+        query = "SELECT * FROM clock WHERE lead_id = ANY($1::uuid[]) AND next_at IS NOT NULL"
+        rows = await conn.fetch(query, list({clock.lead_id for clock in acting}))
+        first: dict[UUID, datetime] = {}
+        for clock in map(store_clocks.clock_of, rows):
+            at = raising.due_at(clock)
+            first[clock.lead_id] = min(at, first.get(clock.lead_id, at))
+        return [clock for clock in acting if raising.due_at(clock) > first[clock.lead_id]]
 
     async def _unsure(self, conn: Connection, acting: Sequence[Clock]) -> Sequence[Clock]:
         """Return those of whose lead a fact may wait that says it is not to be taken away."""

@@ -7,4 +7,5 @@ class Settings(ServiceSettings):
     """Settings of sla-monitor."""
 
     catch_up_seconds: float = 60
-    """How long an instance that starts reads its backlog at most before it fires anything."""
+    """How long at most an instance that starts reads its backlog before it fires anything; and how long, after its
+    instant, a step waits for facts that are known to wait to be read."""
