@@ -102,9 +102,7 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
     except yaml.MarkedYAMLError as error:
         raise refuse(what, [_unread(text, error, schema)]) from None
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError):
-        raise refuse(
-            what, [Pointer("/", "cannot be read; it has to be YAML in UTF-8, without tags and not nested deeply", 1, 1)]
-        ) from None
+        raise refuse(what, [Pointer("/", refusals.UNREADABLE, 1, 1)]) from None
     if not isinstance(data, dict):
         raise refuse(what, [Pointer("/", "has to be an object with keys", 1, 1)])
     document = Document(data, reader.places, reader.texts, text.splitlines())
@@ -114,32 +112,6 @@ def parse(raw: bytes, schema: Mapping[str, Any], *, what: str) -> Document:
     return document
 
 
-NOT_YAML: Final = "is no YAML from here on; a text with brackets or marks in it has to be in quotes"
-_STRAY: Final = {
-    "\t": "a tab; indent with spaces",
-    ":": "a colon that has no place here; a text with one has to be in quotes, and the line above may lack its own",
-    "*": "an alias of nothing above; write out what it stands for, or put a text that begins with * in quotes",
-    "&": "an anchor that stands above already; name each once",
-    "@": "a text that begins with @ has to be in quotes",
-    "`": "a text that begins with ` has to be in quotes",
-    "%": "a text that begins with % has to be in quotes",
-}
-_WITHIN: Final = {
-    "while parsing a flow sequence": "a list that begins with [ needs a comma between its entries, and a ] at its end",
-    "while parsing a flow mapping": "an object that begins with { needs a comma between its keys, and a } at its end",
-    "while parsing a flow node": "an entry, or the bracket that closes a list or an object, is missing here",
-    "while parsing a block mapping": (
-        "does not begin below the keys beside it, or lacks its colon; a text with brackets has to be in quotes"
-    ),
-    "while parsing a block collection": "does not begin below the entries beside it; or an entry lacks its dash",
-    "while scanning a simple key": "a key lacks its colon, with a space after it",
-    "while scanning a quoted scalar": "a quote is not closed",
-    "while scanning a double-quoted scalar": "no escape of YAML's; between single quotes a backslash is one",
-    "expected a single document in the stream": "a second document; one stands alone, without ---",
-}
-"""What is wrong where YAML's own parser stops: at these, in the midst of that. Its words quote the text."""
-
-
 class _Unfit(yaml.MarkedYAMLError):
     """YAML that can be read, and belongs into no document."""
 
@@ -147,14 +119,12 @@ class _Unfit(yaml.MarkedYAMLError):
 def _unread(text: str, error: yaml.MarkedYAMLError, schema: Mapping[str, Any]) -> Pointer:
     mark = error.problem_mark
     if mark is None:
-        return Pointer("/", NOT_YAML, 1, 1)
+        return Pointer("/", refusals.NOT_YAML, 1, 1)
     if isinstance(error, _Unfit):
-        return Pointer("/", error.problem or NOT_YAML, mark.line + 1, mark.column + 1)
+        return Pointer("/", error.problem or refusals.NOT_YAML, mark.line + 1, mark.column + 1)
     condition = unquoted.found(text, mark.index, schema)
     if condition is None:
-        stray, within = _STRAY.get(text[mark.index : mark.index + 1]), _WITHIN.get(error.context or "")
-        is_between = error.context in ("while parsing a flow sequence", "while parsing a flow mapping")
-        words = (within if is_between else stray or within) or NOT_YAML
+        words = refusals.not_yaml(text[mark.index : mark.index + 1], error.context)
         return Pointer("/", words, mark.line + 1, mark.column + 1)
     start, words = condition
     return Pointer("/", words, *conditions.place(text, start))

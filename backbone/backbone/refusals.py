@@ -1,4 +1,4 @@
-"""What people are told of a document that does not have the shape its JSON Schema asks for."""
+"""What people are told of a document that is no YAML, or does not have the shape its JSON Schema asks for."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -96,3 +96,38 @@ _WORDS: Final = {
 
 def _bound(error: Any) -> str:
     return str(error.validator_value) if error.validator in _WORDS else ""
+
+
+UNREADABLE: Final = "cannot be read; it has to be YAML in UTF-8, without tags and not nested deeply"
+NOT_YAML: Final = "is no YAML from here on; a text with brackets or marks in it has to be in quotes"
+_STRAY: Final = {
+    "\t": "a tab; indent with spaces",
+    ":": "a colon that has no place here; a text with one has to be in quotes, and the line above may lack its own",
+    "*": "an alias of nothing above; write out what it stands for, or put a text that begins with * in quotes",
+    "&": "an anchor that stands above already; name each once",
+    "@": "a text that begins with @ has to be in quotes",
+    "`": "a text that begins with ` has to be in quotes",
+    "%": "a text that begins with % has to be in quotes",
+}
+_WITHIN: Final = {
+    "while parsing a flow sequence": "a list that begins with [ needs a comma between its entries, and a ] at its end",
+    "while parsing a flow mapping": "an object that begins with { needs a comma between its keys, and a } at its end",
+    "while parsing a flow node": "an entry, or the bracket that closes a list or an object, is missing here",
+    "while parsing a block mapping": (
+        "does not begin below the keys beside it, or lacks its colon; a text with brackets has to be in quotes"
+    ),
+    "while parsing a block collection": "does not begin below the entries beside it; or an entry lacks its dash",
+    "while scanning a simple key": "a key lacks its colon, with a space after it",
+    "while scanning a quoted scalar": "a quote is not closed",
+    "while scanning a double-quoted scalar": "no escape of YAML's; between single quotes a backslash is one",
+    "expected a single document in the stream": "a second document; one stands alone, without ---",
+}
+"""What is wrong where YAML's own parser stops: at these, in the midst of that. Its words quote the text."""
+
+
+def not_yaml(stray: str, context: str | None) -> str:
+    """Return what is wrong where YAML's parser stopped, by the character there and what it was in the midst of."""
+    within = _WITHIN.get(context or "")
+    if context in ("while parsing a flow sequence", "while parsing a flow mapping"):
+        return within or NOT_YAML
+    return _STRAY.get(stray) or within or NOT_YAML

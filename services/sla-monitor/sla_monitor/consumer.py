@@ -62,9 +62,7 @@ async def _others(conn: Connection, incoming: Sequence[Incoming]) -> set[UUID]:
 def _note_arrival(rows: Mapping[UUID, Row], event: Incoming) -> None:
     message: Any = event.message
     row = rows.get(event.original_subject)
-    if row is None:
-        return
-    if message.stamp.live:
+    if row is not None and message.stamp.live:
         row.note_live(times.at(message.stamp.recorded_at))
         # Another topic may be read first, and say what the lead has become since.
         if event.topic == "intake":

@@ -46,7 +46,6 @@ class Unread:
         self._tell_at = now_s + TELL_EVERY_S
         async with self._db.transaction() as conn:
             await store_unread.tell(conn, late, read)
-        async with self._db.reading() as conn:
             await self.load(conn)
 
     async def of(self, conn: Connection, due: Sequence[Clock], now: datetime) -> Sequence[Clock]:
