@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from backbone.database import Connection
-from sla_monitor import judging, store_links
+from sla_monitor import judging, raising, store_links
 from sla_monitor import known as when_known
 from sla_monitor.changes import Changes
 from sla_monitor.domain import FOR_EVER, OF_ASSIGNMENTS, Facts, State, Verdict
@@ -109,18 +109,18 @@ async def end_untold(
     Nobody fires that: it would be due for ever.
     """
     left = [
-        (clock, clock.next_at)
+        clock
         for some in known.values()
         for clock in some
         if rows[clock.lead_id].closed and clock.next_at is not None and clock.terms.source in OF_ASSIGNMENTS
     ]
-    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock, _ in left}, FOR_EVER) if left else {}
-    for clock, next_at in left:
+    merged_at = await store_links.merged_at(conn, {clock.lead_id for clock in left}, FOR_EVER) if left else {}
+    for clock in left:
         assignment = facts.get(clock.lead_id, Facts()).assignments.get(clock.cycle)
         is_released = assignment is not None and assignment.released_at is not None
         until = changes.now if is_released else min(changes.now, merged_at.get(clock.lead_id, changes.now))
         is_missed = clock.terms.due_at < until  # What ends in the very instant of its deadline is void.
-        if is_released or (is_missed and next_at <= until):
+        if is_released or (is_missed and raising.due_at(clock) <= until):
             if clock.state is State.RUNNING and is_missed:
                 clock.state, clock.breached_at = State.BREACHED, clock.terms.due_at
             changes.cancel(rows[clock.lead_id], clock, judging.MERGED)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from backbone import times
 from sla_monitor import clocks
-from sla_monitor.domain import ARRIVAL, Level
+from sla_monitor.domain import ARRIVAL, Level, State
 from sla_monitor.store_clocks import Clock
 
 Link = tuple[UUID, UUID]
@@ -33,22 +33,24 @@ def stand(some: Sequence[Clock], links: Mapping[Link, bool]) -> dict[UUID, bool]
     held = [(clock, step, alert) for clock in some for step, alert in _told(clock)]
     owners = {alert: clock.lead_id for clock, step, alert in held if "alert" not in step}
     merged = {member for (member, _), is_so in links.items() if is_so}
-    words: dict[UUID, dict[Weight, dict[UUID, bool]]] = {}
+    words: dict[UUID, dict[Weight, list[tuple[Clock, bool]]]] = {}
     for clock, step, alert in held:
         owner = owners.get(alert, clock.lead_id)
         weight = _of_the_past(clock, step, some)
         if weight is None:
             is_parted = (owner, clock.lead_id) in links and owner not in merged
             weight = Weight.ANOTHERS if is_parted or clock.lead_id in merged else Weight.OWN
-        of_leads = words.setdefault(alert, {}).setdefault(weight, {})
-        of_leads[clock.lead_id] = of_leads.get(clock.lead_id, False) or not step.get("retracted")
+        words.setdefault(alert, {}).setdefault(weight, []).append((clock, not step.get("retracted")))
     return {alert: _stands(max(by_weight), by_weight[max(by_weight)], links) for alert, by_weight in words.items()}
 
 
-def _stands(weight: Weight, of_leads: Mapping[UUID, bool], links: Mapping[Link, bool]) -> bool:
-    """Say whether any of these leads' words is that it stands, but for those that went on with another of them."""
-    passed_on = {member for (member, survivor), is_so in links.items() if is_so and survivor in of_leads}
-    return weight is not Weight.NOBODYS and any(of_leads[lead_id] for lead_id in of_leads.keys() - passed_on)
+def _stands(weight: Weight, words: Sequence[tuple[Clock, bool]], links: Mapping[Link, bool]) -> bool:
+    """Say whether the word of any of these clocks is that it stands, but for those that went on as another of them."""
+    leads = {clock.lead_id for clock, _ in words}
+    merged = {member for (member, survivor), is_so in links.items() if is_so and survivor in leads}
+    return weight is not Weight.NOBODYS and any(
+        word for clock, word in words if clock.state is not State.CANCELLED or clock.lead_id not in merged
+    )
 
 
 def _told(clock: Clock) -> Iterator[tuple[Mapping[str, Any], UUID]]:

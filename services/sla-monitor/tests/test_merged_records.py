@@ -125,3 +125,15 @@ async def test_what_happened_in_time_counts_though_it_is_read_after_its_lead_was
     assert list((await monitor.states(lost)).values()) == ["met" if what == "called" else "cancelled"]
     assert await attained(db) == await attained(db, 200) == ((1, 1) if what == "called" else (0, 1))
     assert not await monitor.contradictions([lead, lost])
+
+
+async def test_what_was_due_before_a_merge_and_put_off_is_over_with_it(db: Database, monitor: Monitor) -> None:
+    lead, lost = ids.new(), ids.new()
+    await monitor.arrive("clocks: [{kind: first_response_5m, within: 30s, from: assignment}]", lead, lost)
+    await monitor.tell("routing", routed(lost, at(0)))
+    async with db.transaction() as conn:
+        await conn.execute("UPDATE clock SET next_at = now() + interval '1 minute'")
+    await monitor.tell("intake", *merged(lead, lost, at(100), came_at=at(0)))
+    async with db.reading() as conn:
+        assert await conn.fetchval("SELECT count(*) FROM clock WHERE lead_id = $1 AND next_at IS NOT NULL", lost) == 0
+    assert await attained(db) == (0, 1)
