@@ -138,14 +138,15 @@ class Firing:
         self._looked_at = now
         if self._back_at is None:
             return True
-        if not await self._have_read_up_to(self._back_at):
-            if now - self._back_at < self._catch_up:
-                return False
+        if now - self._back_at >= self._catch_up:
             patience_s = self._catch_up.total_seconds()
             log.warning("the backlog was not read in time; alerts go out now", after_seconds=patience_s)
-        self._read_at = self._read_at or now
-        if self._unread.is_behind and now - self._read_at < READING_ON:
+        elif self._read_at is None and not await self._have_read_up_to(self._back_at):
             return False
+        else:
+            self._read_at = self._read_at or now
+            if self._unread.is_behind and now - self._read_at < READING_ON:
+                return False
         self._back_at = None
         return True
 

@@ -14,8 +14,6 @@ LONGEST_S: Final = 1e9
 async def tell(conn: Connection, lags: Mapping[kafka.Partition, float], read: Collection[kafka.Partition]) -> None:
     """Say how old, in seconds, what waits in some partitions may be, and that others are read."""
     late = sorted(lags.items())
-    # Who has lost a partition may still believe that it is its own: both take the rows in one order.
-    await conn.execute("SELECT FROM unread ORDER BY topic, partition FOR UPDATE")
     await conn.execute(
         "INSERT INTO unread (topic, partition, as_of, told_at)"
         " SELECT topic, partition, now() - make_interval(secs => lag), now()"
